@@ -1,0 +1,1 @@
+"""Knowledge distillation on PyTorch, from a teacher to a measured student."""

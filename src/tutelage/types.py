@@ -1,0 +1,109 @@
+"""The small records that tie the rooms together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["UNLABELLED", "Batch", "Batches", "Outputs", "Turn", "map_tensors"]
+
+UNLABELLED = -100
+"""The label of an example without one: it adds nothing to a loss on labels, and stays in the denominator."""
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `change` to each tensor in a tensor, tuple, list or mapping; other values pass through."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: map_tensors(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map_tensors(item, change) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some examples, as a network reads them.
+
+    Args:
+        inputs: what the network is called with: a tensor (`network(x)`), a tuple (`network(*x)`) or a
+            mapping (`network(**x)`). The first axis of each tensor counts the examples.
+        ids: one stable number for each example, shape [N]; the same example keeps it for ever.
+        labels: class indices or targets, first axis N; `UNLABELLED` where there is none.
+        mask: true where an item counts, shape [N] or [N, length]; None when all of them do.
+    """
+
+    inputs: Any
+    ids: Tensor
+    labels: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def count(self) -> int:
+        """How many items count: the share of this batch in the one denominator of its global batch."""
+        return len(self) if self.mask is None else int(self.mask.sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            inputs=map_tensors(self.inputs, move),
+            ids=move(self.ids),
+            labels=None if self.labels is None else move(self.labels),
+            mask=None if self.mask is None else move(self.mask),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a network says about a batch.
+
+    Args:
+        logits: raw scores, the classes on the last axis.
+        features: tensors by the path of the layer they were taken from.
+    """
+
+    logits: Tensor | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One optimiser's move.
+
+    Args:
+        name: "student", "critic", "generator", "peer0" …; it names the optimiser and the logged terms.
+        parameters: what this turn moves, and all that it moves.
+        terms: a batch -> named, weighted scalars, each a mean over the batch's unmasked items; their sum
+            is minimised.
+        repeat: how many updates in a row on one batch.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    terms: Callable[[Batch], dict[str, Tensor]]
+    repeat: int = 1
+
+
+class Batches(Protocol):
+    """Examples in a fixed order, step by step: what the engine trains on."""
+
+    def __len__(self) -> int:
+        """How many steps an epoch has."""
+        ...
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Sequence[Batch]]:
+        """The micro-batches of each step of epoch `epoch`, from step `start` on, for this process."""
+        ...
