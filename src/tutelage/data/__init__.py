@@ -1,1 +1,28 @@
-"""."""
+"""Where examples come from and in which order they come.
+
+A `Source` gives batches by example number; `Loader` asks it in an order that depends on the seed and the
+epoch alone, and cuts each global batch into the parts of processes and micro-batches.
+"""
+
+from tutelage.data.batches import as_batch, check_labels
+from tutelage.data.loader import Loader
+from tutelage.data.random import uniform
+from tutelage.data.sources import Examples, Items, Source, Subset, Unlabelled, source_of
+from tutelage.data.splits import fraction_of, split
+from tutelage.data.tables import load_tables
+
+__all__ = [
+    "Examples",
+    "Items",
+    "Loader",
+    "Source",
+    "Subset",
+    "Unlabelled",
+    "as_batch",
+    "check_labels",
+    "fraction_of",
+    "load_tables",
+    "source_of",
+    "split",
+    "uniform",
+]

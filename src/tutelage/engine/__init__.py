@@ -1,1 +1,35 @@
-"""."""
+"""The engine runs turns, on one device or many. It knows nothing of distillation.
+
+`fit` is the loop. Around it: `settings` (what a user may choose), `optimizers` (by torch's names),
+`parallel` (devices, processes, precision, through Accelerate), `checkpoint` (one atomic file), `tracking`
+(history, progress, trackers), `average` (moving average of weights), `seed` (every random generator) and
+`interrupt` (a polite stop).
+"""
+
+from tutelage.engine.checkpoint import Checkpoint, load_weights, save_weights
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.loop import Fitted, Validation, fit
+from tutelage.engine.optimizers import build_optimizer, build_schedule
+from tutelage.engine.parallel import Runtime
+from tutelage.engine.seed import seed_everything, seeded
+from tutelage.engine.settings import OptimizerSettings, TrainSettings
+from tutelage.engine.tracking import Progress, read_history
+
+__all__ = [
+    "Checkpoint",
+    "Fitted",
+    "OptimizerSettings",
+    "Progress",
+    "Runtime",
+    "StopRequest",
+    "TrainSettings",
+    "Validation",
+    "build_optimizer",
+    "build_schedule",
+    "fit",
+    "load_weights",
+    "read_history",
+    "save_weights",
+    "seed_everything",
+    "seeded",
+]

@@ -1,1 +1,26 @@
-"""."""
+"""What a student is worth: quality, fidelity to its teacher, calibration, cost, and a verdict over seeds."""
+
+from tutelage.evaluation.calibration import calibration
+from tutelage.evaluation.cost import cost, cost_of_callable
+from tutelage.evaluation.doubts import warnings_about
+from tutelage.evaluation.fidelity import confusion, fidelity
+from tutelage.evaluation.predictions import Predictions, evaluating, predict
+from tutelage.evaluation.quality import classification
+from tutelage.evaluation.verdict import Verdict, gap_closed, judge, paired_interval
+
+__all__ = [
+    "Predictions",
+    "Verdict",
+    "calibration",
+    "classification",
+    "confusion",
+    "cost",
+    "cost_of_callable",
+    "evaluating",
+    "fidelity",
+    "gap_closed",
+    "judge",
+    "paired_interval",
+    "predict",
+    "warnings_about",
+]

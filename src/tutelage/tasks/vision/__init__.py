@@ -1,1 +1,6 @@
-"""."""
+"""Images."""
+
+from tutelage.tasks.vision import models
+from tutelage.tasks.vision.classification import classification
+
+__all__ = ["classification", "models"]

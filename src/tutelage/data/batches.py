@@ -1,0 +1,85 @@
+"""What users' loaders give, read as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutelage.errors import DataError
+from tutelage.types import UNLABELLED, Batch
+
+__all__ = ["as_batch", "check_labels"]
+
+_LABELS = ("labels", "label", "targets", "target", "y")
+
+
+def as_batch(raw: Any, ids: Tensor) -> Batch:
+    """Read a collated batch of a user's loader.
+
+    Args:
+        raw: a `Batch`; a tensor of inputs; a tuple whose last member is the labels; or a mapping (a
+            Transformers' `BatchEncoding` too) whose labels are called labels, label, targets, target or y.
+            A mapping with one other key gives a tensor, with several a mapping.
+        ids: one stable number for each example, for a `raw` without its own.
+
+    Raises:
+        DataError: `raw` is of another kind, or empty.
+    """
+    if isinstance(raw, Batch):
+        return raw
+    if isinstance(raw, Tensor):
+        batch = Batch(inputs=raw, ids=ids)
+    elif isinstance(raw, Mapping) or hasattr(raw, "keys"):
+        batch = _from_mapping(dict(raw), ids)
+    elif isinstance(raw, list | tuple) and raw:
+        *inputs, last = raw
+        batch = _from_parts(inputs, last, ids)
+    else:
+        raise DataError(
+            f"a batch came as {type(raw).__name__}; expected a tensor, (inputs, labels), a mapping, or a "
+            "tutelage.Batch. Give your DataLoader a collate_fn that returns one of them"
+        )
+    if len(batch) == 0:
+        raise DataError("an empty batch came; each batch must hold at least one example")
+    return batch
+
+
+def check_labels(labels: Tensor | None, num_classes: int, *, where: str) -> None:
+    """Refuse class indices outside 0 … num_classes − 1; `UNLABELLED` is legal.
+
+    Raises:
+        DataError: names the first label out of range.
+    """
+    if labels is None or labels.is_floating_point():
+        return
+    wrong = ((labels < 0) | (labels >= num_classes)) & (labels != UNLABELLED)
+    if bool(wrong.any()):
+        came = int(labels[wrong][0])
+        raise DataError(
+            f"{where} has the label {came} ({int(wrong.sum())} out of range), and {num_classes} classes allow "
+            f"0 to {num_classes - 1} (or {UNLABELLED} for none). Map the labels, or widen the network"
+        )
+
+
+def _from_mapping(raw: dict[str, Any], ids: Tensor) -> Batch:
+    labels = next((raw.pop(key) for key in _LABELS if key in raw), None)
+    ids = raw.pop("ids", ids)
+    mask = raw.pop("mask", None)
+    if not raw:
+        raise DataError("a batch came with labels and without inputs; give at least one other key")
+    inputs: Any = next(iter(raw.values())) if len(raw) == 1 else raw
+    return replace(Batch(inputs=inputs, ids=ids, mask=mask), labels=_labels(labels))
+
+
+def _from_parts(inputs: list[Any], last: Any, ids: Tensor) -> Batch:
+    if not inputs:
+        return Batch(inputs=last, ids=ids)
+    return Batch(inputs=inputs[0] if len(inputs) == 1 else tuple(inputs), ids=ids, labels=_labels(last))
+
+
+def _labels(labels: Any) -> Tensor | None:
+    return None if labels is None else torch.as_tensor(labels)

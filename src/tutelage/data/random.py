@@ -1,0 +1,35 @@
+"""Random numbers that belong to an example, not to its place in a batch.
+
+The numbers depend on the example's id, a seed and the name of the draw, so that the same view of an example
+comes back under any batch size, on any process, in any order.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["uniform"]
+
+
+def uniform(ids: Tensor, *, seed: int, draw: str) -> Tensor:
+    """One number in [0, 1) for each id, by the mixing function of SplitMix64 (Steele et al. 2014).
+
+    Args:
+        ids: shape [N], integers.
+        seed: changes every number; an epoch has its own.
+        draw: tells apart several numbers of one example: "left", "flip" …
+
+    Returns:
+        float64, shape [N].
+    """
+    start = (seed * 0x9E3779B97F4A7C15 + zlib.crc32(draw.encode()) * 0xD1B54A32D192ED03) % 2**64
+    with np.errstate(over="ignore"):
+        word = ids.cpu().numpy().astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(start)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            word = (word ^ (word >> np.uint64(shift))) * np.uint64(factor)
+        word ^= word >> np.uint64(31)
+    return torch.from_numpy((word >> np.uint64(11)).astype(np.float64) * 2.0**-53).to(ids.device)

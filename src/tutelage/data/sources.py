@@ -1,0 +1,231 @@
+"""Sources: batches by example number."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
+
+from tutelage.data.batches import as_batch, check_labels
+from tutelage.errors import DataError
+from tutelage.types import UNLABELLED, Batch, map_tensors
+
+__all__ = ["Examples", "Items", "Source", "Subset", "Unlabelled", "source_of"]
+
+
+class Source(ABC):
+    """Examples that are asked for by number, 0 … len − 1."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The examples of these numbers, in this order."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """All labels, where they are known without reading each example."""
+        return None
+
+    def fingerprint(self) -> str:
+        """A hash of the content: of everything where it lies in memory, of eight examples elsewhere."""
+        spread = sorted({round(i * (len(self) - 1) / 7) for i in range(8)})
+        digest = hashlib.sha256(str(len(self)).encode())
+        batch = self.batch(spread)
+        map_tensors((batch.inputs, batch.labels), lambda t: digest.update(_bytes(t)) or t)
+        return digest.hexdigest()
+
+
+class Examples(Source):
+    """Examples in memory.
+
+    Args:
+        inputs: a tensor, or a mapping of tensors, first axis N.
+        labels: shape [N], or None.
+        prepare: applied to the inputs of each batch (scaling of stored bytes, say).
+        num_classes: if given, labels are checked against it.
+        where: what to call this in messages.
+        shape: the shape of one example as prepared; found by a look at the first one.
+    """
+
+    def __init__(
+        self,
+        inputs: Any,
+        labels: Tensor | None = None,
+        *,
+        prepare: Callable[[Any], Any] | None = None,
+        num_classes: int | None = None,
+        where: str = "the data",
+    ) -> None:
+        sizes: set[int] = set()
+        map_tensors(inputs, lambda t: sizes.add(len(t)) or t)
+        if labels is not None:
+            sizes.add(len(labels))
+        if len(sizes) != 1:
+            raise DataError(f"{where} has tensors of lengths {sorted(sizes)}; inputs and labels must agree")
+        (self._length,) = sizes
+        if self._length == 0:
+            raise DataError(f"{where} is empty; at least one example is needed")
+        if num_classes is not None:
+            check_labels(labels, num_classes, where=where)
+        self.inputs, self._labels, self._prepare = inputs, labels, prepare
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def labels(self) -> Tensor | None:
+        """All labels."""
+        return self._labels
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The examples of these numbers; an example's id is its number."""
+        ids = torch.as_tensor(numbers, dtype=torch.int64)
+        inputs = map_tensors(self.inputs, lambda t: t[ids])
+        return Batch(
+            inputs=inputs if self._prepare is None else self._prepare(inputs),
+            ids=ids,
+            labels=None if self._labels is None else self._labels[ids],
+        )
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of all inputs and labels."""
+        digest = hashlib.sha256()
+        map_tensors((self.inputs, self._labels), lambda t: digest.update(_bytes(t)) or t)
+        return digest.hexdigest()
+
+
+class Items(Source):
+    """A map-style data set of a user's, with its collate function.
+
+    Args:
+        dataset: has `__len__` and `__getitem__`; `__getitems__` is used where it is there.
+        collate: items -> a batch that `as_batch` reads.
+        num_classes: if given, each batch's labels are checked against it.
+        where: what to call this in messages.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        collate: Callable[[list[Any]], Any] = default_collate,
+        *,
+        num_classes: int | None = None,
+        where: str = "the data",
+    ) -> None:
+        if len(dataset) == 0:
+            raise DataError(f"{where} is empty; at least one example is needed")
+        self.dataset, self.collate, self.num_classes, self.where = dataset, collate, num_classes, where
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The examples of these numbers, collated; an example's id is its number."""
+        numbers = [int(number) for number in numbers]
+        many = getattr(self.dataset, "__getitems__", None)
+        items = many(numbers) if callable(many) else [self.dataset[number] for number in numbers]
+        batch = as_batch(self.collate(items), torch.tensor(numbers, dtype=torch.int64))
+        if self.num_classes is not None:
+            check_labels(batch.labels, self.num_classes, where=self.where)
+        return batch
+
+
+class Subset(Source):
+    """Some examples of another source; they keep their ids."""
+
+    def __init__(self, source: Source, numbers: Sequence[int], *, where: str = "the subset") -> None:
+        self.source, self.numbers = source, torch.as_tensor(numbers, dtype=torch.int64)
+        if len(self.numbers) == 0:
+            raise DataError(f"{where} is empty; at least one example is needed")
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The labels of these examples."""
+        held = self.source.labels
+        return None if held is None else held[self.numbers]
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The examples of these numbers within the subset."""
+        return self.source.batch(self.numbers[torch.as_tensor(numbers, dtype=torch.int64)].tolist())
+
+    def fingerprint(self) -> str:
+        """The whole source's hash, together with the numbers."""
+        return hashlib.sha256(self.source.fingerprint().encode() + _bytes(self.numbers)).hexdigest()
+
+
+class Unlabelled(Source):
+    """Another source whose labels are hidden, except for some of its examples."""
+
+    def __init__(self, source: Source, labelled: Sequence[int] = ()) -> None:
+        self.source = source
+        self.keeps = torch.zeros(len(source), dtype=torch.bool)
+        self.keeps[torch.as_tensor(labelled, dtype=torch.int64)] = True
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The labels, `UNLABELLED` where they are hidden."""
+        held = self.source.labels
+        return None if held is None else torch.where(self.keeps, held, UNLABELLED)
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The examples of these numbers, with the labels that may be seen."""
+        batch = self.source.batch(numbers)
+        if batch.labels is None:
+            return batch
+        kept = self.keeps[torch.as_tensor(numbers, dtype=torch.int64)]
+        return replace(batch, labels=torch.where(kept, batch.labels, UNLABELLED))
+
+
+def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]:
+    """A source from what a user has: a source, tensors, a data set or a `DataLoader`.
+
+    Returns:
+        the source, and the loader it was taken from (for its batch size and workers), if any.
+
+    Raises:
+        DataError: the data cannot be asked for by number, so that its order could not be repeated.
+    """
+    if isinstance(data, Source):
+        return data, None
+    if isinstance(data, DataLoader):
+        if isinstance(data.dataset, IterableDataset) or not _plain_order(data):
+            raise DataError(
+                f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student and "
+                "its control must see the same examples in the same order. Give the map-style data set "
+                "itself, or a DataLoader with shuffle=True or False"
+            )
+        return Items(data.dataset, data.collate_fn, where=where), data
+    if isinstance(data, tuple) and data and all(isinstance(part, Tensor) for part in data):
+        *inputs, labels = data
+        return Examples(inputs[0] if len(inputs) == 1 else tuple(inputs), labels, where=where), None
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | Mapping):
+        return Items(data, where=where), None
+    raise DataError(
+        f"{where} came as {type(data).__name__}; expected a DataLoader, a data set with __len__ and "
+        "__getitem__, or a tuple of tensors (inputs, labels)"
+    )
+
+
+def _plain_order(loader: DataLoader[Any]) -> bool:
+    plain = type(loader.sampler) in (RandomSampler, SequentialSampler)
+    return plain and loader.batch_size is not None
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else bytes(
+        str(tensor.item()), "ascii"
+    )

@@ -1,0 +1,77 @@
+"""Tables by name: scikit-learn's, a local folder or file, or the hub's, all as `datasets` tables."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from tutelage.errors import DataError, UnknownName
+
+__all__ = ["load_tables"]
+
+_SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+
+def load_tables(name: str, *, config: str | None = None) -> dict[str, Any]:
+    """Every split of a data set, by its name.
+
+    Args:
+        name: `sklearn.<set>` for one that comes with scikit-learn (`sklearn.digits`); the path of a local
+            folder or of a Parquet, CSV or JSON file; else a name on the hub.
+        config: the configuration, for hub sets with several.
+
+    Returns:
+        split -> `datasets.Dataset`.
+
+    Raises:
+        UnknownName: scikit-learn has no such set.
+        DataError: the path or name cannot be read, or holds no rows.
+    """
+    if name.startswith("sklearn."):
+        found = {"train": _from_sklearn(name.removeprefix("sklearn."))}
+    else:
+        found = _from_datasets(name, config)
+    for split, table in found.items():
+        if len(table) == 0:
+            raise DataError(f"the split {split!r} of {name!r} is empty; at least one row is needed")
+    return found
+
+
+def _from_datasets(name: str, config: str | None) -> dict[str, Any]:
+    path = Path(name).expanduser()
+    try:
+        if path.suffix in _SUFFIXES and path.is_file():
+            return dict(datasets.load_dataset(_SUFFIXES[path.suffix], data_files={"train": str(path)}))
+        return dict(datasets.load_dataset(str(path) if path.exists() else name, config))
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"cannot load the data set {name!r}: {first}. Expected sklearn.<set>, a local folder or file "
+            "(Parquet, CSV, JSON), or a name on the hub; for a copy on disk use --set task.data=<folder>"
+        ) from error
+
+
+def _from_sklearn(name: str) -> Any:
+    import sklearn.datasets
+
+    loaders = {
+        key.removeprefix("load_"): loader
+        for key, loader in vars(sklearn.datasets).items()
+        if key.startswith("load_") and "return_X_y" in inspect.signature(loader).parameters
+    }
+    if name not in loaders:
+        raise UnknownName("data set of scikit-learn", name, loaders)
+    bunch = loaders[name]()
+    images = getattr(bunch, "images", None)
+    columns: dict[str, Any] = {"features": bunch.data.astype("float32").tolist()}
+    if images is not None:
+        columns["image"] = images.astype("float32").tolist()
+    columns["label"] = bunch.target.tolist()
+    names = [str(value) for value in getattr(bunch, "target_names", [])]
+    table = datasets.Dataset.from_dict(columns)
+    if names and len(set(columns["label"])) == len(names):
+        table = table.cast_column("label", datasets.ClassLabel(names=names))
+    return table

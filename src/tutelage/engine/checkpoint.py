@@ -1,0 +1,177 @@
+"""The state of training in one file: tensors in safetensors, the rest as JSON in its header. No pickles.
+
+A checkpoint is written beside its place and moved there in one step, so that a reader finds the old one or
+the new one, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from tutelage.errors import CheckpointError, OutputError
+
+__all__ = ["Checkpoint", "load_weights", "save_weights", "write_atomically"]
+
+_FORMAT = "tutelage.checkpoint.1"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        try:
+            beside.unlink(missing_ok=True)
+        except OSError:
+            pass
+        came = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write {path}: {came}. What was written before is kept; make room or choose another "
+            "folder with --out, and go on with --resume"
+        ) from error
+
+
+class Checkpoint:
+    """A nested state (mappings, lists, tuples, numbers, strings, tensors) in one safetensors file.
+
+    Args:
+        path: where the file stands, or will stand.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Whether there is something to resume from."""
+        return self.path.exists()
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state in one step; the previous file stays until the new one is whole."""
+        tensors: dict[str, Tensor] = {}
+        tree = _flatten(state, tensors)
+        write_atomically(self.path, save(tensors, {"format": _FORMAT, "tree": json.dumps(tree)}))
+
+    def load(self) -> Any:
+        """Read the state back.
+
+        Raises:
+            CheckpointError: the file is truncated, or not a checkpoint of ours.
+        """
+        tensors, header = _read(self.path)
+        if header.get("format") != _FORMAT:
+            raise CheckpointError(
+                f"{self.path} is a safetensors file but not a checkpoint of tutelage (format "
+                f"{header.get('format')!r}, expected {_FORMAT!r}); point --resume at the folder of a run"
+            )
+        return _unflatten(json.loads(header["tree"]), tensors)
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write a module's state dict as plain safetensors, loadable without tutelage."""
+    tensors = {name: _own(value) for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    write_atomically(path, save(tensors, {"format": "pt"}))
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Read a state dict from safetensors, or from a file that `torch.load(weights_only=True)` takes.
+
+    Raises:
+        CheckpointError: the file is truncated, unsafe, or made for another network.
+    """
+    if not path.exists():
+        raise CheckpointError(f"no weights at {path}")
+    state = _read_torch(path) if _is_pickle(path) else _read(path)[0]
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit {type(module).__name__}: {error}") from error
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU, which shares memory with nothing."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    match value:
+        case Tensor():
+            name = str(len(tensors))
+            tensors[name] = _own(value)
+            return {"tensor": name}
+        case Mapping():
+            return {"map": [[_flatten(k, tensors), _flatten(v, tensors)] for k, v in value.items()]}
+        case tuple():
+            return {"tuple": [_flatten(item, tensors) for item in value]}
+        case list():
+            return {"list": [_flatten(item, tensors) for item in value]}
+        case None | bool() | int() | float() | str():
+            return value
+    raise TypeError(f"a checkpoint holds tensors and plain values, and a {type(value).__name__} is neither")
+
+
+def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    match kind:
+        case "tensor":
+            return tensors[content]
+        case "map":
+            return {_unflatten(k, tensors): _unflatten(v, tensors) for k, v in content}
+        case "tuple":
+            return tuple(_unflatten(item, tensors) for item in content)
+    return [_unflatten(item, tensors) for item in content]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if _is_pickle(path):
+        raise CheckpointError(
+            f"{path} is a pickle, which can run code when it is opened, and safetensors was expected; "
+            "save the weights with safetensors.torch.save_file(model.state_dict(), path)"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated, or no safetensors file ({error}); delete it to start from the last state "
+            "before it, or restore it from a copy"
+        ) from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors, so opening it could run code; expected safetensors or a plain "
+            "state dict. Save it again with safetensors.torch.save_file(model.state_dict(), path)"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path} holds a {type(state).__name__}, and a state dict of tensors was expected")
+    return dict(state)
+
+
+def _is_pickle(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return zipfile.is_zipfile(file) or (file.seek(0) or file.read(1)) == b"\x80"

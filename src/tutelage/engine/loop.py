@@ -1,0 +1,370 @@
+"""The one loop: for each turn, its terms, their sum, backward, a step.
+
+Every class of knowledge and every scheme comes here as turns. What the loop adds is what any training
+needs: one denominator over micro-batches and processes, checkpoints, validation, a polite stop.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.engine.average import WeightAverage
+from tutelage.engine.checkpoint import Checkpoint
+from tutelage.engine.optimizers import build_optimizer, build_schedule
+from tutelage.engine.parallel import Runtime
+from tutelage.engine.seed import random_state, restore_random_state
+from tutelage.engine.settings import OptimizerSettings, TrainSettings
+from tutelage.engine.tracking import History, Progress
+from tutelage.errors import Interrupted, ModelError, NonFiniteLoss, RecipeError
+from tutelage.types import Batch, Batches, Turn
+
+__all__ = ["Fitted", "Validation", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How the weights to keep are chosen.
+
+    Args:
+        measure: -> named numbers on the validation split; it leaves modes and weights as they were.
+        metric: the name to choose by.
+        higher_is_better: the direction of that name.
+    """
+
+    measure: Callable[[], Mapping[str, float]]
+    metric: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What training did.
+
+    Args:
+        steps: updates made.
+        seconds: time spent in training, validation and checkpoints left out, interrupted parts included.
+        best: the step and the validation metric of the weights kept, or None without validation.
+        history: the records, in order.
+    """
+
+    steps: int
+    seconds: float
+    best: dict[str, float] | None
+    history: list[dict[str, Any]]
+
+
+def fit(
+    turns: Sequence[Turn],
+    modules: Mapping[str, nn.Module],
+    batches: Batches,
+    settings: TrainSettings,
+    *,
+    optimizers: Mapping[str, OptimizerSettings],
+    runtime: Runtime,
+    validation: Validation | None = None,
+    folder: Path | None = None,
+    label: str = "train",
+) -> Fitted:
+    """Train `modules` by `turns`, and leave the weights to keep in them.
+
+    Args:
+        turns: one optimiser's move each, made in order on each batch.
+        modules: what is trained and stored, by name.
+        batches: the examples, in their fixed order.
+        settings: lengths and choices.
+        optimizers: settings by the turn's name.
+        runtime: devices and processes.
+        validation: how the weights to keep are chosen; without it the last ones are kept.
+        folder: where the checkpoint and the history live. A checkpoint found there is taken up.
+        label: what to call it in progress and trackers.
+
+    Raises:
+        NonFiniteLoss: a term became NaN or infinite; names step, turn and term.
+        Interrupted: a stop was asked for, and a checkpoint was written.
+    """
+    loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
+    loop.attach(validation, folder, label)
+    return loop.run()
+
+
+class _Loop:
+    def __init__(
+        self,
+        turns: Sequence[Turn],
+        modules: Mapping[str, nn.Module],
+        batches: Batches,
+        settings: TrainSettings,
+        optimizers: Mapping[str, OptimizerSettings],
+        runtime: Runtime,
+    ) -> None:
+        self.turns, self.modules, self.batches = turns, modules, batches
+        self.settings, self.runtime = settings, runtime
+        self.total_steps = settings.total_steps(len(batches))
+        self.optimizers = {}
+        self.schedules = {}
+        for turn in turns:
+            chosen = _chosen(optimizers, turn)
+            self.optimizers[turn.name] = build_optimizer(chosen, turn.parameters)
+            self.schedules[turn.name] = build_schedule(
+                chosen, self.optimizers[turn.name], self.total_steps * turn.repeat
+            )
+        runtime.same_everywhere_(modules.values())
+        self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
+        self.step, self.seconds = 0, 0.0
+        self.best: dict[str, float] | None = None
+        self.pending: list[tuple[int, dict[str, Tensor | float]]] = []
+        self.immediate = runtime.device.type == "cpu"
+
+    def attach(self, validation: Validation | None, folder: Path | None, label: str) -> None:
+        """Say how to validate, where to write and what to be called."""
+        writes = folder is not None and self.runtime.is_main
+        self.validation, self.label = validation, label
+        self.checkpoint = Checkpoint(folder / "checkpoint.safetensors") if folder else None
+        self.best_weights = _Kept(folder / "best.safetensors" if folder else None)
+        self.history = History(folder / "history.jsonl" if folder and writes else None)
+
+    # -- the ladder: run, epoch, step, turn ---------------------------------------------------------
+
+    def run(self) -> Fitted:
+        self._resume()
+        with Progress(self.label, self.total_steps, quiet=self.runtime.quiet) as self.progress:
+            self.progress.start_at(self.step)
+            self._saved = time.monotonic()
+            while self.step < self.total_steps:
+                self._epoch()
+            self._log()
+        self._keep()
+        return Fitted(self.step, self.seconds, self.best, self.history.records)
+
+    def _epoch(self) -> None:
+        length = len(self.batches)
+        epoch, start = divmod(self.step, length)
+        for module in self.modules.values():
+            module.train()
+        clock = time.perf_counter()
+        for micros in self.batches.epoch(epoch, start):
+            self._step([batch.to(self.runtime.device) for batch in micros])
+            self.seconds += time.perf_counter() - clock
+            if self.step == self.total_steps or self.step % length == 0:
+                break
+            self._pause()
+            clock = time.perf_counter()
+        if self._validates(epoch + 1):
+            self._validate(epoch + 1)
+        self._pause()
+
+    def _step(self, micros: Sequence[Batch]) -> None:
+        self.step += 1
+        values: dict[str, Tensor | float] = {}
+        shares = self._shares(micros)
+        for turn in self.turns:
+            for _ in range(turn.repeat):
+                values |= self._turn(turn, micros, shares)
+        if self.average is not None:
+            self.average.update()
+        self.pending.append((self.step, values))
+        if self.step % self.settings.log_every == 0:
+            self._log()
+
+    def _turn(
+        self, turn: Turn, micros: Sequence[Batch], shares: Sequence[float]
+    ) -> dict[str, Tensor | float]:
+        optimizer = self.optimizers[turn.name]
+        optimizer.zero_grad(set_to_none=True)
+        values: dict[str, Tensor | float] = {}
+        for batch, share in zip(micros, shares, strict=True):
+            with self.runtime.autocast(self.settings.precision):
+                terms = turn.terms(batch)
+            self._check(turn, terms)
+            self.runtime.accelerator.backward(sum(terms.values(), start=torch.zeros(())) * share)
+            for name, term in terms.items():
+                key = f"{turn.name}/{name}"
+                values[key] = values.get(key, 0.0) + term.detach() * share
+        self.runtime.sum_gradients_(turn.parameters)
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(turn.parameters, self.settings.clip)
+        optimizer.step()
+        schedule = self.schedules[turn.name]
+        if schedule is not None:
+            schedule.step()
+        return values
+
+    def _shares(self, micros: Sequence[Batch]) -> list[float]:
+        """Each micro-batch's share of the one denominator: the items of the whole global batch."""
+        counts = [batch.count for batch in micros]
+        whole = max(1, self.runtime.total(sum(counts)))
+        return [count / whole for count in counts]
+
+    # -- what is said and checked -------------------------------------------------------------------
+
+    def _check(self, turn: Turn, terms: Mapping[str, Tensor]) -> None:
+        if not terms:
+            raise ModelError(f"turn {turn.name!r} gave no terms to minimise; give it at least one match")
+        if self.immediate:
+            for name, term in terms.items():
+                self._check_finite(self.step, f"{turn.name}/{name}", float(term.detach()))
+
+    def _check_finite(self, step: int, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            turn, _, term = name.partition("/")
+            kept = f" The last good checkpoint is {self.checkpoint.path}." if self.checkpoint else ""
+            raise NonFiniteLoss(
+                f"the loss became {value} at step {step}, in turn {turn!r}, term {term!r}. Lower the learning "
+                f"rate, clip gradients (clip: 1.0), or train in float32.{kept}"
+            )
+
+    def _log(self) -> None:
+        """Read the values since the last line back to the host, all at once, and write their means."""
+        if not self.pending:
+            return
+        sums: dict[str, float] = {}
+        for step, values in self.pending:
+            for name, value in values.items():
+                number = float(value)
+                self._check_finite(step, name, number)
+                sums[name] = sums.get(name, 0.0) + number
+        names = sorted(sums)
+        held = torch.tensor([sums[name] for name in names], dtype=torch.float64, device=self.runtime.device)
+        self.runtime.sum_([held])
+        terms = {n: v / len(self.pending) for n, v in zip(names, held.tolist(), strict=True)}
+        record = {"step": self.step, "epoch": self._epochs(), "loss": sum(terms.values()), "terms": terms}
+        record["lr"] = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
+        self.pending.clear()
+        self._record(record)
+        self.progress.show(self.step, {"loss": record["loss"]} | (self.best or {}))
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self.history.add(record)
+        self.runtime.track(record, self.label)
+
+    def _epochs(self) -> float:
+        return self.step / len(self.batches)
+
+    # -- validation ---------------------------------------------------------------------------------
+
+    def _validates(self, epoch: int) -> bool:
+        due = epoch % self.settings.validate_every == 0 or self.step == self.total_steps
+        whole = self.step % len(self.batches) == 0 or self.step == self.total_steps
+        return self.validation is not None and due and whole
+
+    def _validate(self, epoch: int) -> None:
+        assert self.validation is not None
+        self._log()
+        with self.average.applied() if self.average else nullcontext():
+            measured = self.runtime.share(dict(self.validation.measure()))
+            value = float(measured[self.validation.metric])
+            self._record({"step": self.step, "epoch": epoch, "validation": measured})
+            if self.best is None or self._better(value, self.best["value"]):
+                self.best = {"step": self.step, "value": value}
+                if self.settings.keep == "best":
+                    self.best_weights.save(self.modules, self.runtime.is_main)
+
+    def _better(self, value: float, than: float) -> bool:
+        assert self.validation is not None
+        if math.isnan(than):
+            return not math.isnan(value)
+        return value > than if self.validation.higher_is_better else value < than
+
+    def _keep(self) -> None:
+        """Leave in the modules the weights that were chosen."""
+        self.runtime.wait()
+        if self.best is not None and self.settings.keep == "best":
+            self.best_weights.restore(self.modules)
+        elif self.average is not None:
+            self.average.settle()
+
+    # -- checkpoints --------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        """Between steps: write a checkpoint when it is time, stop when asked."""
+        if self.runtime.world > 1 and self.step % self.settings.log_every and self.step < self.total_steps:
+            return
+        due = self.checkpoint is not None and time.monotonic() - self._saved >= self.settings.checkpoint_every
+        stop = self.runtime.any(self.runtime.stop_asked)
+        if stop or self.runtime.any(due):
+            self._save()
+        if stop:
+            where = f"; a checkpoint is at {self.checkpoint.path}" if self.checkpoint else ""
+            raise Interrupted(f"stopped on request at step {self.step} of {self.total_steps}{where}")
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        pending = [(step, {n: float(v) for n, v in values.items()}) for step, values in self.pending]
+        for step, values in pending:
+            for name, value in values.items():
+                self._check_finite(step, name, value)
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "pending": pending,
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "schedules": {name: s.state_dict() for name, s in self.schedules.items() if s is not None},
+            "average": self.average.averages if self.average else None,
+            "random": self.runtime.gather(random_state()),
+        }
+        if self.runtime.is_main:
+            self.checkpoint.save(state)
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        if self.checkpoint is None or not self.runtime.share(self.checkpoint.exists()):
+            self.history.resume(0)
+            return
+        state = self.checkpoint.load()
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.pending = [(step, dict(values)) for step, values in state["pending"]]
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, held in state["schedules"].items():
+            schedule = self.schedules[name]
+            assert schedule is not None
+            schedule.load_state_dict(held)
+        if self.average is not None:
+            for average, held in zip(self.average.averages, state["average"], strict=True):
+                average.copy_(held)
+        self.history.resume(self.step)
+        if self.runtime.rank < len(state["random"]):
+            restore_random_state(state["random"][self.runtime.rank])
+
+
+class _Kept:
+    """The best weights so far: in a file where there is a folder, else in memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.file = Checkpoint(path) if path else None
+        self.held: dict[str, dict[str, Tensor]] = {}
+
+    def save(self, modules: Mapping[str, nn.Module], writes: bool) -> None:
+        state = {name: module.state_dict() for name, module in modules.items()}
+        if self.file is None:
+            self.held = {name: {k: v.detach().clone() for k, v in s.items()} for name, s in state.items()}
+        elif writes:
+            self.file.save(state)
+
+    def restore(self, modules: Mapping[str, nn.Module]) -> None:
+        state = self.file.load() if self.file else self.held
+        for name, module in modules.items():
+            module.load_state_dict(state[name])
+
+
+def _chosen(optimizers: Mapping[str, OptimizerSettings], turn: Turn) -> OptimizerSettings:
+    if turn.name not in optimizers:
+        given = ", ".join(optimizers) or "none"
+        raise RecipeError(
+            f"turn {turn.name!r} has no optimizer (given: {given}); add `optimizers: {{{turn.name}: …}}`"
+        )
+    return optimizers[turn.name]

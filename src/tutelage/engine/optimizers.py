@@ -1,0 +1,77 @@
+"""Optimisers and schedules by their names in torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from tutelage.engine.settings import OptimizerSettings
+from tutelage.errors import RecipeError, UnknownName
+
+__all__ = ["build_optimizer", "build_schedule"]
+
+_LENGTHS = ("T_max", "total_steps", "total_iters")
+
+
+def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """The optimiser that `settings` name, over `parameters`.
+
+    Raises:
+        UnknownName: torch has no optimiser of that name.
+        RecipeError: it does not take one of the options.
+    """
+    kind = _find("optimizer", settings.name, torch.optim, Optimizer)
+    return _make(kind, [p for p in parameters if p.requires_grad], settings.options)  # type: ignore[no-any-return]
+
+
+def build_schedule(settings: OptimizerSettings, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
+    """The learning-rate schedule that `settings` name, for a run of `total_steps` updates.
+
+    Lengths that the schedule asks for and the settings leave out become what remains after the warm-up.
+    Milestones below 1 are shares of the run.
+    """
+    length = max(1, total_steps - settings.warmup)
+    after = None
+    if settings.schedule is not None:
+        kind = _find("schedule", settings.schedule, lr_scheduler, LRScheduler)
+        wanted = inspect.signature(kind).parameters
+        options = {name: length for name in _LENGTHS if name in wanted} | settings.schedule_options
+        if "milestones" in options:
+            options["milestones"] = [round(m * length) if 0 < m < 1 else m for m in options["milestones"]]
+        after = _make(kind, optimizer, options)
+    if not settings.warmup:
+        return after
+    rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup)
+    if after is None:
+        return rise
+    return lr_scheduler.SequentialLR(optimizer, [rise, after], milestones=[settings.warmup])
+
+
+def _find(kind: str, came: str, module: Any, base: type) -> Any:
+    legal = {
+        name: member
+        for name, member in vars(module).items()
+        if inspect.isclass(member) and issubclass(member, base) and member is not base and name[0] != "_"
+    }
+    plain = {name.lower(): member for name, member in legal.items()}
+    found = plain.get(came.lower().replace("_", ""))
+    if found is None:
+        raise UnknownName(kind, came, legal)
+    return found
+
+
+def _make(kind: Any, first: Any, options: Mapping[str, Any]) -> Any:
+    legal = [name for name in inspect.signature(kind).parameters if name not in ("params", "optimizer", "self")]
+    for name in options:
+        if name not in legal:
+            raise UnknownName(f"option of {kind.__name__}", name, legal)
+    try:
+        return kind(first, **options)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{kind.__name__} refused {dict(options)}: {error}") from error

@@ -1,0 +1,175 @@
+"""Devices and processes, through Accelerate.
+
+Gradients are summed over processes by hand and not by a wrapper around the student: a turn may call any
+module of a scheme in any way, so there is no "module inside the wrapper" to call by mistake. Each process
+weighs its loss by its share of the global batch, so that the sum is the gradient of the one global mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from tutelage.engine.interrupt import StopRequest
+
+__all__ = ["Runtime"]
+
+_BUCKET = 8 * 2**20  # elements in one exchange
+
+
+class Runtime:
+    """Where a run takes place.
+
+    Args:
+        cpu: stay on the CPU though there is an accelerator.
+        trackers: names that Accelerate knows (`tensorboard`, `wandb`, `mlflow` …).
+        folder: where trackers write.
+        quiet: show no progress.
+        stop: the request to stop that training heeds.
+    """
+
+    def __init__(
+        self,
+        *,
+        cpu: bool = False,
+        trackers: Sequence[str] = (),
+        folder: str | None = None,
+        quiet: bool = False,
+        stop: StopRequest | None = None,
+    ) -> None:
+        self.stop = stop or StopRequest()
+        self.accelerator = Accelerator(
+            cpu=cpu,
+            log_with=list(trackers) or None,
+            project_dir=folder,
+        )
+        self.quiet = quiet or not self.is_main
+        self._tracks = bool(trackers)
+        if self._tracks:
+            self.accelerator.init_trackers("tutelage")
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self.accelerator.device  # type: ignore[no-any-return]
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among all."""
+        return int(self.accelerator.process_index)
+
+    @property
+    def world(self) -> int:
+        """How many processes take part."""
+        return int(self.accelerator.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks to the user."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self.stop.asked
+
+    def track(self, record: Mapping[str, Any], label: str) -> None:
+        """Hand the numbers of a history record to the trackers."""
+        if self._tracks:
+            numbers = {f"{label}/{name}": value for name, value in _numbers(record) if name != "step"}
+            self.accelerator.log(numbers, step=record["step"])
+
+    def finish(self) -> None:
+        """Close the trackers."""
+        if self._tracks:
+            self.accelerator.end_training()
+
+    def autocast(self, precision: str) -> AbstractContextManager[Any]:
+        """The context of a forward pass: `bfloat16` computes in it where that is safe."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+    def total(self, count: int) -> int:
+        """The sum of `count` over processes."""
+        if self.world == 1:
+            return count
+        held = torch.tensor(count, device=self.device, dtype=torch.int64)
+        dist.all_reduce(held)
+        return int(held)
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set on any process."""
+        return self.total(int(flag)) > 0
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Sum each tensor over processes, in place, in a few large exchanges."""
+        if self.world == 1:
+            return
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(flat)
+            for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def sum_gradients_(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Sum gradients over processes; a parameter that no process used stays without one."""
+        if self.world == 1:
+            return
+        used = torch.tensor([p.grad is not None for p in parameters], device=self.device, dtype=torch.int32)
+        dist.all_reduce(used, op=dist.ReduceOp.MAX)
+        moved = [p for p, flag in zip(parameters, used.tolist(), strict=True) if flag]
+        for parameter in moved:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.sum_([p.grad for p in moved if p.grad is not None])
+
+    def same_everywhere_(self, modules: Iterable[nn.Module]) -> None:
+        """Give every process the first one's parameters and buffers."""
+        if self.world == 1:
+            return
+        for module in modules:
+            for tensor in (*module.parameters(), *module.buffers()):
+                dist.broadcast(tensor.detach(), src=0)
+
+    def share(self, value: Any) -> Any:
+        """The first process's value, on every process."""
+        if self.world == 1:
+            return value
+        held = [value]
+        dist.broadcast_object_list(held, src=0)
+        return held[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, by rank."""
+        if self.world == 1:
+            return [value]
+        held: list[Any] = [None] * self.world
+        dist.all_gather_object(held, value)
+        return held
+
+    def wait(self) -> None:
+        """Let every process arrive here before any goes on."""
+        self.accelerator.wait_for_everyone()
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterable[list[Tensor]]:
+    by_kind: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        held = by_kind.setdefault(tensor.dtype, [])
+        held.append(tensor)
+        if sum(t.numel() for t in held) >= _BUCKET:
+            yield by_kind.pop(tensor.dtype)
+    yield from by_kind.values()
+
+
+def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", value

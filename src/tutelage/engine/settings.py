@@ -1,0 +1,74 @@
+"""What a user may choose about training; plain data, checked when it is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["OptimizerSettings", "TrainSettings"]
+
+
+class OptimizerSettings(BaseModel):
+    """An optimiser and its schedule, by their names in torch.
+
+    Args:
+        name: a class of `torch.optim`, in any case: `sgd`, `adamw`.
+        options: its keyword arguments: `lr`, `momentum`, `weight_decay` …
+        schedule: a class of `torch.optim.lr_scheduler`, stepped once an update, or None.
+        schedule_options: its keyword arguments; lengths that are left out become the length of the run.
+        warmup: updates over which the learning rate grows linearly from zero before the schedule starts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "adamw"
+    options: dict[str, Any] = Field(default_factory=dict)
+    schedule: str | None = None
+    schedule_options: dict[str, Any] = Field(default_factory=dict)
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+
+class TrainSettings(BaseModel):
+    """How long to train, on how much at a time, and what to keep.
+
+    Args:
+        epochs: passes over the data. Give this or `steps`.
+        steps: updates of the student in all.
+        batch_size: examples in one step, over all processes and micro-batches together.
+        accumulate: micro-batches that each process cuts its part of a step into.
+        precision: `bfloat16` runs forward passes under autocast; weights stay float32.
+        clip: the largest norm of a turn's gradient, or None.
+        average: decay of a moving average of the weights, which is then validated and kept, or None.
+        keep: `best` by the validation metric, or the `last` weights.
+        validate_every: epochs from one validation to the next.
+        checkpoint_every: seconds from one checkpoint to the next; 0 writes one after each step.
+        log_every: steps from one line of history to the next.
+        workers: processes that load data; 0 loads in the training process.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    clip: Annotated[float, Field(gt=0)] | None = None
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    keep: Literal["best", "last"] = "best"
+    validate_every: Annotated[int, Field(ge=1)] = 1
+    checkpoint_every: Annotated[float, Field(ge=0)] = 60.0
+    log_every: Annotated[int, Field(ge=1)] = 50
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainSettings:
+        if (self.epochs is None) == (self.steps is None):
+            came = f"epochs={self.epochs}, steps={self.steps}"
+            raise ValueError(f"{came}: give either `epochs` or `steps`, and only one of them")
+        return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Updates in all, when an epoch has `steps_per_epoch` of them."""
+        return self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch

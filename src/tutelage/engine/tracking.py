@@ -1,0 +1,122 @@
+"""What a run says while it goes on: lines of history, a progress bar, trackers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from tutelage.errors import OutputError
+
+__all__ = ["History", "Progress", "read_history"]
+
+
+class History:
+    """Lines of JSON, one a record, appended as they come.
+
+    Args:
+        path: the file, or None to keep records in memory alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.records: list[dict[str, Any]] = []
+
+    def resume(self, step: int) -> None:
+        """Take up the file's records, without those written after step `step`."""
+        self.records = [r for r in read_history(self.path) if r["step"] <= step] if self.path else []
+        if self.path is not None:
+            self._write("w", self.records)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        self.records.append(record)
+        if self.path is not None:
+            self._write("a", [record])
+
+    def _write(self, mode: str, records: list[dict[str, Any]]) -> None:
+        assert self.path is not None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, mode, encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in records)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def read_history(path: Path | None) -> list[dict[str, Any]]:
+    """The records of a history file; a last line cut short by a kill is left out."""
+    if path is None or not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+class Progress:
+    """A bar with the time left on a terminal, a plain line now and then elsewhere. Writes to stderr.
+
+    Args:
+        label: what is being trained.
+        total: steps in all.
+        quiet: say nothing.
+        every: seconds between two plain lines.
+    """
+
+    def __init__(self, label: str, total: int, *, quiet: bool = False, every: float = 15.0) -> None:
+        self.label, self.total, self.every = label, total, every
+        self._console = Console(stderr=True)
+        self._bar = None if quiet or not sys.stderr.isatty() else self._make_bar()
+        self._plain = not quiet and self._bar is None
+        self._began = self._said = time.monotonic()
+        self._first = 0
+        self._task = self._bar.add_task(label, total=total, note="") if self._bar else None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def start_at(self, step: int) -> None:
+        """Say where a resumed run takes up."""
+        self._first = step
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=step)
+
+    def show(self, step: int, values: Mapping[str, float]) -> None:
+        """Show how far training is, with some numbers."""
+        note = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=step, note=note)
+        elif self._plain and (time.monotonic() - self._said >= self.every or step >= self.total):
+            self._said = time.monotonic()
+            left = (self._said - self._began) / max(1, step - self._first) * (self.total - step)
+            self._console.print(f"{self.label}  {step}/{self.total}  {note}  {left:.0f} s left", highlight=False)
+
+    def _make_bar(self) -> RichProgress:
+        return RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self._console,
+        )

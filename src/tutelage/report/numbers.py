@@ -1,0 +1,165 @@
+"""Numbers as a reader wants them: few digits, a unit, and a dash where there is nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import stdev
+from typing import Any
+
+__all__ = [
+    "DASH",
+    "amount",
+    "difference",
+    "duration",
+    "in_text",
+    "label",
+    "lower_is_better",
+    "mapping",
+    "mean",
+    "measure",
+    "number",
+    "percent",
+    "ratio",
+    "sequence",
+    "size",
+    "spread",
+]
+
+DASH = "—"
+GAP = "\u00a0"
+_SHARES = ("accuracy", "recall", "precision", "f1", "agreement", "error_rate")
+_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl")
+_LABELS = {
+    "ece": "Calibration error (ECE)",
+    "nll": "Log loss (NLL)",
+    "brier": "Brier score",
+    "kl": "KL divergence",
+}
+_THOUSANDS = ("", "k", "M", "G", "T", "P")
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None for everything else (null, NaN, text)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The mapping itself, or an empty one where something is missing."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: Any) -> Sequence[Any]:
+    """The list itself, or an empty one where something is missing."""
+    return value if isinstance(value, list | tuple) else ()
+
+
+def mean(value: Any) -> float | None:
+    """The mean of `{"mean": …, "per_seed": […]}`; a bare number is its own mean."""
+    return number(value.get("mean")) if isinstance(value, Mapping) else number(value)
+
+
+def label(metric: str) -> str:
+    """A metric's name for people: `balanced_accuracy` -> `Balanced accuracy`."""
+    words = metric.replace("_", " ")
+    return _LABELS.get(metric, words[:1].upper() + words[1:])
+
+
+def in_text(metric: str) -> str:
+    """A metric's name inside a sentence: capitals stay only where they are an abbreviation's."""
+    title = label(metric)
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of this metric is the better one."""
+    return any(word in metric.lower().split("_") or metric.lower().startswith(word) for word in _LOWER)
+
+
+def measure(metric: str, value: Any) -> str:
+    """A metric's value: a share as a percentage, anything else with three digits."""
+    found = number(value)
+    if found is None:
+        return DASH
+    return f"{100 * found:.2f}{GAP}%" if _is_share(metric, found) else _minus(_three(found))
+
+
+def difference(metric: str, value: Any) -> str:
+    """A signed difference of two values of a metric; shares differ by percentage points (pp)."""
+    found = number(value)
+    if found is None:
+        return DASH
+    text = f"{100 * found:.2f}" if _is_share(metric, found) else _three(found)
+    sign = "" if text.startswith("-") else "+" if found > 0 else ""
+    return _minus(sign + text) + (f"{GAP}pp" if _is_share(metric, found) else "")
+
+
+def spread(metric: str, value: Any) -> str:
+    """`± s` over the seeds; empty for fewer than two."""
+    seeds = [found for found in map(number, sequence(mapping(value).get("per_seed"))) if found is not None]
+    if len(seeds) < 2:
+        return ""
+    deviation = stdev(seeds)
+    share = _is_share(metric, max(map(abs, seeds)))
+    return f"±{GAP}{100 * deviation:.2f}" if share else f"±{GAP}{deviation:.2g}"
+
+
+def percent(value: Any) -> str:
+    """A share as a whole percentage."""
+    found = number(value)
+    return DASH if found is None else _minus(f"{100 * found:.0f}{GAP}%")
+
+
+def amount(value: Any, unit: str = "") -> str:
+    """A count with a metric prefix: 2_395_210 -> `2.4 M`."""
+    found = number(value)
+    if found is None:
+        return DASH
+    for prefix in _THOUSANDS:
+        if abs(found) < 999.5 or prefix == _THOUSANDS[-1]:
+            break
+        found /= 1000
+    suffix = prefix + unit
+    return _minus(_three(found)) + (f"{GAP}{suffix}" if suffix else "")
+
+
+def size(value: Any) -> str:
+    """Bytes, in powers of 1000."""
+    return amount(value, "B")
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as a person says them: `3 min 20 s`."""
+    found = number(seconds)
+    if found is None:
+        return DASH
+    if found < 59.95:
+        return f"{_three(found)}{GAP}s"
+    minutes, rest = divmod(round(found), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{GAP}h {minutes}{GAP}min" if hours else f"{minutes}{GAP}min {rest}{GAP}s"
+
+
+def ratio(teacher: Any, student: Any, words: tuple[str, str]) -> str:
+    """`29× smaller`: how the student's cost compares with the teacher's."""
+    before, after = number(teacher), number(student)
+    if before is None or after is None or before <= 0 or after <= 0:
+        return DASH
+    times, word = (before / after, words[0]) if before >= after else (after / before, words[1])
+    if times < 1.05:
+        return "about the same"
+    return f"{times:,.0f}× {word}" if times >= 9.95 else f"{times:.1f}× {word}"
+
+
+def _is_share(metric: str, value: float) -> bool:
+    return any(word in metric.lower() for word in _SHARES) and abs(value) <= 1
+
+
+def _three(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\u2212")

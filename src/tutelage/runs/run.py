@@ -1,0 +1,149 @@
+"""The whole run, from a study to a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from tutelage import report
+from tutelage.engine import Runtime, StopRequest, save_weights
+from tutelage.evaluation import Verdict
+from tutelage.runs.environment import environment
+from tutelage.runs.folder import RunFolder
+from tutelage.runs.results import collect
+from tutelage.runs.study import Study
+from tutelage.runs.training import Trained, train_arm
+from tutelage.teachers import Teacher
+
+__all__ = ["Run", "run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        results: every number, as `tutelage run --json` prints them.
+        student: the taught network with the best validation metric over seeds, in eval mode.
+        report: the page.
+        out: the folder.
+    """
+
+    results: dict[str, Any]
+    student: nn.Module
+    report: Path
+    out: Path
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether distilling helped."""
+        held = self.results["verdict"]
+        interval = held["interval"]
+        return Verdict(
+            **held
+            | {
+                "interval": tuple(interval) if interval else None,
+                "uncontrolled": tuple(held["uncontrolled"]),
+                "advice": tuple(held["advice"]),
+            }
+        )
+
+
+def run(
+    study: Study,
+    out: Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    cpu: bool = False,
+    trackers: Sequence[str] = (),
+) -> Run | None:
+    """Train, measure, compare and report.
+
+    Args:
+        study: what to do.
+        out: the run's folder; it must be new, or hold this run with `resume`.
+        resume: go on with a run that was stopped or killed.
+        quiet: show no progress.
+        cpu: stay on the CPU though there is an accelerator.
+        trackers: names that Accelerate knows.
+
+    Returns:
+        the finished run on the main process, None on others.
+
+    Raises:
+        OutputError: the folder is taken, full or read-only.
+        Interrupted: a stop was asked for; `resume` goes on from its checkpoint.
+    """
+    with StopRequest() as stop:
+        runtime = Runtime(cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop)
+        identity = {"name": study.name, "seeds": list(study.seeds), "recipe": dict(study.resolved)}
+        if runtime.is_main:
+            folder = RunFolder(out, identity, resume=resume)
+            folder.write("recipe.yaml", yaml.safe_dump(dict(study.resolved), sort_keys=False))
+            folder.write("environment.json", json.dumps(environment(study), indent=2))
+        runtime.wait()
+        if not runtime.is_main:
+            folder = RunFolder(out, identity, resume=True)
+        teacher_trained, trained = _train(study, folder, runtime)
+        runtime.finish()
+        if not runtime.is_main:
+            return None
+        network = teacher_trained.network if teacher_trained else None
+        teacher = study.teacher.finish(network).to(runtime.device)
+        return _close(study, folder, runtime, (teacher, teacher_trained, trained))
+
+
+def _train(
+    study: Study, folder: RunFolder, runtime: Runtime
+) -> tuple[Trained | None, dict[str, list[Trained]]]:
+    plan = study.teacher
+    taught = None
+    if plan.arm is not None:
+        where = folder.arm("teacher")
+        taught = train_arm(
+            plan.arm, study.problem, runtime, where, seed=plan.seed, teacher=None, label="teacher"
+        )
+    network = taught.network if taught else None
+
+    def teacher() -> Teacher:
+        return plan.finish(network).to(runtime.device)
+
+    trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
+    for seed in study.seeds:
+        for name, arm in study.arms.items():
+            asked = teacher if arm.needs_teacher else None
+            where, label = folder.arm(name, seed), f"{name}, seed {seed}"
+            trained[name].append(
+                train_arm(arm, study.problem, runtime, where, seed=seed, teacher=asked, label=label)
+            )
+    return taught, trained
+
+
+def _close(
+    study: Study,
+    folder: RunFolder,
+    runtime: Runtime,
+    held: tuple[Teacher, Trained | None, dict[str, list[Trained]]],
+) -> Run:
+    teacher, teacher_trained, trained = held
+    student = _best(study, trained["student"]).network.eval()
+    save_weights(folder.path / "student.safetensors", student)
+    outcome = collect(study, trained, teacher, teacher_trained, folder, runtime.device)
+    folder.write("results.json", json.dumps(outcome.results, indent=2))
+    folder.write("details.json", json.dumps(outcome.details, indent=2))
+    page = report.write(outcome.results, outcome.details, folder.path / "report.html")
+    folder.drop_checkpoints()
+    return Run(outcome.results, student, page, folder.path)
+
+
+def _best(study: Study, trained: Sequence[Trained]) -> Trained:
+    """The student to hand over: best by validation, the first of equals."""
+    sign = 1 if study.problem.higher_is_better else -1
+    return max(trained, key=lambda one: sign * (one.validation if one.validation is not None else 0.0))

@@ -1,0 +1,179 @@
+"""Train one arm with one seed: stage by stage, resumable at each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from tutelage.capture import capture
+from tutelage.data import Loader, check_labels
+from tutelage.engine import (
+    Fitted,
+    Runtime,
+    Validation,
+    fit,
+    load_weights,
+    save_weights,
+    seed_everything,
+    seeded,
+)
+from tutelage.evaluation import predict
+from tutelage.modes import evaluating
+from tutelage.runs.folder import read_json, write_json
+from tutelage.runs.study import Arm, Stage
+from tutelage.tasks.problem import Problem
+from tutelage.teachers import Teacher
+
+__all__ = ["Trained", "evaluation_loader", "fresh_network", "stage_loader", "train_arm"]
+
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One network after its stages.
+
+    Args:
+        network: with the weights that were kept.
+        steps: updates in all.
+        seconds: of training in all.
+        validation: the metric by which the last stage's weights were kept, or None.
+    """
+
+    network: nn.Module
+    steps: int
+    seconds: float
+    validation: float | None
+
+
+def train_arm(
+    arm: Arm,
+    problem: Problem,
+    runtime: Runtime,
+    folder: Path,
+    *,
+    seed: int,
+    teacher: Callable[[], Teacher] | None,
+    label: str,
+) -> Trained:
+    """Train one arm, or take up what is left of it; a finished one is only read.
+
+    Args:
+        arm: what to train.
+        problem: data and metrics.
+        runtime: where.
+        folder: its files; `weights.safetensors` and `trained.json` say that it is done.
+        seed: of initialisation, data order and dropout.
+        teacher: -> a fresh teacher for each stage; None for an arm without one.
+        label: what to call it in progress.
+    """
+    network = fresh_network(arm, seed).to(runtime.device)
+    done = folder / "trained.json"
+    if runtime.share(done.exists()):
+        load_weights(folder / "weights.safetensors", network)
+        return Trained(network, **read_json(done))
+    fitted = [
+        _train_stage(arm, number, network, problem, runtime, folder, (seed, teacher, label))
+        for number in range(len(arm.stages))
+    ]
+    if arm.correction is not None:
+        inputs = evaluation_loader(problem.validation)
+        arm.correction(network, teacher() if teacher else None, inputs, runtime.device)
+    best = fitted[-1].best
+    trained = Trained(
+        network,
+        steps=sum(f.steps for f in fitted),
+        seconds=sum(f.seconds for f in fitted),
+        validation=best["value"] if best else None,
+    )
+    if runtime.is_main:
+        save_weights(folder / "weights.safetensors", network)
+        write_json(done, {name: getattr(trained, name) for name in ("steps", "seconds", "validation")})
+    runtime.wait()
+    return trained
+
+
+def fresh_network(arm: Arm, seed: int) -> nn.Module:
+    """The arm's network as the seed initialises it."""
+    with seeded(seed):
+        return arm.network()
+
+
+def stage_loader(stage: Stage, arm: Arm, runtime: Runtime, seed: int) -> Loader:
+    """The training batches of a stage."""
+    return Loader(
+        arm.source,
+        batch_size=stage.settings.batch_size,
+        seed=seed,
+        transform=stage.transform,
+        rank=runtime.rank,
+        world=runtime.world,
+        accumulate=stage.settings.accumulate,
+        workers=stage.settings.workers,
+    )
+
+
+def evaluation_loader(source: object) -> Loader:
+    """Batches for measuring, in the source's order."""
+    return Loader(source, batch_size=EVALUATION_BATCH, shuffle=False)  # type: ignore[arg-type]
+
+
+def validation_of(network: nn.Module, problem: Problem, runtime: Runtime) -> Validation:
+    """How weights of a network are chosen: by the problem's metric on the validation split."""
+
+    def measure() -> dict[str, float]:
+        with evaluating(network):
+            answers = predict(
+                lambda batch: capture(network, batch.inputs),
+                evaluation_loader(problem.validation),
+                device=runtime.device,
+            )
+        return problem.measure(answers)
+
+    return Validation(measure, problem.metric, problem.higher_is_better)
+
+
+def _train_stage(
+    arm: Arm,
+    number: int,
+    network: nn.Module,
+    problem: Problem,
+    runtime: Runtime,
+    folder: Path,
+    how: tuple[int, Callable[[], Teacher] | None, str],
+) -> Fitted:
+    seed, teacher, label = how
+    stage = arm.stages[number]
+    folder = folder / f"stage{number}"
+    done = folder / "fitted.json"
+    if runtime.share(done.exists()):
+        load_weights(folder / "weights.safetensors", network)
+        return Fitted(**read_json(done), history=[])
+    seed_everything(seed * 1000 + number)
+    scheme = stage.scheme(network, teacher() if teacher else None)
+    loader = stage_loader(stage, arm, runtime, seed + 7919 * number)
+    first = arm.source.batch([0])
+    if problem.num_classes is not None:
+        check_labels(arm.source.labels, problem.num_classes, where="the training data")
+    scheme.prepare(first.to(runtime.device))
+    seed_everything(seed * 1000 + number + runtime.rank)
+    fitted = fit(
+        scheme.turns(),
+        scheme.modules,
+        loader,
+        stage.settings,
+        optimizers=stage.optimizers,
+        runtime=runtime,
+        validation=validation_of(network, problem, runtime),
+        folder=folder,
+        label=label if len(arm.stages) == 1 else f"{label}, stage {number + 1}",
+    )
+    if runtime.is_main:
+        save_weights(folder / "weights.safetensors", network)
+        write_json(done, {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best})
+    runtime.wait()
+    return fitted
+

@@ -1,0 +1,97 @@
+"""What every scheme has: modules to train, a dry run, turns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.capture import capture, check_layers
+from tutelage.errors import ModelError
+from tutelage.match import Match
+from tutelage.modes import evaluating
+from tutelage.types import Batch, Outputs, Turn
+
+__all__ = ["Scheme"]
+
+
+class Scheme(ABC):
+    """Who moves on a batch, by which terms.
+
+    Args:
+        student: the network that is taught.
+        matches: the terms; two of one name get a number.
+    """
+
+    def __init__(self, student: nn.Module, matches: Sequence[Match]) -> None:
+        if not matches:
+            raise ModelError(f"{type(self).__name__} was given no matches; give it at least one")
+        self.student = student
+        self.matches = nn.ModuleList(matches)
+        self.names = _distinct([match.name for match in matches])
+        self.layers = sorted({match.guided for match in matches if match.guided is not None})
+        check_layers(student, self.layers)
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """What is trained and stored, by name; the student first."""
+        return {"student": self.student, "matches": self.matches}
+
+    @abstractmethod
+    def turns(self) -> Sequence[Turn]:
+        """The moves on each batch, in order."""
+
+    @abstractmethod
+    def observe(self, batch: Batch) -> tuple[Outputs, Outputs | None]:
+        """What student and teacher say about a batch."""
+
+    def terms(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The weighted terms, by name."""
+        return {
+            name: match(student, teacher, batch) for name, match in zip(self.names, self.matches, strict=True)
+        }
+
+    def prepare(self, batch: Batch) -> None:
+        """A dry run on one batch: fit projectors, and refuse networks that do not fit each other.
+
+        Raises:
+            ModelError: student and teacher have different numbers of classes.
+        """
+        with torch.no_grad(), evaluating(self.student):
+            student, teacher = self.observe(batch)
+        for match in self.matches:
+            assert isinstance(match, Match)
+            if match.compares_logits:
+                _check_classes(student, teacher)
+            match.fit(student, teacher)
+            match.to(batch.ids.device)
+
+    def _ask_student(self, batch: Batch) -> Outputs:
+        return capture(self.student, batch.inputs, self.layers)
+
+    def _student_turn(self) -> Turn:
+        parameters = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
+        return Turn("student", parameters, lambda batch: self.terms(*self.observe(batch), batch))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    total, seen = Counter(names), Counter[str]()
+    distinct = []
+    for name in names:
+        seen[name] += 1
+        distinct.append(name if total[name] == 1 else f"{name} {seen[name]}")
+    return distinct
+
+
+def _check_classes(student: Outputs, teacher: Outputs | None) -> None:
+    if student.logits is None or teacher is None or teacher.logits is None:
+        return
+    ours, theirs = student.logits.shape[-1], teacher.logits.shape[-1]
+    if ours != theirs:
+        raise ModelError(
+            f"the student answers with {ours} classes and the teacher with {theirs}; they must be the same. "
+            f"Give the student a head of {theirs} classes, or match features instead of logits"
+        )

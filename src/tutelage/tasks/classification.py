@@ -1,0 +1,110 @@
+"""What every field with classes shares: splits of labelled examples, chance, the metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from tutelage.data import Source, Subset, split
+from tutelage.errors import DataError, UnknownName
+from tutelage.evaluation import quality
+from tutelage.tasks.problem import Problem
+
+__all__ = ["choose_column", "class_names_of", "classes", "three_parts"]
+
+
+def three_parts(
+    tables: Mapping[str, Any],
+    read: Callable[[Any, str], Source],
+    *,
+    validation: float | int,
+    test: float | int,
+    seed: int,
+) -> tuple[Source, Source, Source]:
+    """Train, validation and test from the splits that a data set has.
+
+    A split called validation or test is used as it is; what is missing is drawn from train, by class.
+
+    Args:
+        tables: split -> table.
+        read: (table, name of the split) -> source.
+        validation, test: the share or number of examples to draw where the split is missing.
+        seed: of the draw.
+    """
+    if "train" not in tables:
+        raise UnknownName("split", "train", tables, hint="A data set needs a split to train on.")
+    train = read(tables["train"], "train")
+    parts: dict[str, Source] = {}
+    for name, size in (("test", test), ("validation", validation)):
+        if name in tables:
+            parts[name] = read(tables[name], name)
+        else:
+            rest, part = split(len(train), size, labels=train.labels, seed=seed, name=name)
+            train, parts[name] = Subset(train, rest), Subset(train, part)
+    return train, parts["validation"], parts["test"]
+
+
+def classes(
+    train: Source,
+    validation: Source,
+    test: Source | None,
+    *,
+    class_names: Sequence[str],
+    watch: Sequence[int] = (),
+    **rest: Any,
+) -> Problem:
+    """A problem whose answer is a class, measured by accuracy.
+
+    Args:
+        class_names: the classes, in order.
+        watch: classes whose recall is reported by itself.
+        rest: further fields of `Problem`.
+    """
+    for kind in watch:
+        if not 0 <= kind < len(class_names):
+            raise DataError(f"watch names the class {kind}, and there are {len(class_names)} classes")
+    held = (test or validation).labels
+    return Problem(
+        train=train,
+        validation=validation,
+        test=test,
+        measure=partial(quality.classification, watch=tuple(watch)),
+        num_classes=len(class_names),
+        class_names=tuple(class_names),
+        chance=None if held is None else _chance(held),
+        **rest,
+    )
+
+
+def choose_column(table: Any, came: str | None, kind: str, usual: Sequence[str]) -> str:
+    """The column that was named, or the first of the usual names that is there."""
+    if came is not None:
+        if came not in table.column_names:
+            raise UnknownName("column", came, table.column_names)
+        return came
+    for name in usual:
+        if name in table.column_names:
+            return name
+    raise DataError(
+        f"no {kind} column among {', '.join(table.column_names)}; say which it is with task.{kind}=<column>"
+    )
+
+
+def class_names_of(table: Any, column: str) -> list[str]:
+    """The names of a table's classes, or their numbers."""
+    names = getattr(table.features[column], "names", None)
+    if names:
+        return [str(name) for name in names]
+    return [str(number) for number in range(max(table[column]) + 1)]
+
+
+def _chance(labels: Tensor) -> float:
+    """The accuracy of always naming the commonest class."""
+    counts = Counter(labels[labels >= 0].tolist())
+    return max(counts.values(), default=0) / max(1, len(labels))
+
+

@@ -1,0 +1,80 @@
+"""Classes of rows of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.data import Examples, Source, load_tables
+from tutelage.errors import DataError
+from tutelage.tasks.classification import choose_column, class_names_of, classes, three_parts
+from tutelage.tasks.problem import Problem
+
+__all__ = ["classification"]
+
+_LABEL = ("label", "labels", "target", "class", "y")
+
+
+def classification(
+    *,
+    data: str,
+    config: str | None = None,
+    features: Sequence[str] | None = None,
+    label: str | None = None,
+    validation: float | int = 0.15,
+    test: float | int = 0.25,
+    standardise: bool = True,
+    watch: Sequence[int] = (),
+    seed: int = 0,
+) -> Problem:
+    """Rows of numbers, each with one class.
+
+    Args:
+        data: `sklearn.breast_cancer`, a local folder or file (Parquet, CSV, JSON), or a name on the hub.
+        config: the configuration of a hub set.
+        features: the columns of numbers or lists of numbers; by default all but the label and images.
+        label: the column of classes; found by its usual names.
+        validation, test: the share or number of rows to draw where the set has no such split.
+        standardise: scale each feature to mean 0 and deviation 1, by the training rows.
+        watch: classes whose recall is reported by itself.
+        seed: of the splits.
+    """
+    tables = load_tables(data, config=config)
+    table = tables["train"] if "train" in tables else next(iter(tables.values()))
+    label = choose_column(table, label, "label", _LABEL)
+    names = class_names_of(table, label)
+    columns = list(features) if features else [c for c in table.column_names if c not in (label, "image")]
+
+    def read(part: Any, where: str) -> Source:
+        labels = torch.tensor(part[label])
+        return Examples(_numbers(part, columns), labels, num_classes=len(names), where=where)
+
+    train, held, last = three_parts(tables, read, validation=validation, test=test, seed=seed)
+    if standardise:
+        train, held, last = _standardised(train, held, last)
+    width = int(train.batch([0]).inputs.shape[1])
+    options = {"num_classes": len(names), "in_features": width}
+    return classes(train, held, last, class_names=names, watch=watch, network_options=options)
+
+
+def _numbers(table: Any, columns: Sequence[str]) -> Tensor:
+    parts = []
+    for column in columns:
+        try:
+            held = np.asarray(table[choose_column(table, column, "features", ())], dtype=np.float32)
+        except ValueError as error:
+            raise DataError(f"the column {column!r} is not made of numbers ({error}); leave it out") from error
+        parts.append(held.reshape(len(held), -1))
+    return torch.from_numpy(np.concatenate(parts, axis=1))
+
+
+def _standardised(*parts: Source) -> tuple[Source, Source, Source]:
+    rows = [part.batch(range(len(part))) for part in parts]
+    mean, deviation = rows[0].inputs.mean(0), rows[0].inputs.std(0)
+    scale = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+    first, second, third = (Examples((row.inputs - mean) / scale, row.labels) for row in rows)
+    return first, second, third

@@ -1,0 +1,83 @@
+"""Classes of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from tutelage.data import load_tables
+from tutelage.tasks.classification import choose_column, class_names_of, classes, three_parts
+from tutelage.tasks.problem import Problem
+from tutelage.tasks.vision.augment import Augment
+from tutelage.tasks.vision.images import image_source
+
+__all__ = ["classification"]
+
+_IMAGE = ("image", "img", "images", "pixel_values")
+_LABEL = ("label", "labels", "fine_label", "target", "class")
+
+
+def classification(
+    *,
+    data: str,
+    config: str | None = None,
+    image: str | None = None,
+    label: str | None = None,
+    validation: float | int = 0.1,
+    test: float | int = 0.2,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    watch: Sequence[int] = (),
+    seed: int = 0,
+) -> Problem:
+    """Images of one size, each with one class.
+
+    Args:
+        data: `sklearn.digits`, a local folder or Parquet file, or a name on the hub.
+        config: the configuration of a hub set.
+        image, label: the columns; found by their usual names.
+        validation, test: the share or number of training images to draw where the set has no such split.
+        mean, std: one number for each channel, for pixels of 0 to 1; 0.5 each by default.
+        watch: classes whose recall is reported by itself.
+        seed: of the splits.
+    """
+    tables = load_tables(data, config=config)
+    table = tables["train"] if "train" in tables else next(iter(tables.values()))
+    image = choose_column(table, image, "image", _IMAGE)
+    label = choose_column(table, label, "label", _LABEL)
+    names = class_names_of(table, label)
+    first = np.asarray(table[0][image])
+    channels = 1 if first.ndim == 2 else first.shape[-1]
+
+    read = partial(
+        image_source,
+        image=image,
+        label=label,
+        top=255.0 if first.dtype == np.uint8 else _top(table, image),
+        mean=list(mean or [0.5] * channels),
+        std=list(std or [0.5] * channels),
+        num_classes=len(names),
+    )
+    train, held, last = three_parts(
+        tables, lambda part, where: read(part, where=where), validation=validation, test=test, seed=seed
+    )
+    return classes(
+        train,
+        held,
+        last,
+        class_names=names,
+        watch=watch,
+        augment=Augment.of,
+        network_options={
+            "num_classes": len(names),
+            "in_channels": channels,
+            "in_features": int(np.prod(first.shape)),
+        },
+    )
+
+
+def _top(table: object, image: str) -> float:
+    """The brightest value of images that are stored as floats."""
+    return float(np.asarray(table[image]).max())  # type: ignore[index]

@@ -1,0 +1,140 @@
+"""Anything with `predict_proba` as a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tutelage.errors import ModelError
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import Batch, Outputs
+
+__all__ = ["Predictor"]
+
+Array = npt.NDArray[Any]
+
+
+class Predictor(Teacher):
+    """A forest, a booster, a pipeline: whatever turns rows of numbers into probabilities.
+
+    Its logits are log max(p, epsilon): their softmax gives the probabilities back, up to the floor. A forest
+    says p = 0 often, and log 0 would make every loss infinite.
+
+    Args:
+        predict_proba: rows [N, F] -> probabilities [N, C], or an object that has it as a method.
+        epsilon: the floor of a probability, in (0, 1). The default, 1e-6, puts the lowest logit at -13.8.
+        classes: which of the predictor's classes stands for class 0, 1, … of the student. Needed when its
+            `classes_` are not 0 … C-1; a class that the predictor never saw gets the floor. Without
+            `classes_`, its classes are the numbers of its columns.
+
+    Shapes:
+        batch: inputs [N, …], a tensor on any device; flattened to [N, F], in float32, or float64 if it is
+            float64 or integer.
+        returns: logits [N, C], float32, on the inputs' device; within [log epsilon, 0].
+
+    Raises:
+        ModelError: no `predict_proba`; classes that are not 0 … C-1 and no `classes`; when called, inputs
+            that are not a tensor or answers that are not probabilities.
+        ValueError: a floor outside (0, 1).
+
+    Source:
+        Bucilua, Caruana and Niculescu-Mizil 2006, "Model Compression": an ensemble's answers, trees among
+        them, teach one network. The floor is ours.
+
+    Example:
+        >>> teacher = Predictor(lambda rows: np.full((len(rows), 4), 0.25))
+        >>> teacher(Batch(inputs=torch.zeros(2, 3), ids=torch.arange(2))).logits.softmax(-1)[0]
+        tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+
+    def __init__(
+        self,
+        predict_proba: Callable[[Array], Array] | Any,
+        *,
+        epsilon: float = 1e-6,
+        classes: Sequence[Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 < epsilon < 1:
+            raise ValueError(f"epsilon {epsilon} came. Expected a floor between 0 and 1, such as 1e-6.")
+        method = getattr(predict_proba, "predict_proba", predict_proba)
+        if not callable(method):
+            raise ModelError(
+                f"a {type(predict_proba).__name__} came. Expected a function from rows to probabilities, or "
+                "an object with predict_proba."
+            )
+        self.epsilon = epsilon
+        self._predict: Callable[[Array], Any] = method
+        owner = getattr(method, "__self__", predict_proba)
+        self._columns = _columns(getattr(owner, "classes_", None), classes)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Answer a batch."""
+        rows = _rows(batch.inputs)
+        answered = np.asarray(self._predict(rows), dtype=np.float64)
+        _check_probabilities(answered, len(rows))
+        if self._columns is None:
+            probabilities = answered
+        else:
+            seen = self._columns >= 0
+            _check_columns(answered, int(seen.sum()))
+            probabilities = np.zeros((len(rows), len(self._columns)))
+            probabilities[:, seen] = answered[:, self._columns[seen]]
+        logits = np.log(np.clip(probabilities, self.epsilon, 1.0)).astype(np.float32)
+        return Outputs(torch.from_numpy(logits).to(batch.inputs.device))
+
+
+def _columns(own: Any, wanted: Sequence[Any] | None) -> npt.NDArray[np.int64] | None:
+    """The predictor's column for each class of the student, -1 where it has none; None: as they are."""
+    if own is not None and any(np.ndim(name) for name in own):
+        raise ModelError("the predictor has several outputs, each with its own classes. Give it one of them.")
+    legal = None if own is None else [np.asarray(name).item() for name in own]
+    if wanted is None:
+        if legal is None or legal == list(range(len(legal))):
+            return None
+        raise ModelError(
+            f"the predictor's classes are {legal}. Expected 0 … {len(legal) - 1}. Give classes=…, the one "
+            "that stands for class 0, for class 1, and so on."
+        )
+    if legal is None:
+        legal = list(range(len(wanted)))
+    if len(set(wanted)) != len(wanted) or not set(legal) <= set(wanted):
+        raise ModelError(
+            f"classes={list(wanted)} came for a predictor with the classes {legal}. Expected each of these "
+            "once."
+        )
+    return np.array([legal.index(name) if name in legal else -1 for name in wanted], dtype=np.int64)
+
+
+def _rows(inputs: Any) -> Array:
+    if not isinstance(inputs, Tensor):
+        raise ModelError(
+            f"inputs of type {type(inputs).__name__} came to a Predictor. Expected one tensor [N, …]."
+        )
+    rows = inputs.detach().cpu().reshape(len(inputs), -1)
+    if not rows.is_floating_point():
+        rows = rows.double()
+    return (rows if rows.dtype == torch.float64 else rows.float()).numpy()
+
+
+def _check_probabilities(answered: Array, count: int) -> None:
+    if answered.ndim != 2 or len(answered) != count:
+        raise ModelError(
+            f"predict_proba answered with shape {answered.shape} for {count} rows. Expected [{count}, "
+            "classes]."
+        )
+    if not (np.all(answered >= 0) and np.allclose(answered.sum(1), 1.0, atol=1e-3)):
+        raise ModelError(
+            "predict_proba answered with rows that are not probabilities (from 0, with sum 1). Give a "
+            "method that returns probabilities, not scores."
+        )
+
+
+def _check_columns(answered: Array, expected: int) -> None:
+    if answered.shape[1] != expected:
+        raise ModelError(f"predict_proba answered with {answered.shape[1]} classes. Expected {expected}.")

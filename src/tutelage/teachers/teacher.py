@@ -1,0 +1,70 @@
+"""What every teacher is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from tutelage.errors import ModelError
+from tutelage.types import Batch, Outputs
+
+__all__ = ["Teacher"]
+
+
+class Teacher(nn.Module, ABC):
+    """Answers batches: `teacher(batch) -> Outputs`.
+
+    A teacher is always in eval mode, dropout and drop-path too: `train()` leaves it there, and each call puts
+    back whatever layer was set to training in between. Its parameters never get a gradient. Its answers are
+    ordinary tensors that a student's loss may save for its backward; only inside a caller's own
+    `torch.inference_mode` are they inference tensors.
+
+    A subclass writes `forward`; if it has layers to show, `watch` too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.training = False
+        self.register_forward_pre_hook(_stay_in_eval)
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Outputs:
+        """Answer a batch; it lies on the teacher's device."""
+
+    def watch(self, layers: Sequence[str]) -> None:
+        """Add layers to the features of every later answer; those already watched stay.
+
+        Args:
+            layers: paths, as `tutelage.capture` reads them.
+
+        Raises:
+            ModelError: this teacher has no layers to show.
+        """
+        if layers:
+            raise ModelError(
+                f"{type(self).__name__} has no layers to show; came {list(layers)}. Use a loss on logits, "
+                "or a Frozen teacher."
+            )
+
+    def train(self, mode: bool = True) -> Teacher:  # noqa: ARG002
+        """Stay in eval mode, with every layer, whatever `mode` says."""
+        return super().train(False)
+
+
+def _stay_in_eval(teacher: nn.Module, _: tuple[Any, ...]) -> None:
+    """Put layers back into eval mode: somebody may hold the network too, and have called `train()` on it."""
+    if any(layer.training for layer in _layers(teacher)):
+        teacher.eval()
+        for layer in _layers(teacher):
+            layer.training = False  # a layer whose own train() refuses eval mode
+
+
+def _layers(root: nn.Module) -> list[nn.Module]:
+    """Every layer, walked anew at each call, so that a replaced one is met; ten times `modules()`' speed."""
+    found = [root]
+    for layer in found:
+        found.extend(child for child in layer._modules.values() if child is not None)
+    return found
