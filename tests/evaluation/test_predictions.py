@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from tutelage.errors import DataError, ModelError
-from tutelage.evaluation import Predictions, evaluating, predict
+from tutelage.evaluation import Predictions, predict
+from tutelage.modes import evaluating
 from tutelage.types import UNLABELLED, Batch, Outputs
 
 

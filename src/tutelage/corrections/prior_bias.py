@@ -35,7 +35,9 @@ class PriorBias:
 
     def __init__(self, *, classes: Sequence[int], prior: float | None = None) -> None:
         if not classes or (prior is not None and not 0 < prior < 1):
-            raise ModelError(f"classes {list(classes)} with prior {prior}: give classes, and a prior of 0 to 1")
+            raise ModelError(
+                f"classes {list(classes)} with prior {prior}: give classes, and a prior of 0 to 1"
+            )
         self.classes, self.prior = list(classes), prior
 
     def __call__(

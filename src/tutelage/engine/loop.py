@@ -240,7 +240,8 @@ class _Loop:
         record["lr"] = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
         self.pending.clear()
         self._record(record)
-        self.progress.show(self.step, {"loss": record["loss"]} | (self.best or {}))
+        best = {"best": self.best["value"]} if self.best else {}
+        self.progress.show(self.step, {"loss": record["loss"]} | best)
 
     def _record(self, record: dict[str, Any]) -> None:
         self.history.add(record)

@@ -4,7 +4,7 @@ from tutelage.evaluation.calibration import calibration
 from tutelage.evaluation.cost import cost, cost_of_callable
 from tutelage.evaluation.doubts import warnings_about
 from tutelage.evaluation.fidelity import confusion, fidelity
-from tutelage.evaluation.predictions import Predictions, evaluating, predict
+from tutelage.evaluation.predictions import Predictions, predict
 from tutelage.evaluation.quality import classification
 from tutelage.evaluation.verdict import Verdict, gap_closed, judge, paired_interval
 
@@ -16,7 +16,6 @@ __all__ = [
     "confusion",
     "cost",
     "cost_of_callable",
-    "evaluating",
     "fidelity",
     "gap_closed",
     "judge",

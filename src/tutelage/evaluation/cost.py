@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tutelage.errors import ModelError
 from tutelage.evaluation.energy import joules_per_call, meter_for
 from tutelage.evaluation.memory import peak_memory
-from tutelage.evaluation.predictions import evaluating
 from tutelage.evaluation.size import file_bytes, flops
+from tutelage.modes import evaluating
 from tutelage.types import map_tensors
 
 __all__ = ["cost", "cost_of_callable"]

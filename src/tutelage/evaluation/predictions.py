@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tutelage.errors import DataError, ModelError
+from tutelage.modes import evaluating
 from tutelage.types import UNLABELLED, Batch, Outputs
 
-__all__ = ["Predictions", "evaluating", "predict"]
+__all__ = ["Predictions", "predict"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,23 +83,6 @@ class Predictions:
         if not keep.any():
             raise DataError(f"none of the {len(self)} examples has a label, so nothing can be right or wrong")
         return self if keep.all() else Predictions(self.logits[keep], self.labels[keep], self.ids[keep])
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules into eval mode, and give each submodule its own mode back afterwards.
-
-    A student may keep some layers in eval mode while it trains (frozen batch norms), so one
-    `student.train()` at the end would be wrong.
-    """
-    modes = [(module, module.training) for root in modules for module in root.modules()]
-    try:
-        for root in modules:
-            root.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def predict(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tutelage.errors import OutputError
@@ -38,16 +39,7 @@ def render(results: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         results: what a run measured, as `tutelage run --json` prints it.
         details: what only the page shows: curves, bins, confusion, recipe and environment.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = Markup((_HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
-    page = environment.get_template("page.html")
-    return page.render(style=style, **_top(results), **_measured(results), **_looks(results, details))
+    return _template().render(**_top(results), **_measured(results), **_looks(results, details))
 
 
 def write(results: Mapping[str, Any], details: Mapping[str, Any], path: Path | str) -> Path:
@@ -67,6 +59,20 @@ def write(results: Mapping[str, Any], details: Mapping[str, Any], path: Path | s
     except OSError as error:
         raise OutputError(f"cannot write the report to {str(path)!r}: {error.strerror}") from error
     return Path(path)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    environment.globals["style"] = Markup(style)  # noqa: S704 - a file of this package
+    return environment.get_template("page.html")
 
 
 def _top(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,6 +181,7 @@ def _looks(results: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, 
             (name, _ece(results, name), _svg(chart)) for name, chart in calibration.items() if chart
         ],
         "trade_off": _svg(trade_off(arms(results), _metric(results), _batch(arms(results)))),
+        "fewer_is_better": numbers.lower_is_better(_metric(results)),
         **_confusion(details),
         "recipe_yaml": str(details.get("recipe_yaml") or ""),
         "environment": [(str(part), _flat(value)) for part, value in environment.items() if value],

@@ -170,17 +170,23 @@ def _alone(student: nn.Module, teacher: Teacher | None) -> Scheme:  # noqa: ARG0
     return Alone(student, [Match(response.HardLabel())])
 
 
-def _record(settings: TrainSettings, optimizer: OptimizerSettings, matches: Sequence[Match]) -> dict[str, Any]:
+def _record(
+    settings: TrainSettings, optimizer: OptimizerSettings, matches: Sequence[Match]
+) -> dict[str, Any]:
     return {
         "call": "tutelage.distill",
-        "matches": [{"name": match.name, "loss": repr(match.loss), "weight": match.weight} for match in matches],
+        "matches": [
+            {"name": match.name, "loss": repr(match.loss), "weight": match.weight} for match in matches
+        ],
         "optimizer": optimizer.model_dump(),
         "train": settings.model_dump(),
     }
 
 
 def _uncontrolled(student: nn.Module | Callable[[], nn.Module]) -> list[str]:
-    found = ["tuning: student and control share one set of hyperparameters, and neither was tuned in this run"]
+    found = [
+        "tuning: student and control share one set of hyperparameters, and neither was tuned in this run"
+    ]
     if isinstance(student, nn.Module):
         found.append("initialisation: each seed starts from the same weights; give a function to vary them")
     return found

@@ -14,7 +14,16 @@ from tutelage.runs.study import Study
 
 __all__ = ["environment"]
 
-_PACKAGES = ("tutelage", "torch", "accelerate", "datasets", "transformers", "scikit-learn", "numpy", "safetensors")
+_PACKAGES = (
+    "tutelage",
+    "torch",
+    "accelerate",
+    "datasets",
+    "transformers",
+    "scikit-learn",
+    "numpy",
+    "safetensors",
+)
 
 
 def environment(study: Study) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture
-from tutelage.evaluation import Predictions, calibration, cost, cost_of_callable, evaluating, predict
+from tutelage.evaluation import Predictions, calibration, cost, cost_of_callable, predict
+from tutelage.modes import evaluating
 from tutelage.runs.study import Study
 from tutelage.runs.training import evaluation_loader
 from tutelage.tasks.problem import Problem
@@ -47,7 +48,9 @@ def measure_network(network: nn.Module, problem: Problem, device: torch.device) 
     """Ask a network about the reported split."""
     with evaluating(network):
         answers = predict(
-            lambda batch: capture(network, batch.inputs), evaluation_loader(reported_split(problem)), device=device
+            lambda batch: capture(network, batch.inputs),
+            evaluation_loader(reported_split(problem)),
+            device=device,
         )
     return Measured(answers, problem.measure(answers), calibration(answers))
 
@@ -74,7 +77,8 @@ def cost_of_teacher(study: Study, teacher: Teacher, device: torch.device) -> dic
 
 def spread(measured: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> dict[str, Any]:
     """Named numbers of each seed -> name -> {"mean", "per_seed"}."""
-    names = names if names is not None else [n for n, v in measured[0].items() if isinstance(v, int | float)]
+    if names is None:
+        names = [n for n in measured[0] if all(isinstance(m.get(n), int | float) for m in measured)]
     return {
         name: {"mean": fmean(m[name] for m in measured), "per_seed": [m[name] for m in measured]}
         for name in names

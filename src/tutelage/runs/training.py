@@ -176,4 +176,3 @@ def _train_stage(
         write_json(done, {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best})
     runtime.wait()
     return fitted
-

@@ -1,0 +1,108 @@
+"""Numbers as a reader wants them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tutelage.report import numbers
+from tutelage.report.rows import arms, comparison
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("accuracy", 0.98326, "98.33 %"),
+        ("balanced_accuracy", 1.0, "100.00 %"),
+        ("accuracy", 74.2, "74.2"),
+        ("errors", 88.3333, "88.3"),
+        ("errors", 1234.6, "1,235"),
+        ("nll", 0.04317, "0.0432"),
+        ("accuracy", None, "—"),
+        ("accuracy", float("nan"), "—"),
+        ("accuracy", True, "—"),
+    ],
+)
+def test_a_measure(metric, value, said):
+    assert plain(numbers.measure(metric, value)) == said
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("accuracy", 0.0042, "+0.42 pp"),
+        ("accuracy", -0.0031, "−0.31 pp"),
+        ("errors", -13.333, "−13.3"),
+        ("nll", 0, "0"),
+    ],
+)
+def test_a_difference_is_signed(metric, value, said):
+    assert plain(numbers.difference(metric, value)) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (999.7, "1 k"),
+        (826_010, "826 k"),
+        (23_952_100, "24 M"),
+        (10**18, "1,000 P"),
+        ("x", "—"),
+    ],
+)
+def test_an_amount(value, said):
+    assert plain(numbers.amount(value)) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0.4 s"),
+        (59.96, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.6, "1 h 0 min"),
+        (7384, "2 h 3 min"),
+        (None, "—"),
+    ],
+)
+def test_a_duration(seconds, said):
+    assert plain(numbers.duration(seconds)) == said
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "said"),
+    [
+        (29, 1, "29× smaller"),
+        (1, 3.1, "3.1× larger"),
+        (1, 1.01, "about the same"),
+        (0, 1, "—"),
+        (None, 1, "—"),
+    ],
+)
+def test_a_ratio(teacher, student, said):
+    assert numbers.ratio(teacher, student, ("smaller", "larger")) == said
+
+
+@pytest.mark.parametrize(
+    ("metric", "lower"), [("errors", True), ("ece", True), ("accuracy", False), ("precision", False)]
+)
+def test_which_way_is_better(metric, lower):
+    assert numbers.lower_is_better(metric) is lower
+
+
+def test_an_arm_cannot_take_the_students_name(results):
+    results["also"] = {"student": {"quality": {"accuracy": 0.1}}}
+    assert list(arms(results)) == ["teacher", "control", "student", "student (also)"]
+
+
+def test_a_row_where_nobody_has_a_number_is_left_out(results):
+    assert "Energy" not in {row.label for row in comparison(results)}
+    results["student"]["cost"]["energy_joules"] = 12.5
+    energy = next(row for row in comparison(results) if row.label == "Energy")
+    assert [plain(cell.text) for cell in energy.cells] == ["—", "—", "12.5 J", "—"]
+    assert energy.against == "—"
