@@ -101,8 +101,8 @@ def test_an_arm_cannot_take_the_students_name(results):
 
 
 def test_a_row_where_nobody_has_a_number_is_left_out(results):
-    assert "Energy" not in {row.label for row in comparison(results)}
+    assert "Energy an example" not in {row.label for row in comparison(results)}
     results["student"]["cost"]["energy_joules"] = 12.5
-    energy = next(row for row in comparison(results) if row.label == "Energy")
+    energy = next(row for row in comparison(results) if row.group == "Energy")
     assert [plain(cell.text) for cell in energy.cells] == ["—", "—", "12.5 J", "—"]
     assert energy.against == "—"

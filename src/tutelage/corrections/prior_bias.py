@@ -56,7 +56,7 @@ class PriorBias:
                 break
         shift = logits[0] - _logits(student, batches[:1], device)[0]
         with torch.no_grad():
-            bias += shift.to(bias)
+            bias.add_(shift.to(bias))
 
     def _wanted(
         self, teacher: Teacher | None, batches: Sequence[Batch], num_classes: int, device: torch.device

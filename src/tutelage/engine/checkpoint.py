@@ -7,8 +7,7 @@ the new one, whole.
 from __future__ import annotations
 
 import json
-import os
-import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,37 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from tutelage.errors import CheckpointError, OutputError
+from tutelage.errors import CheckpointError
+from tutelage.files import write_atomically
 
 __all__ = ["Checkpoint", "load_weights", "save_weights", "write_atomically"]
 
 _FORMAT = "tutelage.checkpoint.1"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises:
-        OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        try:
-            beside.unlink(missing_ok=True)
-        except OSError:
-            pass
-        came = error.strerror or str(error)
-        raise OutputError(
-            f"cannot write {path}: {came}. What was written before is kept; make room or choose another "
-            "folder with --out, and go on with --resume"
-        ) from error
 
 
 class Checkpoint:
@@ -83,7 +57,13 @@ class Checkpoint:
                 f"{self.path} is a safetensors file but not a checkpoint of tutelage (format "
                 f"{header.get('format')!r}, expected {_FORMAT!r}); point --resume at the folder of a run"
             )
-        return _unflatten(json.loads(header["tree"]), tensors)
+        try:
+            return _unflatten(json.loads(header["tree"]), tensors)
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path} is damaged: its tensors and its header do not belong together ({error}); delete "
+                "it to start anew, or restore it from a copy"
+            ) from error
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -98,8 +78,8 @@ def load_weights(path: Path, module: nn.Module) -> None:
     Raises:
         CheckpointError: the file is truncated, unsafe, or made for another network.
     """
-    if not path.exists():
-        raise CheckpointError(f"no weights at {path}")
+    if not path.is_file():
+        raise CheckpointError(f"no file of weights at {path}")
     state = _read_torch(path) if _is_pickle(path) else _read(path)[0]
     try:
         module.load_state_dict(state)
@@ -118,6 +98,8 @@ def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
             name = str(len(tensors))
             tensors[name] = _own(value)
             return {"tensor": name}
+        case Counter():  # the milestones of MultiStepLR
+            return {"counter": [[_flatten(k, tensors), count] for k, count in value.items()]}
         case Mapping():
             return {"map": [[_flatten(k, tensors), _flatten(v, tensors)] for k, v in value.items()]}
         case tuple():
@@ -138,6 +120,8 @@ def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
             return tensors[content]
         case "map":
             return {_unflatten(k, tensors): _unflatten(v, tensors) for k, v in content}
+        case "counter":
+            return Counter({_unflatten(k, tensors): count for k, count in content})
         case "tuple":
             return tuple(_unflatten(item, tensors) for item in content)
     return [_unflatten(item, tensors) for item in content]
@@ -173,5 +157,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _is_pickle(path: Path) -> bool:
+    """Whether torch wrote the file; safetensors have a brace where the length of their header ends."""
     with open(path, "rb") as file:
-        return zipfile.is_zipfile(file) or (file.seek(0) or file.read(1)) == b"\x80"
+        head = file.read(9)
+    return head[8:] != b"{" and head.startswith((b"PK", b"\x80"))

@@ -24,7 +24,15 @@ from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import random_state, restore_random_state
 from tutelage.engine.settings import OptimizerSettings, TrainSettings
 from tutelage.engine.tracking import History, Progress
-from tutelage.errors import Interrupted, ModelError, NonFiniteLoss, RecipeError
+from tutelage.errors import (
+    CheckpointError,
+    Interrupted,
+    ModelError,
+    NonFiniteLoss,
+    RecipeError,
+    UnknownName,
+)
+from tutelage.modes import evaluating
 from tutelage.types import Batch, Batches, Turn
 
 __all__ = ["Fitted", "Validation", "fit"]
@@ -35,7 +43,8 @@ class Validation:
     """How the weights to keep are chosen.
 
     Args:
-        measure: -> named numbers on the validation split; it leaves modes and weights as they were.
+        measure: -> named numbers on the validation split; it leaves weights as they were. It runs in eval mode,
+            and afterwards each layer is put back into the mode it had.
         metric: the name to choose by.
         higher_is_better: the direction of that name.
     """
@@ -78,7 +87,8 @@ def fit(
 
     Args:
         turns: one optimiser's move each, made in order on each batch.
-        modules: what is trained and stored, by name.
+        modules: what is trained and stored, by name. One that comes in eval mode is put into training mode;
+            in one that comes in training mode each layer keeps its own, so that a frozen batch norm stays.
         batches: the examples, in their fixed order.
         settings: lengths and choices.
         optimizers: settings by the turn's name.
@@ -88,7 +98,8 @@ def fit(
         label: what to call it in progress and trackers.
 
     Raises:
-        NonFiniteLoss: a term became NaN or infinite; names step, turn and term.
+        NonFiniteLoss: a term or a weight became NaN or infinite; names step, turn and term.
+        CheckpointError: the checkpoint in `folder` is damaged, or of another run.
         Interrupted: a stop was asked for, and a checkpoint was written.
     """
     loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
@@ -111,8 +122,9 @@ class _Loop:
         self.total_steps = settings.total_steps(len(batches))
         self.optimizers = {}
         self.schedules = {}
+        _check_names(turns, optimizers)
         for turn in turns:
-            chosen = _chosen(optimizers, turn)
+            chosen = optimizers[turn.name]
             self.optimizers[turn.name] = build_optimizer(chosen, turn.parameters)
             self.schedules[turn.name] = build_schedule(
                 chosen, self.optimizers[turn.name], self.total_steps * turn.repeat
@@ -126,15 +138,17 @@ class _Loop:
 
     def attach(self, validation: Validation | None, folder: Path | None, label: str) -> None:
         """Say how to validate, where to write and what to be called."""
-        writes = folder is not None and self.runtime.is_main
         self.validation, self.label = validation, label
         self.checkpoint = Checkpoint(folder / "checkpoint.safetensors") if folder else None
         self.best_weights = _Kept(folder / "best.safetensors" if folder else None)
-        self.history = History(folder / "history.jsonl" if folder and writes else None)
+        self.history = History(folder / "history.jsonl" if folder else None, writes=self.runtime.is_main)
 
     # -- the ladder: run, epoch, step, turn ---------------------------------------------------------
 
     def run(self) -> Fitted:
+        for module in self.modules.values():
+            if not module.training:
+                module.train()
         self._resume()
         with Progress(self.label, self.total_steps, quiet=self.runtime.quiet) as self.progress:
             self.progress.start_at(self.step)
@@ -148,8 +162,6 @@ class _Loop:
     def _epoch(self) -> None:
         length = len(self.batches)
         epoch, start = divmod(self.step, length)
-        for module in self.modules.values():
-            module.train()
         clock = time.perf_counter()
         for micros in self.batches.epoch(epoch, start):
             self._step([batch.to(self.runtime.device) for batch in micros])
@@ -185,7 +197,7 @@ class _Loop:
             with self.runtime.autocast(self.settings.precision):
                 terms = turn.terms(batch)
             self._check(turn, terms)
-            self.runtime.accelerator.backward(sum(terms.values(), start=torch.zeros(())) * share)
+            (sum(terms.values(), start=torch.zeros(())) * share).backward()
             for name, term in terms.items():
                 key = f"{turn.name}/{name}"
                 values[key] = values.get(key, 0.0) + term.detach() * share
@@ -216,11 +228,18 @@ class _Loop:
     def _check_finite(self, step: int, name: str, value: float) -> None:
         if not math.isfinite(value):
             turn, _, term = name.partition("/")
-            kept = f" The last good checkpoint is {self.checkpoint.path}." if self.checkpoint else ""
-            raise NonFiniteLoss(
-                f"the loss became {value} at step {step}, in turn {turn!r}, term {term!r}. Lower the learning "
-                f"rate, clip gradients (clip: 1.0), or train in float32.{kept}"
-            )
+            raise self._not_finite(f"the loss became {value} at step {step}, in turn {turn!r}, term {term!r}")
+
+    def _check_weights(self) -> None:
+        """Refuse to store what a finite loss with an infinite gradient has left behind."""
+        for turn in self.turns:
+            if not all(bool(p.isfinite().all()) for p in turn.parameters):
+                raise self._not_finite(f"weights of turn {turn.name!r} are NaN or infinite after step {self.step}")
+
+    def _not_finite(self, what: str) -> NonFiniteLoss:
+        kept = f" The last good checkpoint is {self.checkpoint.path}." if self.checkpoint else ""
+        advice = "Lower the learning rate, clip gradients (clip: 1.0), or train in float32."
+        return NonFiniteLoss(f"{what}. {advice}{kept}")
 
     def _log(self) -> None:
         """Read the values since the last line back to the host, all at once, and write their means."""
@@ -261,12 +280,15 @@ class _Loop:
         assert self.validation is not None
         self._log()
         with self.average.applied() if self.average else nullcontext():
-            measured = self.runtime.share(dict(self.validation.measure()))
-            value = float(measured[self.validation.metric])
+            with evaluating(*self.modules.values()):
+                measured = {name: float(value) for name, value in self.validation.measure().items()}
+            measured = self.runtime.share(measured)
+            value = measured[self.validation.metric]
             self._record({"step": self.step, "epoch": epoch, "validation": measured})
-            if self.best is None or self._better(value, self.best["value"]):
+            last = self.settings.keep == "last"
+            if last or self.best is None or self._better(value, self.best["value"]):
                 self.best = {"step": self.step, "value": value}
-                if self.settings.keep == "best":
+                if not last:
                     self.best_weights.save(self.modules, self.runtime.is_main)
 
     def _better(self, value: float, than: float) -> bool:
@@ -304,11 +326,13 @@ class _Loop:
         for step, values in pending:
             for name, value in values.items():
                 self._check_finite(step, name, value)
+        self._check_weights()
         state = {
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
             "pending": pending,
+            "records": len(self.history.records),
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "schedules": {name: s.state_dict() for name, s in self.schedules.items() if s is not None},
@@ -324,6 +348,15 @@ class _Loop:
             self.history.resume(0)
             return
         state = self.checkpoint.load()
+        try:
+            self._take_up(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint.path} was written by a run with another network, other turns or other "
+                f"settings ({error}); choose another folder with --out"
+            ) from error
+
+    def _take_up(self, state: Mapping[str, Any]) -> None:
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.pending = [(step, dict(values)) for step, values in state["pending"]]
         for name, module in self.modules.items():
@@ -337,7 +370,7 @@ class _Loop:
         if self.average is not None:
             for average, held in zip(self.average.averages, state["average"], strict=True):
                 average.copy_(held)
-        self.history.resume(self.step)
+        self.history.resume(state["records"])
         if self.runtime.rank < len(state["random"]):
             restore_random_state(state["random"][self.runtime.rank])
 
@@ -362,10 +395,16 @@ class _Kept:
             module.load_state_dict(state[name])
 
 
-def _chosen(optimizers: Mapping[str, OptimizerSettings], turn: Turn) -> OptimizerSettings:
-    if turn.name not in optimizers:
-        given = ", ".join(optimizers) or "none"
-        raise RecipeError(
-            f"turn {turn.name!r} has no optimizer (given: {given}); add `optimizers: {{{turn.name}: …}}`"
-        )
-    return optimizers[turn.name]
+def _check_names(turns: Sequence[Turn], optimizers: Mapping[str, OptimizerSettings]) -> None:
+    names = [turn.name for turn in turns]
+    if len(set(names)) < len(names):
+        raise ModelError(f"two turns share a name ({', '.join(names)}); each needs one of its own")
+    for name in optimizers:
+        if name not in names:
+            raise UnknownName("turn", name, names, hint="It was given an optimizer.")
+    for name in names:
+        if name not in optimizers:
+            given = ", ".join(optimizers) or "none"
+            raise RecipeError(
+                f"turn {name!r} has no optimizer (given: {given}); add `optimizers: {{{name}: …}}`"
+            )

@@ -12,29 +12,39 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from tutelage.engine.settings import OptimizerSettings
-from tutelage.errors import RecipeError, UnknownName
+from tutelage.errors import ModelError, RecipeError, UnknownName
 
 __all__ = ["build_optimizer", "build_schedule"]
 
 _LENGTHS = ("T_max", "total_steps", "total_iters")
+_NOT_DATA = {  # these need a closure, other objects or a metric, which the loop does not give
+    "LBFGS",
+    "ChainedScheduler",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+}
 
 
 def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """The optimiser that `settings` name, over `parameters`.
 
     Raises:
-        UnknownName: torch has no optimiser of that name.
-        RecipeError: it does not take one of the options.
+        UnknownName: torch has no optimiser of that name, or it no option of that name.
+        RecipeError: it refuses an option's value.
+        ModelError: there is nothing to train.
     """
     kind = _find("optimizer", settings.name, torch.optim, Optimizer)
-    return _make(kind, [p for p in parameters if p.requires_grad], settings.options)  # type: ignore[no-any-return]
+    moved = [p for p in parameters if p.requires_grad]
+    if not moved:
+        raise ModelError("no parameter requires a gradient, so there is nothing to train")
+    return _make(kind, moved, settings.options)  # type: ignore[no-any-return]
 
 
 def build_schedule(settings: OptimizerSettings, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
     """The learning-rate schedule that `settings` name, for a run of `total_steps` updates.
 
     Lengths that the schedule asks for and the settings leave out become what remains after the warm-up.
-    Milestones below 1 are shares of the run.
+    Milestones count from the end of the warm-up too; those below 1 are shares of what remains.
     """
     length = max(1, total_steps - settings.warmup)
     after = None
@@ -57,7 +67,8 @@ def _find(kind: str, came: str, module: Any, base: type) -> Any:
     legal = {
         name: member
         for name, member in vars(module).items()
-        if inspect.isclass(member) and issubclass(member, base) and member is not base and name[0] != "_"
+        if inspect.isclass(member) and issubclass(member, base) and member is not base
+        and name[0] != "_" and name not in _NOT_DATA
     }
     plain = {name.lower(): member for name, member in legal.items()}
     found = plain.get(came.lower().replace("_", ""))

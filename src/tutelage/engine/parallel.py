@@ -7,6 +7,7 @@ weighs its loss by its share of the global batch, so that the sum is the gradien
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,9 +15,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType
 from torch import Tensor, nn
 
 from tutelage.engine.interrupt import StopRequest
+from tutelage.errors import MissingExtra, UnknownName
 
 __all__ = ["Runtime"]
 
@@ -44,11 +48,15 @@ class Runtime:
         stop: StopRequest | None = None,
     ) -> None:
         self.stop = stop or StopRequest()
+        _check_trackers(trackers)
+        # Accelerate's state is one for the process, and the first `cpu` would hold for every later run.
+        alone = os.environ.get("WORLD_SIZE", "1") == "1"
         self.accelerator = Accelerator(
-            cpu=cpu,
+            cpu=cpu and not alone,
             log_with=list(trackers) or None,
             project_dir=folder,
         )
+        self._device = torch.device("cpu") if cpu else self.accelerator.device
         self.quiet = quiet or not self.is_main
         self._tracks = bool(trackers)
         if self._tracks:
@@ -57,7 +65,7 @@ class Runtime:
     @property
     def device(self) -> torch.device:
         """The device of this process."""
-        return self.accelerator.device  # type: ignore[no-any-return]
+        return self._device
 
     @property
     def rank(self) -> int:
@@ -155,6 +163,15 @@ class Runtime:
     def wait(self) -> None:
         """Let every process arrive here before any goes on."""
         self.accelerator.wait_for_everyone()
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    legal = [kind.value for kind in LoggerType if kind is not LoggerType.ALL]
+    for name in names:
+        if name not in legal:
+            raise UnknownName("tracker", name, legal)
+        if name not in get_available_trackers():
+            raise MissingExtra(name, extra="trackers", purpose=f"the tracker {name!r}")
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterable[list[Tensor]]:

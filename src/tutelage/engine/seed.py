@@ -41,7 +41,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
     version, words, next_gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), next_gauss))
-    if "cuda" in state and torch.cuda.is_available():
+    if len(state.get("cuda", ())) == torch.cuda.device_count() > 0:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 

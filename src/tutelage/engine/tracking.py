@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 
 from tutelage.errors import OutputError
+from tutelage.files import write_atomically
 
 __all__ = ["History", "Progress", "read_history"]
 
@@ -24,30 +25,28 @@ class History:
 
     Args:
         path: the file, or None to keep records in memory alone.
+        writes: whether this process writes the file, or only reads it.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, *, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
         self.records: list[dict[str, Any]] = []
 
-    def resume(self, step: int) -> None:
-        """Take up the file's records, without those written after step `step`."""
-        self.records = [r for r in read_history(self.path) if r["step"] <= step] if self.path else []
-        if self.path is not None:
-            self._write("w", self.records)
+    def resume(self, count: int) -> None:
+        """Take up the file's first `count` records, and drop those written after the checkpoint."""
+        self.records = read_history(self.path)[:count]
+        if self.path is not None and self.writes:
+            lines = "".join(json.dumps(record) + "\n" for record in self.records)
+            write_atomically(self.path, lines.encode())
 
     def add(self, record: dict[str, Any]) -> None:
         """Append one record."""
         self.records.append(record)
-        if self.path is not None:
-            self._write("a", [record])
-
-    def _write(self, mode: str, records: list[dict[str, Any]]) -> None:
-        assert self.path is not None
+        if self.path is None or not self.writes:
+            return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, mode, encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in records)
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 

@@ -1,1 +1,56 @@
-"""."""
+"""A student, written for use elsewhere: one format, one file, one function.
+
+Each writes a file, reads it back, and compares its answer with the network's before the file takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tutelage.errors import UnknownName
+from tutelage.export.checking import Record
+from tutelage.export.onnx import onnx
+from tutelage.export.safetensors import safetensors
+from tutelage.export.torch_export import torch_export
+
+__all__ = ["export", "formats", "onnx", "safetensors", "torch_export"]
+
+formats: dict[str, Callable[..., Record]] = {
+    function.__name__: function for function in (safetensors, torch_export, onnx)
+}
+"""The functions of this folder, by name."""
+
+
+def export(
+    network: nn.Module,
+    example: Any,
+    path: Path | str,
+    *,
+    format: str,  # noqa: A002
+    **options: Any,
+) -> Record:
+    """Write a network in a format that is known by its name.
+
+    Args:
+        network: any module; its modes, device and weights stay as they are.
+        example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
+        path: the file to write.
+        format: "safetensors", "torch_export" or "onnx".
+        options: `tolerance` and `overwrite`, see the format's function.
+
+    Returns:
+        `format`, `path`, `bytes` and `max_difference`.
+
+    Raises:
+        UnknownName: there is no such format; the nearest one is named.
+        MissingExtra: the format needs a package that is not installed.
+        ModelError: the file's answer is not the network's.
+        OutputError: the file is there already, or cannot be written.
+    """
+    if format not in formats:
+        raise UnknownName("format", format, formats)
+    return formats[format](network, example, path, **options)

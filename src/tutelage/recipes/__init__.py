@@ -1,1 +1,11 @@
-"""."""
+"""One named choice of task, teacher, student and scheme, plus numbers: data, not code.
+
+`spec` is the typed model, `load` reads YAML or Python into it, `names` finds what a recipe names, and `build`
+makes a study of it.
+"""
+
+from tutelage.recipes.build import build
+from tutelage.recipes.load import load, names
+from tutelage.recipes.spec import Recipe
+
+__all__ = ["Recipe", "build", "load", "names"]

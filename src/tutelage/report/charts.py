@@ -36,9 +36,11 @@ def curves(arms: Mapping[str, Any], metric: str) -> str | None:
             style = {} if dash is None else {"dashes": dash}
             for line in seeds if len(seeds) > 1 else ():
                 axes.plot(*zip(*line, strict=True), color=colour, alpha=0.35, linewidth=1)
-            axes.plot(*zip(*_mean_line(seeds), strict=True), color=colour, label=clean(name), **style)
+            line = _mean_line(seeds)
+            marker = "o" if len(line) == 1 else None
+            axes.plot(*zip(*line, strict=True), color=colour, label=clean(name), marker=marker, **style)
         axes.set_ylim(*_window([y for seeds in lines.values() for line in seeds for _, y in line], metric))
-        frame(axes, "step", clean(numbers.in_text(metric)), metric)
+        frame(axes, "step", numbers.in_text(metric), metric)
         _count_steps(axes)
         axes.legend(loc="best")
 

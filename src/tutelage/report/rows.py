@@ -19,7 +19,13 @@ _COSTS: tuple[tuple[str, str, str, Callable[[Any], str], tuple[str, str]], ...] 
 )
 _MORE_COSTS: tuple[tuple[str, str, str, Callable[[Any], str], tuple[str, str]], ...] = (
     ("Memory", "peak_memory_bytes", "Peak memory", numbers.size, ("less", "more")),
-    ("Energy", "energy_joules", "Energy", lambda value: numbers.amount(value, "J"), ("less", "more")),
+    (
+        "Energy",
+        "energy_joules",
+        "Energy an example",
+        lambda value: numbers.amount(value, "J"),
+        ("less", "more"),
+    ),
     ("Training", "train_seconds", "Training time", numbers.duration, ("shorter", "longer")),
 )
 

@@ -98,13 +98,11 @@ def draw(
 
 def frame(axes: Any, horizontal: str, vertical: str, metric: str = "") -> None:
     """Label the axes; a share is read in percent."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import PercentFormatter
 
-    axes.set(xlabel=horizontal, ylabel=vertical)
-    if any(part in metric for part in ("accuracy", "agreement", "recall")):
-        low, high = axes.get_ylim()
-        digits = 0 if high - low > 0.05 else 1
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f} %"))
+    axes.set(xlabel=clean(horizontal, 40), ylabel=clean(vertical, 30))
+    if any(part in metric for part in ("accuracy", "agreement", "recall")) and axes.get_ylim()[1] <= 2:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
 
 
 def _for_page(text: str, name: str, title: str) -> str:

@@ -41,7 +41,7 @@ def trade_off(arms: Mapping[str, Any], metric: str, batch: str) -> str | None:
         axes.margins(y=0.35)
         _log_ticks(axes, low, high)
         _name_spots(axes, spots)
-        frame(axes, f"latency, batch of {clean(batch)}, ms (log scale)", numbers.in_text(metric), metric)
+        frame(axes, f"latency, batch of {batch}, ms (log scale)", numbers.in_text(metric), metric)
 
     title = f"{numbers.label(metric)} against latency, bubbles as large as the weights"
     return draw("trade-off", title, paint)

@@ -140,8 +140,8 @@ def _as_teacher(teacher: Any) -> Teacher:
     return Predictor(teacher)
 
 
-def _ready(teacher: Teacher, network: nn.Module | None) -> Teacher:
-    assert network is None
+def _ready(teacher: Teacher, networks: Sequence[nn.Module]) -> Teacher:
+    assert not networks
     return teacher
 
 

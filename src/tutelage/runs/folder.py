@@ -58,7 +58,7 @@ class RunFolder:
             )
         if not resume:
             raise OutputError(
-                f"{self.path} holds this run already; go on with --resume, or choose another folder with --out"
+                f"{self.path} holds this run already; go on with --resume, or choose another with --out"
             )
 
     def arm(self, name: str, seed: int | None = None) -> Path:

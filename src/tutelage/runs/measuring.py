@@ -100,6 +100,6 @@ class _Asked(nn.Module):
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         given: Any = named or (inputs[0] if len(inputs) == 1 else inputs)
         first = next(iter(named.values())) if named else inputs[0]
-        logits = self.teacher(Batch(inputs=given, ids=torch.arange(len(first)))).logits
+        logits: Tensor | None = self.teacher(Batch(inputs=given, ids=torch.arange(len(first)))).logits
         assert logits is not None
         return logits

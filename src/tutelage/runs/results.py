@@ -55,7 +55,7 @@ def collect(
     study: Study,
     trained: Mapping[str, Sequence[Trained]],
     teacher: Teacher,
-    teacher_trained: Trained | None,
+    taught: Sequence[Trained],
     folder: RunFolder,
     device: torch.device,
 ) -> Outcome:
@@ -64,7 +64,7 @@ def collect(
         name: [measure_network(one.network, study.problem, device) for one in arms]
         for name, arms in trained.items()
     }
-    seconds = teacher_trained.seconds if teacher_trained else 0.0
+    seconds = sum(one.seconds for one in taught) + study.teacher.seconds()
     arms = _Arms(trained, measured, measure_teacher(teacher, study.problem, device), seconds)
     results: dict[str, Any] = {"recipe": study.name, "out": str(folder.path), "seeds": list(study.seeds)}
     results["teacher"] = _entry([arms.teacher], cost_of_teacher(study, teacher, device), seconds or None)

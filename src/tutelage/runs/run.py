@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,29 +91,24 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
-        teacher_trained, trained = _train(study, folder, runtime)
+        taught, trained = _train(study, folder, runtime)
         runtime.finish()
-        if not runtime.is_main:
-            return None
-        network = teacher_trained.network if teacher_trained else None
-        teacher = study.teacher.finish(network).to(runtime.device)
-        return _close(study, folder, runtime, (teacher, teacher_trained, trained))
+        return _close(study, folder, runtime, taught, trained) if runtime.is_main else None
 
 
 def _train(
     study: Study, folder: RunFolder, runtime: Runtime
-) -> tuple[Trained | None, dict[str, list[Trained]]]:
+) -> tuple[list[Trained], dict[str, list[Trained]]]:
     plan = study.teacher
-    taught = None
-    if plan.arm is not None:
-        where = folder.arm("teacher")
-        taught = train_arm(
-            plan.arm, study.problem, runtime, where, seed=plan.seed, teacher=None, label="teacher"
-        )
-    network = taught.network if taught else None
+    taught = []
+    for number, arm in enumerate(plan.arms):
+        label = "teacher" if len(plan.arms) == 1 else f"teacher{number}"
+        where, seed = folder.arm(label), plan.seed + number
+        taught.append(train_arm(arm, study.problem, runtime, where, seed=seed, teacher=None, label=label))
+    networks = [one.network for one in taught]
 
     def teacher() -> Teacher:
-        return plan.finish(network).to(runtime.device)
+        return plan.finish(networks).to(runtime.device)
 
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:
@@ -130,12 +125,13 @@ def _close(
     study: Study,
     folder: RunFolder,
     runtime: Runtime,
-    held: tuple[Teacher, Trained | None, dict[str, list[Trained]]],
+    taught: Sequence[Trained],
+    trained: Mapping[str, Sequence[Trained]],
 ) -> Run:
-    teacher, teacher_trained, trained = held
+    teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
     student = _best(study, trained["student"]).network.eval()
     save_weights(folder.path / "student.safetensors", student)
-    outcome = collect(study, trained, teacher, teacher_trained, folder, runtime.device)
+    outcome = collect(study, trained, teacher, taught, folder, runtime.device)
     folder.write("results.json", json.dumps(outcome.results, indent=2))
     folder.write("details.json", json.dumps(outcome.details, indent=2))
     page = report.write(outcome.results, outcome.details, folder.path / "report.html")

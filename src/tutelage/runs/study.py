@@ -62,16 +62,18 @@ class TeacherPlan:
     """Where the teacher comes from.
 
     Args:
-        finish: the trained network, or None where no arm trains one -> a teacher.
-        arm: how its network is trained, or None if it comes ready.
-        seed: of its training.
+        finish: the networks that `arms` trained, in order -> a teacher. It is called anew for each stage.
+        arms: how its networks are trained; none if it comes ready.
+        seed: of the first network's training; each further one adds 1.
         nbytes: (teacher) -> bytes of a teacher that is no network.
+        seconds: of training that no arm accounts for, as far as it is known once `finish` was called.
     """
 
-    finish: Callable[[nn.Module | None], Teacher]
-    arm: Arm | None = None
+    finish: Callable[[Sequence[nn.Module]], Teacher]
+    arms: Sequence[Arm] = ()
     seed: int = 0
     nbytes: Callable[[Teacher], int] | None = None
+    seconds: Callable[[], float] = lambda: 0.0
 
 
 @dataclass(frozen=True)

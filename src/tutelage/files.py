@@ -1,0 +1,51 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tutelage.errors import OutputError
+
+__all__ = ["replacing", "write_atomically"]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
+    """
+    advice = "make room or choose another folder with --out, and go on with --resume"
+    with replacing(path, advice=advice) as beside:
+        beside.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, advice: str = "make room or choose another folder") -> Iterator[Path]:
+    """Give a place beside `path` to write to; what is there when the block ends well moves to `path`.
+
+    Args:
+        path: where the file will stand; its folder is made.
+        advice: what the user can do when it cannot be written.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
+    """
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        came = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write {path}: {came}. What was written before is kept; {advice}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)

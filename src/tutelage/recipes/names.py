@@ -1,0 +1,81 @@
+"""What a name in a recipe stands for: an attribute of our folder, or `package.module:Name` outside."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from tutelage.errors import RecipeError, UnknownName
+
+__all__ = ["call", "find"]
+
+
+def find(kind: str, came: str, folder: ModuleType) -> Any:
+    """The thing of that name.
+
+    Args:
+        kind: what is looked for, for messages: "loss", "model".
+        came: a dotted name within `folder`, or `package.module:Name`.
+        folder: our folder of such things.
+
+    Raises:
+        UnknownName: the folder has no such name; the nearest is named.
+        RecipeError: the outside module cannot be imported, or lacks the name.
+    """
+    if ":" in came:
+        return _outside(kind, came)
+    held: Any = folder
+    for part in came.split("."):
+        if part not in getattr(held, "__all__", ()):
+            raise UnknownName(kind, came, public_names(folder), hint="Outside code is package.module:Name.")
+        held = getattr(held, part)
+    return held
+
+
+def public_names(folder: ModuleType) -> list[str]:
+    """The dotted names within a folder, its modules' included."""
+    found = []
+    for name in getattr(folder, "__all__", ()):
+        member = getattr(folder, name)
+        if isinstance(member, ModuleType):
+            found += [f"{name}.{inner}" for inner in public_names(member)]
+        else:
+            found.append(name)
+    return found
+
+
+def call(kind: str, came: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """Call what was named with its settings; an unknown setting names the nearest legal one."""
+    legal = inspect.signature(function).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in legal.values()):
+        for name in settings:
+            if name not in legal:
+                raise UnknownName(f"setting of {kind} {came}:", name, legal)
+    missing = [
+        name
+        for name, p in legal.items()
+        if p.default is p.empty
+        and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and name not in settings
+    ]
+    if missing:
+        raise RecipeError(f"{kind} {came} needs the settings {', '.join(missing)}")
+    return function(**settings)
+
+
+def _outside(kind: str, came: str) -> Any:
+    module, _, name = came.partition(":")
+    try:
+        held: Any = importlib.import_module(module)
+    except ImportError as error:
+        raise RecipeError(
+            f"{kind} {came!r}: cannot import {module!r} ({error}); install it, or put its folder on PYTHONPATH"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(held, part):
+            raise UnknownName(kind, came, [f"{module}:{n}" for n in dir(held) if n[0] != "_"])
+        held = getattr(held, part)
+    return held

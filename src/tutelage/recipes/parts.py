@@ -1,0 +1,146 @@
+"""The parts of a study that recipes name: problems, networks, matches, stages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+import tutelage.losses
+from tutelage import projectors, schemes
+from tutelage.errors import ModelError, RecipeError, UnknownName
+from tutelage.losses import response
+from tutelage.match import Match
+from tutelage.recipes.names import call, find
+from tutelage.recipes.spec import MatchSpec, Named, StageSpec
+from tutelage.runs import Stage
+from tutelage.schemes import Alone, Scheme
+from tutelage.tasks import tabular, vision
+from tutelage.tasks.problem import Problem
+from tutelage.teachers import Teacher
+
+__all__ = ["Field", "field_of", "make_network", "make_stage"]
+
+_FIELDS = {"tabular": tabular, "vision": vision}
+
+
+class Field:
+    """A field of tasks, with the problem that a recipe poses in it.
+
+    Args:
+        models: the field's architectures.
+        problem: data and metrics.
+    """
+
+    def __init__(self, models: ModuleType, problem: Problem) -> None:
+        self.models, self.problem = models, problem
+
+
+def field_of(task: Named) -> Field:
+    """The problem that `task: {vision.classification: {…}}` poses."""
+    if ":" in task.name:
+        problem = call("task", task.name, find("task", task.name, vision), task.settings)
+        return Field(vision.models, problem)
+    name, _, kind = task.name.partition(".")
+    if name not in _FIELDS or kind not in _tasks(_FIELDS[name]):
+        legal = [f"{field}.{kind}" for field, module in _FIELDS.items() for kind in _tasks(module)]
+        raise UnknownName("task", task.name, legal)
+    module = _FIELDS[name]
+    return Field(module.models, call("task", task.name, getattr(module, kind), task.settings))
+
+
+def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
+    """A function that builds the named network, told about the data where it asks and the recipe is silent."""
+    function = find("model", model.name, field.models)
+    wanted = inspect.signature(function).parameters
+    known = {name: value for name, value in field.problem.network_options.items() if name in wanted}
+    return partial(_built, model.name, function, {**known, **model.settings})
+
+
+def make_stage(spec: StageSpec, field: Field) -> Stage:
+    """One training, from its part of the recipe."""
+    return Stage(
+        scheme=make_scheme(spec.scheme),
+        settings=spec.train.engine(),
+        optimizers=spec.optimizers,
+        transform=make_transform(spec.train.augment, field.problem),
+    )
+
+
+def make_transform(settings: Mapping[str, Any], problem: Problem) -> Any:
+    """The augmentation of training examples, or None."""
+    if not settings:
+        return None
+    if problem.augment is None:
+        raise RecipeError(f"augment: {dict(settings)}: this task has no augmentations; leave it out")
+    return problem.augment(settings)
+
+
+def make_scheme(scheme: Named) -> Callable[[nn.Module, Teacher | None], Scheme]:
+    """(student, teacher) -> the named scheme, with fresh matches."""
+    legal = {name.lower(): getattr(schemes, name) for name in schemes.__all__ if name != "Scheme"}
+    if scheme.name not in legal:
+        raise UnknownName("scheme", scheme.name, legal)
+    settings = dict(scheme.settings)
+    terms = [_match_spec(term) for term in settings.pop("matches", [{"loss": "response.HardLabel"}])]
+    for term in terms:
+        make_match(term)  # a wrong name is an error now, not after the teacher was trained
+    if settings:
+        raise UnknownName(f"key of scheme {scheme.name}", next(iter(settings)), ["matches"])
+    return partial(_scheme, legal[scheme.name], terms)
+
+
+def make_match(spec: MatchSpec) -> Match:
+    """A fresh match, with a fresh loss."""
+    options = dict(spec.model_extra or {})
+    kind = find("loss", spec.loss, tutelage.losses)
+    return Match(
+        call("loss", spec.loss, kind, options),
+        guided=spec.guided,
+        hint=spec.hint,
+        projector=_projector(spec.projector),
+        weight=spec.weight,
+        name=spec.name,
+    )
+
+
+def labels_alone() -> Callable[[nn.Module, Teacher | None], Scheme]:
+    """The scheme of the control: labels, and nobody else."""
+    return lambda student, teacher: Alone(student, [Match(response.HardLabel())])  # noqa: ARG005
+
+
+def _tasks(module: ModuleType) -> list[str]:
+    return [name for name in module.__all__ if name != "models"]
+
+
+def _built(name: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> nn.Module:
+    network = call("model", name, function, settings)
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"model {name} gave a {type(network).__name__}; expected a torch.nn.Module")
+    return network
+
+
+def _match_spec(came: Any) -> MatchSpec:
+    if not isinstance(came, Mapping) or "loss" not in came:
+        raise RecipeError(f"a match came as {came!r}; expected {{loss: response.SoftTarget, weight: 1.0, …}}")
+    return MatchSpec.model_validate(came)
+
+
+def _scheme(
+    kind: type[Any], terms: Sequence[MatchSpec], student: nn.Module, teacher: Teacher | None
+) -> Scheme:
+    matches = [make_match(term) for term in terms]
+    made: Scheme = Alone(student, matches) if kind is Alone else kind(student, teacher, matches)
+    return made
+
+
+def _projector(came: Any) -> Any:
+    if came is None or came == "auto":
+        return came
+    ((name, settings),) = came.items() if isinstance(came, Mapping) and len(came) == 1 else [(str(came), {})]
+    by_lower = {known.lower(): known for known in projectors.__all__ if known != "fit"}
+    return call("projector", name, find("projector", by_lower.get(name, name), projectors), settings or {})

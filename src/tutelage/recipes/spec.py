@@ -1,0 +1,221 @@
+"""The shape of a recipe. An unknown key is an error that names the nearest legal one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from tutelage.engine import OptimizerSettings, TrainSettings
+from tutelage.errors import UnknownName
+
+__all__ = [
+    "ArmSpec",
+    "ControlSpec",
+    "MatchSpec",
+    "Named",
+    "NamedField",
+    "OptimizerField",
+    "Recipe",
+    "Spec",
+    "StageSpec",
+    "StudentSpec",
+    "TrainSpec",
+    "TransferSpec",
+    "named",
+]
+
+
+class Spec(BaseModel):
+    """A mapping with known keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, came: Any) -> Any:
+        if isinstance(came, Mapping) and cls.model_config.get("extra") == "forbid":
+            for key in came:
+                if key not in cls.model_fields:
+                    raise UnknownName("key", str(key), cls.model_fields)
+        return came
+
+
+class Named(BaseModel):
+    """A name and its settings, written `{name: {setting: value}}`, or `name` alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+def named(came: Any) -> Named:
+    """A name and its settings, from any of the ways to write them."""
+    return came if isinstance(came, Named) else Named.model_validate(_named(came))
+
+
+def _named(came: Any) -> Any:
+    if isinstance(came, str):
+        return {"name": came}
+    if isinstance(came, Mapping) and len(came) == 1:
+        ((name, settings),) = came.items()
+        if settings is None or isinstance(settings, Mapping):
+            return {"name": str(name), "settings": dict(settings or {})}
+    if isinstance(came, Named):
+        return came
+    raise ValueError(
+        f"came {came!r}; expected a name, or one name with its settings: {{name: {{key: value}}}}"
+    )
+
+
+def _plain(held: Named) -> Any:
+    return {held.name: held.settings}
+
+
+NamedField = Annotated[Named, BeforeValidator(_named), PlainSerializer(_plain)]
+
+
+def _optimizer(came: Any) -> Any:
+    if isinstance(came, OptimizerSettings):
+        return came
+    chosen = named(came)
+    options = dict(chosen.settings)
+    schedule, warmup = options.pop("schedule", None), options.pop("warmup", 0)
+    held: dict[str, Any] = {"name": chosen.name, "options": options, "warmup": warmup}
+    if schedule is not None:
+        after = named(schedule)
+        held |= {"schedule": after.name, "schedule_options": after.settings}
+    return held
+
+
+def _plain_optimizer(settings: OptimizerSettings) -> Any:
+    options = dict(settings.options)
+    if settings.schedule is not None:
+        options["schedule"] = {settings.schedule: settings.schedule_options}
+    if settings.warmup:
+        options["warmup"] = settings.warmup
+    return {settings.name: options}
+
+
+OptimizerField = Annotated[OptimizerSettings, BeforeValidator(_optimizer), PlainSerializer(_plain_optimizer)]
+
+
+class TrainSpec(TrainSettings, Spec):
+    """How long and on how much; see `TrainSettings`.
+
+    Args:
+        augment: changes of training examples, by the task's names.
+    """
+
+    augment: dict[str, Any] = Field(default_factory=dict)
+
+    def engine(self) -> TrainSettings:
+        """Without what the engine does not know."""
+        return TrainSettings(**self.model_dump(exclude={"augment"}))
+
+
+class MatchSpec(Spec):
+    """One term: a loss of `tutelage.losses` with its options beside the place and the weight."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    loss: str
+    weight: float = 1.0
+    guided: str | None = None
+    hint: str | None = None
+    projector: Any = "auto"
+    name: str | None = None
+
+
+class StageSpec(Spec):
+    """One training: who teaches whom, by which optimisers, for how long."""
+
+    scheme: NamedField
+    optimizers: dict[str, OptimizerField]
+    train: TrainSpec
+
+
+class StudentSpec(Spec):
+    """The student: its network."""
+
+    model: NamedField
+
+
+class ControlSpec(Spec):
+    """What differs for the student alone; by default nothing but the teacher's terms."""
+
+    optimizers: dict[str, OptimizerField] | None = None
+    train: dict[str, Any] = Field(default_factory=dict)
+
+
+class TransferSpec(Spec):
+    """What the student is taught on; by default everything in the training split.
+
+    Args:
+        fraction: this share, drawn by class.
+        labelled: hide the labels of all but this share; the control then trains on that share alone.
+        omit: leave these classes out.
+        seed: of the draw.
+    """
+
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    omit: tuple[int, ...] = ()
+    seed: int = 0
+
+
+class ArmSpec(Spec):
+    """A further way to train the student, reported beside the others.
+
+    Args:
+        stages: as for the student.
+        data: `transfer`, or the whole `train` split.
+        correct: set on it afterwards.
+    """
+
+    stages: list[StageSpec] = Field(min_length=1)
+    data: Literal["transfer", "train"] = "transfer"
+    correct: NamedField | None = None
+
+
+class Recipe(Spec):
+    """One named choice of task, teacher, student and scheme, plus numbers.
+
+    Args:
+        about: a sentence on what it shows.
+        task: the field, and its data.
+        teacher: where knowledge comes from.
+        student: the small network.
+        stages: how the student is trained, one stage after the other.
+        control: what differs for the student alone; false trains none.
+        also: further arms, by name.
+        transfer: what the student is taught on.
+        correct: set on the student afterwards.
+        seeds: how many.
+        tuning: arm -> what was tuned, for the record: trials, choices, on which split.
+        uncontrolled: what the comparison does not hold equal, in plain words.
+        expected: metric -> {paper, source, ours}.
+    """
+
+    about: str = ""
+    task: NamedField
+    teacher: NamedField
+    student: StudentSpec
+    stages: list[StageSpec] = Field(min_length=1)
+    control: ControlSpec | Literal[False] = Field(default_factory=ControlSpec)
+    also: dict[str, ArmSpec] = Field(default_factory=dict)
+    transfer: TransferSpec = Field(default_factory=TransferSpec)
+    correct: NamedField | None = None
+    seeds: Annotated[int, Field(ge=1)] = 3
+    tuning: dict[str, Any] = Field(default_factory=dict)
+    uncontrolled: list[str] = Field(default_factory=list)
+    expected: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _names_of_arms(self) -> Recipe:
+        taken = {"teacher", "control", "student"} & set(self.also)
+        if taken:
+            raise ValueError(f"also: the names {sorted(taken)} are taken; choose others")
+        return self

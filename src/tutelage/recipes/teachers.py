@@ -1,0 +1,192 @@
+"""Teachers, as recipes describe them."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field as Setting
+from torch import nn
+
+from tutelage.engine import load_weights, seeded
+from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.recipes.names import call, find
+from tutelage.recipes.parts import Field, labels_alone, make_network, make_scheme, make_transform
+from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec, named
+from tutelage.runs import Arm, Stage, TeacherPlan
+from tutelage.tasks import vision
+from tutelage.teachers import Ensemble, Frozen, Predictor, Teacher
+
+__all__ = ["make_teacher"]
+
+
+class FrozenSpec(Spec):
+    """A network, trained here or read from a file.
+
+    Args:
+        model: its architecture.
+        train, optimizers: how it is trained on the whole training split; or
+        weights: a safetensors file; or neither, for a model that comes with its own.
+        scheme: who teaches it; labels by default.
+        seed: of its training.
+        precision: `bfloat16` answers faster where the processor can.
+        compiled: run it through torch.compile.
+    """
+
+    model: NamedField
+    train: TrainSpec | None = None
+    optimizers: dict[str, OptimizerField] = Setting(default_factory=dict)
+    weights: str | None = None
+    scheme: NamedField | None = None
+    seed: int = 0
+    precision: str | None = None
+    compiled: bool = False
+
+
+class EnsembleSpec(Spec):
+    """Several teachers, with fixed weights.
+
+    Args:
+        members: each as under `teacher`.
+        weights: one number each, or None for equal ones.
+        mean: of `probabilities` or of `logits`.
+    """
+
+    members: list[NamedField] = Setting(min_length=1)
+    weights: list[float] | None = None
+    mean: str = "probabilities"
+
+
+class PredictorSpec(Spec):
+    """Anything with `fit` and `predict_proba`, fitted here on the whole training split.
+
+    Args:
+        model: `package.module:Class` and its settings.
+        seed: given as `random_state` where the class takes it.
+    """
+
+    model: NamedField
+    seed: int = 0
+
+
+@dataclass
+class _Parts:
+    arms: list[Arm]
+    finish: Callable[[Sequence[nn.Module]], Teacher]
+    seed: int = 0
+    fitted: list[Callable[[], float]] = field(default_factory=list)
+    nbytes: Callable[[Teacher], int] | None = None
+
+
+def make_teacher(teacher: Any, held: Field) -> TeacherPlan:
+    """The plan for the teacher that a recipe describes."""
+    parts = _parts(teacher, held)
+    return TeacherPlan(
+        parts.finish,
+        arms=parts.arms,
+        seed=parts.seed,
+        nbytes=parts.nbytes,
+        seconds=lambda: sum(seconds() for seconds in parts.fitted),
+    )
+
+
+def _parts(came: Any, held: Field) -> _Parts:
+    kinds = {"ensemble": _ensemble, "frozen": _frozen, "predictor": _predictor}
+    teacher = named(came)
+    if teacher.name not in kinds:
+        raise UnknownName("teacher", teacher.name, kinds)
+    return kinds[teacher.name](teacher.settings, held)
+
+
+def _frozen(settings: dict[str, Any], held: Field) -> _Parts:
+    spec = FrozenSpec.model_validate(settings)
+    build = make_network(spec.model, held)
+    wrap = partial(Frozen, precision=spec.precision, compiled=spec.compiled)  # type: ignore[arg-type]
+    if spec.train is None:
+        ready = _Once(partial(_with_weights, build, spec.weights, spec.seed))
+        return _Parts([], lambda _: wrap(ready()))
+    if spec.weights is not None:
+        raise RecipeError("teacher.frozen names weights and train; give one of them")
+    if "student" not in spec.optimizers:
+        raise RecipeError("teacher.frozen has train and no optimizer; give `optimizers: {student: {sgd: …}}`")
+    stage = Stage(
+        scheme=make_scheme(spec.scheme) if spec.scheme else labels_alone(),
+        settings=spec.train.engine(),
+        optimizers=spec.optimizers,
+        transform=make_transform(spec.train.augment, held.problem),
+    )
+    arm = Arm(build, [stage], held.problem.train, needs_teacher=False)
+    return _Parts([arm], lambda networks: wrap(networks[0]), spec.seed)
+
+
+def _ensemble(settings: dict[str, Any], held: Field) -> _Parts:
+    spec = EnsembleSpec.model_validate(settings)
+    members = [_parts(member, held) for member in spec.members]
+
+    def finish(networks: Sequence[nn.Module]) -> Teacher:
+        rest, teachers = list(networks), []
+        for member in members:
+            mine, rest = rest[: len(member.arms)], rest[len(member.arms) :]
+            teachers.append(member.finish(mine))
+        return Ensemble(teachers, weights=spec.weights, mean=spec.mean)  # type: ignore[arg-type]
+
+    arms = [arm for member in members for arm in member.arms]
+    return _Parts(arms, finish, members[0].seed, [each for m in members for each in m.fitted])
+
+
+def _predictor(settings: dict[str, Any], held: Field) -> _Parts:
+    spec = PredictorSpec.model_validate(settings)
+    fitted = _Fitted(spec, held)
+    return _Parts([], lambda _: Predictor(fitted.model()), 0, [lambda: fitted.seconds], fitted.nbytes)
+
+
+class _Fitted:
+    """A predictor, fitted when it is first asked for."""
+
+    def __init__(self, spec: PredictorSpec, held: Field) -> None:
+        kind = find("predictor", spec.model.name, vision.models)
+        options = dict(spec.model.settings)
+        self._made = call("predictor", spec.model.name, kind, options)
+        if "random_state" in self._made.get_params() and "random_state" not in options:
+            self._made.set_params(random_state=spec.seed)
+        self._source, self._done, self.seconds = held.problem.train, False, 0.0
+
+    def model(self) -> Any:
+        if not self._done:
+            batch = self._source.batch(range(len(self._source)))
+            if batch.labels is None:
+                raise DataError("a predictor is fitted on labels, and the training split has none")
+            clock = time.perf_counter()
+            self._made.fit(batch.inputs.flatten(1).numpy(), batch.labels.numpy())
+            self.seconds, self._done = time.perf_counter() - clock, True
+        return self._made
+
+    def nbytes(self, teacher: Teacher) -> int:  # noqa: ARG002
+        """The size of its pickle, which is how scikit-learn keeps it; nothing is read from one here."""
+        return len(pickle.dumps(self.model()))
+
+
+class _Once:
+    """A function that is called once."""
+
+    def __init__(self, make: Callable[[], nn.Module]) -> None:
+        self._make, self._held = make, None
+
+    def __call__(self) -> nn.Module:
+        if self._held is None:
+            self._held = self._make()  # type: ignore[assignment]
+        assert self._held is not None
+        return self._held
+
+
+def _with_weights(build: Callable[[], nn.Module], weights: str | None, seed: int) -> nn.Module:
+    with seeded(seed):
+        network = build()
+    if weights is not None:
+        load_weights(Path(weights).expanduser(), network)
+    return network
