@@ -3,12 +3,33 @@
 >>> import tutelage as tl
 >>> run = tl.distill(teacher, student, train, validation, test=test)  # doctest: +SKIP
 >>> run.verdict, run.student, run.report  # doctest: +SKIP
+
+Names are imported when they are first used, so that the command line answers at once.
 """
 
-from tutelage.errors import TutelageError, TutelageWarning
-from tutelage.match import Match
-from tutelage.runs import Run, distill
-from tutelage.types import Batch, Outputs, Turn
+from typing import TYPE_CHECKING
+
+from tutelage.lazy import lazy
+
+if TYPE_CHECKING:
+    from tutelage.errors import TutelageError, TutelageWarning
+    from tutelage.match import Match
+    from tutelage.runs import Run, distill
+    from tutelage.types import Batch, Outputs, Turn
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "Batch": "tutelage.types",
+            "Match": "tutelage.match",
+            "Outputs": "tutelage.types",
+            "Run": "tutelage.runs",
+            "Turn": "tutelage.types",
+            "TutelageError": "tutelage.errors",
+            "TutelageWarning": "tutelage.errors",
+            "distill": "tutelage.runs",
+        },
+    )
 
 __all__ = ["Batch", "Match", "Outputs", "Run", "Turn", "TutelageError", "TutelageWarning", "distill"]
 

@@ -34,7 +34,7 @@ def replacing(path: Path, *, advice: str = "make room or choose another folder")
     Raises:
         OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
     """
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    beside = path.with_name(f".part.{path.name}")  # one name, so that a killed writer leaves one at most
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside

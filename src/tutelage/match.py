@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from tutelage import projectors
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, UnknownName
 from tutelage.losses import Loss
 from tutelage.types import Batch, Outputs
 
@@ -51,6 +51,8 @@ class Match(nn.Module):
         kind = type(loss).__name__
         if loss.place == "features" and guided is None:
             raise ModelError(f"{kind} compares features, and no layer was named; give guided= and hint=")
+        if isinstance(projector, str) and projector != "auto":
+            raise UnknownName("projector", projector, ["auto"], hint="Give a module, None, or 'auto'.")
         if hint is not None and guided is None:
             raise ModelError(f"the match of {kind} names the hint {hint!r} and no guided layer; give guided=")
         self.loss, self.weight = loss, weight
@@ -111,5 +113,7 @@ def _value(outputs: Outputs, layer: str | None, who: str, term: str) -> Tensor:
     value = outputs.logits if layer is None else outputs.features.get(layer)
     if value is None:
         what = "no logits" if layer is None else f"nothing at the layer {layer!r}"
-        raise ModelError(f"{term} needs the {who}'s {'logits' if layer is None else layer}, and it gave {what}")
+        raise ModelError(
+            f"{term} needs the {who}'s {'logits' if layer is None else layer}, and it gave {what}"
+        )
     return value

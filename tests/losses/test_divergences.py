@@ -159,6 +159,18 @@ def test_a_class_without_probability_in_both_adds_nothing(divergence):
         assert gradient[-1] == 0
 
 
+@each_divergence
+def test_a_hundred_thousand_classes_without_probability_add_nothing_in_float32(divergence):
+    same = torch.tensor([0.3, 0.7] + [0.0] * 100_000).log()
+    assert abs(divergence(same, same).item()) < 1e-6
+
+
+@pytest.mark.parametrize("skew", [0.1, 0.25, 0.3, 0.4, 0.6, 0.9])
+def test_a_hundred_thousand_classes_without_probability_add_nothing_at_any_skew(skew):
+    same = torch.tensor([0.3, 0.7] + [0.0] * 100_000).log()
+    assert abs(jensen_shannon(same, same, skew=skew).item()) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("divergence", "student", "teacher", "expected"),
     [

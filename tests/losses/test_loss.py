@@ -17,13 +17,16 @@ def test_a_subclass_inherits_needs_until_it_has_its_own_forward():
     class Colder(SoftTarget):
         pass
 
+    class Abstract(Loss):
+        pass
+
     class Bank(Loss):
         def forward(self, student, teacher, ids):
             return (student - teacher).sum()
 
     assert Colder.needs == SoftTarget.needs
     assert Bank.needs == {"teacher", "ids"}
-    assert Loss.needs == frozenset()
+    assert Abstract.needs == Loss.needs == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ def test_nothing_to_average_is_zero_with_a_zero_gradient(shape, masked):
         assert (torch.autograd.grad(mean, values)[0] == 0).all()
 
 
+def test_items_without_elements_are_zero():
+    assert masked_mean(torch.ones(3, 0), torch.tensor([True, False, True])) == 0
+
+
 def test_what_is_masked_does_not_reach_the_mean():
     values = torch.tensor([1.0, NAN, math.inf], requires_grad=True)
     mean = masked_mean(values, torch.tensor([True, False, False]))

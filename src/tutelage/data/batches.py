@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import DataError
-from tutelage.types import UNLABELLED, Batch
+from tutelage.types import UNLABELLED, Batch, map_tensors
 
-__all__ = ["as_batch", "check_labels"]
+__all__ = ["as_batch", "check_labels", "tensors_in"]
 
 _LABELS = ("labels", "label", "targets", "target", "y")
 
@@ -27,13 +27,13 @@ def as_batch(raw: Any, ids: Tensor) -> Batch:
         ids: one stable number for each example, for a `raw` without its own.
 
     Raises:
-        DataError: `raw` is of another kind, or empty.
+        DataError: `raw` is of another kind or empty, or its tensors count different numbers of examples.
     """
     if isinstance(raw, Batch):
-        return raw
-    if isinstance(raw, Tensor):
+        batch = raw
+    elif isinstance(raw, Tensor):
         batch = Batch(inputs=raw, ids=ids)
-    elif isinstance(raw, Mapping) or hasattr(raw, "keys"):
+    elif isinstance(raw, Mapping):
         batch = _from_mapping(dict(raw), ids)
     elif isinstance(raw, list | tuple) and raw:
         *inputs, last = raw
@@ -45,7 +45,20 @@ def as_batch(raw: Any, ids: Tensor) -> Batch:
         )
     if len(batch) == 0:
         raise DataError("an empty batch came; each batch must hold at least one example")
+    _check_lengths(batch)
     return batch
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Every tensor in a tensor, tuple, list or mapping, in order."""
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(value, note)
+    return found
 
 
 def check_labels(labels: Tensor | None, num_classes: int, *, where: str) -> None:
@@ -60,14 +73,24 @@ def check_labels(labels: Tensor | None, num_classes: int, *, where: str) -> None
     if bool(wrong.any()):
         came = int(labels[wrong][0])
         raise DataError(
-            f"{where} has the label {came} ({int(wrong.sum())} out of range), and {num_classes} classes allow "
-            f"0 to {num_classes - 1} (or {UNLABELLED} for none). Map the labels, or widen the network"
+            f"{where} has the label {came} ({int(wrong.sum())} out of range), and {num_classes} classes "
+            f"allow 0 to {num_classes - 1} (or {UNLABELLED} for none). Map the labels, or widen the network"
+        )
+
+
+def _check_lengths(batch: Batch) -> None:
+    parts = tensors_in((batch.inputs, batch.labels, batch.mask))
+    sizes = {len(part) if part.dim() else 0 for part in parts}
+    if sizes != {len(batch)}:
+        raise DataError(
+            f"a batch of {len(batch)} examples came with tensors of lengths {sorted(sizes)}; the first axis "
+            "of each must count the examples. Look at the data set's items and the collate_fn"
         )
 
 
 def _from_mapping(raw: dict[str, Any], ids: Tensor) -> Batch:
     labels = next((raw.pop(key) for key in _LABELS if key in raw), None)
-    ids = raw.pop("ids", ids)
+    ids = _tensor(raw.pop("ids", ids), "ids")
     mask = raw.pop("mask", None)
     if not raw:
         raise DataError("a batch came with labels and without inputs; give at least one other key")
@@ -82,4 +105,13 @@ def _from_parts(inputs: list[Any], last: Any, ids: Tensor) -> Batch:
 
 
 def _labels(labels: Any) -> Tensor | None:
-    return None if labels is None else torch.as_tensor(labels)
+    return None if labels is None else _tensor(labels, "labels")
+
+
+def _tensor(value: Any, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"a batch's {what} came as {type(value).__name__}, and numbers were expected"
+        ) from error

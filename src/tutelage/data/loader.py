@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from tutelage.data.sources import Source
 from tutelage.errors import DataError
@@ -24,8 +25,9 @@ class Loader:
     """Batches of a source, the same for the same seed whatever the number of processes.
 
     Step s of epoch e holds the same examples on one process or many; each process takes its contiguous
-    part, and cuts that into micro-batches. A process whose part is empty gets one masked example, so that
-    it takes part in every exchange.
+    part, and cuts that into micro-batches. A process whose part is empty gets masked examples, so that it
+    takes part in every exchange. Batch norm cannot learn from one example: where batches are to hold more, a
+    single one that is left at the end of an epoch, a part or a micro-batch joins those before it.
 
     Args:
         source: the examples.
@@ -34,7 +36,7 @@ class Loader:
         shuffle: a new order each epoch, or the source's order.
         transform: a change of each batch, whose randomness depends on the example, the seed and the epoch.
         rank, world: which process this is, of how many.
-        accumulate: micro-batches in this process's part of a step.
+        accumulate: micro-batches in this process's part of a whole step.
         workers: processes that prepare batches ahead.
     """
 
@@ -58,7 +60,7 @@ class Loader:
         self.accumulate, self.workers = accumulate, workers
 
     def __len__(self) -> int:
-        return -(-len(self.source) // self.batch_size)
+        return len(self._starts())
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch of one pass in the source's order: for measuring."""
@@ -73,7 +75,7 @@ class Loader:
         if not self.workers:
             yield from map(ready.__getitem__, plan)
             return
-        own = torch.Generator().manual_seed(self.seed)  # the loader must not draw from the global one
+        own = torch.Generator().manual_seed(view)  # the loader must not draw from the global one
         loader: DataLoader[Any] = DataLoader(
             ready, sampler=plan, batch_size=None, num_workers=self.workers, generator=own
         )
@@ -85,12 +87,22 @@ class Loader:
             order = np.random.default_rng([self.seed, epoch]).permutation(count)
         else:
             order = np.arange(count)
-        return [order[at : at + self.batch_size] for at in range(0, count, self.batch_size)]
+        return np.split(order, self._starts()[1:])
+
+    def _starts(self) -> list[int]:
+        starts = list(range(0, len(self.source), self.batch_size))
+        left = len(self.source) - starts[-1]
+        return starts[:-1] if left == 1 < min(self.batch_size, len(starts)) else starts
 
     def _parts(self, step: np.ndarray[Any, Any]) -> list[list[int]]:
-        mine = np.array_split(step, self.world)[self.rank]
-        parts = [part.tolist() for part in np.array_split(mine, self.accumulate) if len(part)]
-        return parts or [[-1 - int(step[0])]]  # a negative number: present, and masked
+        share = -(-self.batch_size // self.world)
+        size = -(-share // self.accumulate)
+        shares = np.array_split(step, max(1, min(self.world, len(step) if share == 1 else len(step) // 2)))
+        if self.rank >= len(shares):
+            return [[-1 - int(step[0])] * 2]  # negative numbers: present, and masked
+        mine = shares[self.rank]
+        count = len(mine) if size == 1 else -(-(len(mine) - 1) // size)
+        return [part.tolist() for part in np.array_split(mine, max(1, count))]
 
 
 class _Ready(Dataset[list[Batch]]):
@@ -100,6 +112,13 @@ class _Ready(Dataset[list[Batch]]):
         self.source, self.transform, self.view = source, transform, view
 
     def __getitem__(self, parts: Any) -> list[Batch]:
+        if (
+            get_worker_info() is not None
+        ):  # a data set's own randomness must not depend on which worker it met
+            seed = int(np.random.SeedSequence([self.view, parts[0][0] % 2**32]).generate_state(1)[0])
+            random.seed(seed)
+            np.random.seed(seed)  # (users' data sets draw from the global generator)
+            torch.manual_seed(seed)
         return [self._batch(numbers) for numbers in parts]
 
     def _batch(self, numbers: list[int]) -> Batch:

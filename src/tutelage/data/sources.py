@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
 
-from tutelage.data.batches import as_batch, check_labels
+from tutelage.data.batches import as_batch, check_labels, tensors_in
 from tutelage.errors import DataError
 from tutelage.types import UNLABELLED, Batch, map_tensors
 
@@ -39,7 +39,8 @@ class Source(ABC):
         spread = sorted({round(i * (len(self) - 1) / 7) for i in range(8)})
         digest = hashlib.sha256(str(len(self)).encode())
         batch = self.batch(spread)
-        map_tensors((batch.inputs, batch.labels), lambda t: digest.update(_bytes(t)) or t)
+        for tensor in tensors_in((batch.inputs, batch.labels)):
+            digest.update(_bytes(tensor))
         return digest.hexdigest()
 
 
@@ -52,7 +53,6 @@ class Examples(Source):
         prepare: applied to the inputs of each batch (scaling of stored bytes, say).
         num_classes: if given, labels are checked against it.
         where: what to call this in messages.
-        shape: the shape of one example as prepared; found by a look at the first one.
     """
 
     def __init__(
@@ -64,10 +64,7 @@ class Examples(Source):
         num_classes: int | None = None,
         where: str = "the data",
     ) -> None:
-        sizes: set[int] = set()
-        map_tensors(inputs, lambda t: sizes.add(len(t)) or t)
-        if labels is not None:
-            sizes.add(len(labels))
+        sizes = {len(tensor) for tensor in tensors_in((inputs, labels))}
         if len(sizes) != 1:
             raise DataError(f"{where} has tensors of lengths {sorted(sizes)}; inputs and labels must agree")
         (self._length,) = sizes
@@ -98,7 +95,8 @@ class Examples(Source):
     def fingerprint(self) -> str:
         """The SHA-256 of all inputs and labels."""
         digest = hashlib.sha256()
-        map_tensors((self.inputs, self._labels), lambda t: digest.update(_bytes(t)) or t)
+        for tensor in tensors_in((self.inputs, self._labels)):
+            digest.update(_bytes(tensor))
         return digest.hexdigest()
 
 
@@ -189,6 +187,10 @@ class Unlabelled(Source):
         kept = self.keeps[torch.as_tensor(numbers, dtype=torch.int64)]
         return replace(batch, labels=torch.where(kept, batch.labels, UNLABELLED))
 
+    def fingerprint(self) -> str:
+        """The whole source's hash, together with what is hidden."""
+        return hashlib.sha256(self.source.fingerprint().encode() + _bytes(self.keeps)).hexdigest()
+
 
 def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]:
     """A source from what a user has: a source, tensors, a data set or a `DataLoader`.
@@ -197,35 +199,41 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
         the source, and the loader it was taken from (for its batch size and workers), if any.
 
     Raises:
-        DataError: the data cannot be asked for by number, so that its order could not be repeated.
+        DataError: the data is of another kind, or cannot be asked for by number, so that its order could not
+            be repeated.
     """
     if isinstance(data, Source):
         return data, None
     if isinstance(data, DataLoader):
         if isinstance(data.dataset, IterableDataset) or not _plain_order(data):
             raise DataError(
-                f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student and "
-                "its control must see the same examples in the same order. Give the map-style data set "
+                f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student "
+                "and its control must see the same examples in the same order. Give the map-style data set "
                 "itself, or a DataLoader with shuffle=True or False"
             )
         return Items(data.dataset, data.collate_fn, where=where), data
     if isinstance(data, tuple) and data and all(isinstance(part, Tensor) for part in data):
-        *inputs, labels = data
+        *inputs, labels = data if len(data) > 1 else (*data, None)
         return Examples(inputs[0] if len(inputs) == 1 else tuple(inputs), labels, where=where), None
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | Mapping):
+    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if indexed and not isinstance(data, str | bytes | tuple | Mapping):
         return Items(data, where=where), None
+    came = (
+        f"({', '.join(type(part).__name__ for part in data)})"
+        if isinstance(data, tuple)
+        else type(data).__name__
+    )
     raise DataError(
-        f"{where} came as {type(data).__name__}; expected a DataLoader, a data set with __len__ and "
+        f"{where} came as {came}; expected a DataLoader, a data set with __len__ and "
         "__getitem__, or a tuple of tensors (inputs, labels)"
     )
 
 
 def _plain_order(loader: DataLoader[Any]) -> bool:
-    plain = type(loader.sampler) in (RandomSampler, SequentialSampler)
-    return plain and loader.batch_size is not None
+    sampler = loader.sampler
+    once = type(sampler) is RandomSampler and not sampler.replacement and len(sampler) == len(loader.dataset)  # type: ignore[arg-type]
+    return loader.batch_size is not None and (once or type(sampler) is SequentialSampler)
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else bytes(
-        str(tensor.item()), "ascii"
-    )
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -18,21 +18,22 @@ def split(
 
     Args:
         count: how many there are.
-        part: a share below 1, or a number of examples.
-        labels: class indices, shape [count], or None.
+        part: a share below 1 (a float), or a number of examples (an int).
+        labels: class indices, shape [count], or None. Targets that are no classes are not stratified.
         seed: the draw.
         name: what to call the part in messages.
 
     Raises:
         DataError: the part, or the rest, would be empty.
     """
-    size = round(part * count) if isinstance(part, float) and part < 1 else int(part)
+    size = round(part * count) if isinstance(part, float) else part
     if not 0 < size < count:
         raise DataError(
-            f"a {name} split of {part!r} takes {size} of {count} examples; both parts need at least one"
+            f"a {name} split of {part!r} takes {size} of {count} examples; both parts need at least one. "
+            "Give a share between 0 and 1, or a whole number of examples"
         )
     generator = np.random.default_rng(seed)
-    if labels is None:
+    if labels is None or labels.is_floating_point():
         order = generator.permutation(count)
         return sorted(order[size:].tolist()), sorted(order[:size].tolist())
     chosen = _stratified(labels.numpy(), size, generator)
@@ -45,14 +46,15 @@ def fraction_of(labels: Tensor, part: float | int, *, seed: int = 0) -> list[int
     return split(len(labels), part, labels=torch.as_tensor(labels), seed=seed, name="fraction")[1]
 
 
-def _stratified(labels: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
-    """Largest-remainder shares of each class, `size` in all."""
+def _stratified(labels: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Largest-remainder shares of each class, `size` in all; classes of equal remainders draw lots."""
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * (size / len(labels))
     take = np.floor(exact).astype(int)
-    for index in np.argsort(take - exact, kind="stable")[: size - take.sum()]:
-        take[index] += 1
+    lots = generator.permutation(len(classes))
+    take[lots[np.argsort((take - exact)[lots], kind="stable")[: size - take.sum()]]] += 1
     picks = [
-        generator.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(classes, take, strict=True)
+        generator.permutation(np.flatnonzero(labels == kind))[:n]
+        for kind, n in zip(classes, take, strict=True)
     ]
     return np.concatenate(picks)

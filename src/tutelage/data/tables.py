@@ -42,6 +42,8 @@ def load_tables(name: str, *, config: str | None = None) -> dict[str, Any]:
 
 def _from_datasets(name: str, config: str | None) -> dict[str, Any]:
     path = Path(name).expanduser()
+    if not path.exists() and (name.startswith(("/", ".", "~")) or path.suffix in _SUFFIXES):
+        raise DataError(f"there is nothing at {path}; expected a folder, or a Parquet, CSV or JSON file")
     try:
         if path.suffix in _SUFFIXES and path.is_file():
             return dict(datasets.load_dataset(_SUFFIXES[path.suffix], data_files={"train": str(path)}))
@@ -72,6 +74,6 @@ def _from_sklearn(name: str) -> Any:
     columns["label"] = bunch.target.tolist()
     names = [str(value) for value in getattr(bunch, "target_names", [])]
     table = datasets.Dataset.from_dict(columns)
-    if names and len(set(columns["label"])) == len(names):
+    if names and bunch.target.ndim == 1 and len(set(columns["label"])) == len(names):
         table = table.cast_column("label", datasets.ClassLabel(names=names))
     return table

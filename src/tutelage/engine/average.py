@@ -23,7 +23,7 @@ class WeightAverage:
     def __init__(self, modules: Mapping[str, nn.Module], *, decay: float) -> None:
         self._live = list(dict.fromkeys(p for module in modules.values() for p in module.parameters()))
         self.averages: list[Tensor] = [p.detach().clone() for p in self._live]
-        self._move = get_ema_multi_avg_fn(decay)
+        self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self) -> None:

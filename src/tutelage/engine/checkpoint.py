@@ -61,8 +61,8 @@ class Checkpoint:
             return _unflatten(json.loads(header["tree"]), tensors)
         except (KeyError, ValueError) as error:
             raise CheckpointError(
-                f"{self.path} is damaged: its tensors and its header do not belong together ({error}); delete "
-                "it to start anew, or restore it from a copy"
+                f"{self.path} is damaged: its tensors and its header do not belong together ({error}); "
+                "delete it to start anew, or restore it from a copy"
             ) from error
 
 
@@ -152,7 +152,9 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             "state dict. Save it again with safetensors.torch.save_file(model.state_dict(), path)"
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path} holds a {type(state).__name__}, and a state dict of tensors was expected")
+        raise CheckpointError(
+            f"{path} holds a {type(state).__name__}, and a state dict of tensors was expected"
+        )
     return dict(state)
 
 

@@ -43,8 +43,8 @@ class Validation:
     """How the weights to keep are chosen.
 
     Args:
-        measure: -> named numbers on the validation split; it leaves weights as they were. It runs in eval mode,
-            and afterwards each layer is put back into the mode it had.
+        measure: -> named numbers on the validation split; it leaves weights as they were. It runs in eval
+            mode, and afterwards each layer is put back into the mode it had.
         metric: the name to choose by.
         higher_is_better: the direction of that name.
     """
@@ -197,7 +197,7 @@ class _Loop:
             with self.runtime.autocast(self.settings.precision):
                 terms = turn.terms(batch)
             self._check(turn, terms)
-            (sum(terms.values(), start=torch.zeros(())) * share).backward()
+            torch.autograd.backward(sum(terms.values(), start=torch.zeros(())) * share)
             for name, term in terms.items():
                 key = f"{turn.name}/{name}"
                 values[key] = values.get(key, 0.0) + term.detach() * share
@@ -234,7 +234,9 @@ class _Loop:
         """Refuse to store what a finite loss with an infinite gradient has left behind."""
         for turn in self.turns:
             if not all(bool(p.isfinite().all()) for p in turn.parameters):
-                raise self._not_finite(f"weights of turn {turn.name!r} are NaN or infinite after step {self.step}")
+                raise self._not_finite(
+                    f"weights of turn {turn.name!r} are NaN or infinite after step {self.step}"
+                )
 
     def _not_finite(self, what: str) -> NonFiniteLoss:
         kept = f" The last good checkpoint is {self.checkpoint.path}." if self.checkpoint else ""

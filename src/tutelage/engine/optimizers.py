@@ -57,7 +57,9 @@ def build_schedule(settings: OptimizerSettings, optimizer: Optimizer, total_step
         after = _make(kind, optimizer, options)
     if not settings.warmup:
         return after
-    rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup)
+    rise = lr_scheduler.LinearLR(
+        optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup
+    )
     if after is None:
         return rise
     return lr_scheduler.SequentialLR(optimizer, [rise, after], milestones=[settings.warmup])
@@ -67,8 +69,11 @@ def _find(kind: str, came: str, module: Any, base: type) -> Any:
     legal = {
         name: member
         for name, member in vars(module).items()
-        if inspect.isclass(member) and issubclass(member, base) and member is not base
-        and name[0] != "_" and name not in _NOT_DATA
+        if inspect.isclass(member)
+        and issubclass(member, base)
+        and member is not base
+        and name[0] != "_"
+        and name not in _NOT_DATA
     }
     plain = {name.lower(): member for name, member in legal.items()}
     found = plain.get(came.lower().replace("_", ""))
@@ -78,7 +83,9 @@ def _find(kind: str, came: str, module: Any, base: type) -> Any:
 
 
 def _make(kind: Any, first: Any, options: Mapping[str, Any]) -> Any:
-    legal = [name for name in inspect.signature(kind).parameters if name not in ("params", "optimizer", "self")]
+    legal = [
+        name for name in inspect.signature(kind).parameters if name not in ("params", "optimizer", "self")
+    ]
     for name in options:
         if name not in legal:
             raise UnknownName(f"option of {kind.__name__}", name, legal)

@@ -16,13 +16,13 @@ __all__ = ["random_state", "restore_random_state", "seed_everything", "seeded"]
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators, on every device."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (users' data sets draw from the global generator)
+    np.random.seed(seed % 2**32)  # (users' data sets draw from the global generator)
     torch.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
     """The state of every generator, as tensors and plain values."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
     version, words, next_gauss = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -38,7 +38,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     """Put every generator back to where `random_state` found it."""
     torch.set_rng_state(state["torch"])
     kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     version, words, next_gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), next_gauss))
     if len(state.get("cuda", ())) == torch.cuda.device_count() > 0:

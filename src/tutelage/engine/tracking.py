@@ -108,7 +108,9 @@ class Progress:
         elif self._plain and (time.monotonic() - self._said >= self.every or step >= self.total):
             self._said = time.monotonic()
             left = (self._said - self._began) / max(1, step - self._first) * (self.total - step)
-            self._console.print(f"{self.label}  {step}/{self.total}  {note}  {left:.0f} s left", highlight=False)
+            self._console.print(
+                f"{self.label}  {step}/{self.total}  {note}  {left:.0f} s left", highlight=False
+            )
 
     def _make_bar(self) -> RichProgress:
         return RichProgress(

@@ -4,8 +4,8 @@
 makes a study of it.
 """
 
-from tutelage.recipes.build import build
-from tutelage.recipes.load import load, names
+from tutelage.recipes.build import build, student_of
+from tutelage.recipes.load import load, name_of, names
 from tutelage.recipes.spec import Recipe
 
-__all__ = ["Recipe", "build", "load", "names"]
+__all__ = ["Recipe", "build", "load", "name_of", "names", "student_of"]

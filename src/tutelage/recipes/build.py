@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import nn
+
 from tutelage import corrections
-from tutelage.data import Source, Subset, Unlabelled, fraction_of
-from tutelage.engine import TrainSettings
+from tutelage.data import Loader, Source, Subset, Unlabelled, fraction_of
 from tutelage.errors import DataError, UnknownName
 from tutelage.recipes.names import call
-from tutelage.recipes.parts import Field, field_of, labels_alone, make_network, make_stage
-from tutelage.recipes.spec import ArmSpec, Named, Recipe, TransferSpec
+from tutelage.recipes.parts import (
+    Field,
+    check_optimizers,
+    field_of,
+    labels_alone,
+    make_network,
+    make_stage,
+    make_transform,
+)
+from tutelage.recipes.spec import ArmSpec, Named, Recipe, TrainSpec, TransferSpec, checked
 from tutelage.recipes.teachers import make_teacher
 from tutelage.runs import Arm, Stage, Study
+from tutelage.tasks.problem import Problem
 
-__all__ = ["build"]
+__all__ = ["build", "student_of"]
 
 
 def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
@@ -37,7 +47,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     student = Arm(network, stages, taught, _correction(recipe.correct))
     arms = {"student": student}
     if recipe.control is not False:
-        arms = {"control": _control(recipe, student, labelled)} | arms
+        arms = {"control": _control(recipe, student, labelled, field)} | arms
     for other, spec in recipe.also.items():
         arms[other] = _also(spec, student, field)
     return Study(
@@ -50,6 +60,12 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
         expected=recipe.expected,
     )
+
+
+def student_of(recipe: Recipe) -> tuple[Problem, Callable[[], nn.Module]]:
+    """The problem that a recipe poses, and a function that builds its student."""
+    field = field_of(recipe.task)
+    return field.problem, make_network(recipe.student.model, field)
 
 
 def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
@@ -74,19 +90,20 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
     return Unlabelled(taught, seen), Subset(taught, seen)
 
 
-def _control(recipe: Recipe, student: Arm, source: Source) -> Arm:
+def _control(recipe: Recipe, student: Arm, source: Source, field: Field) -> Arm:
     """The student alone: its last stage's settings, labels only, as many steps as all its stages."""
     assert recipe.control is not False
-    last = recipe.stages[-1]
+    last, own = recipe.stages[-1], recipe.control.train
     steps = sum(stage.settings.total_steps(_steps(stage, student.source)) for stage in student.stages)
-    changed = {**last.train.engine().model_dump(), "epochs": None, "steps": steps, **recipe.control.train}
-    settings = TrainSettings(**changed)
-    if "validate_every" not in recipe.control.train:  # as many looks at the validation split as the student
+    length = {"epochs": None, "steps": None if own.get("epochs") is not None else steps}
+    train = checked(TrainSpec, {**last.train.model_dump(), **length, **own}, "control.train")
+    if "validate_every" not in own:  # as many looks at the validation split as the student
         ratio = len(student.source) / len(source)
-        every = max(1, math.ceil(settings.validate_every * ratio))
-        settings = settings.model_copy(update={"validate_every": every})
+        train = train.model_copy(update={"validate_every": max(1, math.ceil(train.validate_every * ratio))})
     optimizers = recipe.control.optimizers or last.optimizers
-    stage = Stage(labels_alone(), settings, optimizers, student.stages[-1].transform)
+    check_optimizers(optimizers)
+    transform = make_transform(train.augment, field.problem)
+    stage = Stage(labels_alone(), train.engine(), optimizers, transform)
     return Arm(student.network, [stage], source, needs_teacher=False)
 
 
@@ -98,7 +115,7 @@ def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
 
 
 def _steps(stage: Stage, source: Source) -> int:
-    return -(-len(source) // stage.settings.batch_size)
+    return len(Loader(source, batch_size=stage.settings.batch_size))
 
 
 def _correction(spec: Named | None) -> Any:

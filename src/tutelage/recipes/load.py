@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 import runpy
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from tutelage.errors import RecipeError, UnknownName
-from tutelage.recipes.spec import Recipe
+from tutelage.recipes.spec import ArmSpec, ControlSpec, Recipe, StageSpec, TrainSpec, checked
+from tutelage.shelf import recipe_names, recipe_text
 
-__all__ = ["load", "names", "parse"]
+__all__ = ["load", "name_of", "names", "parse"]
+
+_FILES = (".yaml", ".yml", ".py")
 
 _HOLDERS = ("task", "teacher", "model", "scheme", "correct")
 """Keys whose value is one name with its settings: a path leads through the name without saying it."""
 
 
+_LEFT_OUT = {
+    key for spec in (Recipe, StageSpec, TrainSpec, ControlSpec, ArmSpec) for key in spec.model_fields
+}
+"""Keys that a recipe may leave out, so that a path through them makes them."""
+
+
 def names() -> list[str]:
     """The recipes that come with tutelage."""
-    root = _root()
-    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+    return recipe_names()
+
+
+def name_of(came: str) -> str:
+    """What to call a recipe: its name, or the stem of its file."""
+    path = Path(came)
+    return path.stem if path.suffix in _FILES else came
 
 
 def load(came: str, *, changes: Sequence[str] = ()) -> Recipe:
@@ -38,14 +51,14 @@ def load(came: str, *, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: the file cannot be read as a recipe.
     """
     path = Path(came)
-    if path.suffix in (".yaml", ".yml", ".py"):
+    if path.suffix in _FILES:
         if not path.is_file():
             raise RecipeError(
                 f"there is no recipe file {came}; see `tutelage list` for those that come along"
             )
-        tree = _from_python(path) if path.suffix == ".py" else _from_yaml(path.read_text("utf-8"), came)
+        tree = _from_python(path) if path.suffix == ".py" else _from_yaml(_text(path), came)
     elif came in names():
-        tree = _from_yaml((_root() / f"{came}.yaml").read_text("utf-8"), came)
+        tree = _from_yaml(recipe_text(came), came)
     else:
         raise UnknownName(
             "recipe", came, names(), hint="Give one of these, or the path of a .yaml or .py file."
@@ -67,20 +80,14 @@ def parse(tree: Any, where: str = "the recipe") -> Recipe:
         raise RecipeError(
             f"{where} holds a {type(tree).__name__}; expected a mapping with task, teacher, student …"
         )
+    return checked(Recipe, tree, where)
+
+
+def _text(path: Path) -> str:
     try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise RecipeError(f"{where}: " + "; ".join(_lines(error))) from error
-
-
-def _lines(error: ValidationError) -> Iterable[str]:
-    for each in error.errors():
-        place = ".".join(str(part) for part in each["loc"]) or "top"
-        yield f"{place}: {each['msg'].removeprefix('Value error, ')}"
-
-
-def _root() -> Path:
-    return Path(str(resources.files("tutelage.recipes")))
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read as text: {error}") from error
 
 
 def _from_yaml(text: str, where: str) -> Any:
@@ -100,7 +107,9 @@ def _from_python(path: Path) -> Any:
     if "recipe" not in held:
         raise RecipeError(f"{path} defines no `recipe`; expected a Recipe, or a mapping like a YAML recipe's")
     recipe = held["recipe"]
-    return recipe.model_dump(exclude_defaults=True) if isinstance(recipe, Recipe) else recipe
+    if isinstance(recipe, Recipe):
+        return recipe.model_dump(mode="json", exclude_unset=True)
+    return copy.deepcopy(recipe)  # what is set on it must not change the module's own
 
 
 def _set(tree: Any, change: str) -> None:
@@ -112,12 +121,17 @@ def _set(tree: Any, change: str) -> None:
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {change!r}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")
-    held, before = tree, ""
+    held, before, name = tree, "", None
     for part in parents:
-        held = _inside(held, part, key, before)
-        before = part
+        if part == name and part not in held:  # the path says the name, which it may leave out
+            name = None
+            continue
+        held, before, name = _inside(held, part, key, before), part, None
         if part in _HOLDERS and isinstance(held, Mapping) and len(held) == 1:
-            held = next(iter(held.values()))
+            ((name, _),) = held.items()
+            if held[name] is None:
+                held[name] = {}  # type: ignore[index]
+            held = held[name]
         elif part in _HOLDERS and isinstance(held, str):
             raise RecipeError(f"--set {key}: {part!r} is {held!r} without settings; set {part} as a whole")
     if isinstance(held, list):
@@ -133,11 +147,10 @@ def _inside(held: Any, part: str, key: str, before: str) -> Any:
         return held[_index(held, part, key)]
     if not isinstance(held, dict):
         raise RecipeError(f"--set {key}: {before!r} is {held!r}, which has no key {part!r}")
-    if part not in held:
-        if before and before not in Recipe.model_fields and part not in held:
-            raise UnknownName(f"key in --set {key}:", part, held)
-        if part not in Recipe.model_fields and not before:
-            raise UnknownName(f"key in --set {key}:", part, Recipe.model_fields)
+    if held.get(part) is None:
+        legal = Recipe.model_fields if not before else [*held, *_LEFT_OUT]
+        if part not in legal:
+            raise UnknownName(f"key in --set {key}:", part, held if before else legal)
         held[part] = {}
     return held[part]
 

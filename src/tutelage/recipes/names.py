@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from tutelage.errors import RecipeError, UnknownName
+from tutelage.errors import RecipeError, TutelageError, UnknownName
 
-__all__ = ["call", "find"]
+__all__ = ["call", "check_settings", "find", "public_names"]
 
 
 def find(kind: str, came: str, folder: ModuleType) -> Any:
@@ -32,6 +32,8 @@ def find(kind: str, came: str, folder: ModuleType) -> Any:
         if part not in getattr(held, "__all__", ()):
             raise UnknownName(kind, came, public_names(folder), hint="Outside code is package.module:Name.")
         held = getattr(held, part)
+    if isinstance(held, ModuleType):
+        raise UnknownName(kind, came, [f"{came}.{name}" for name in public_names(held)])
     return held
 
 
@@ -48,7 +50,25 @@ def public_names(folder: ModuleType) -> list[str]:
 
 
 def call(kind: str, came: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-    """Call what was named with its settings; an unknown setting names the nearest legal one."""
+    """Call what was named with its settings; an unknown setting names the nearest legal one.
+
+    Raises:
+        UnknownName: it has no setting of that name.
+        RecipeError: a setting is missing, or one of ours refuses a value.
+    """
+    check_settings(kind, came, function, settings)
+    try:
+        return function(**settings)
+    except TutelageError:
+        raise
+    except (TypeError, ValueError) as error:
+        if ":" in came:
+            raise  # outside code: its author needs the traceback
+        raise RecipeError(f"{kind} {came} refused {dict(settings)}: {error}") from error
+
+
+def check_settings(kind: str, came: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Refuse settings that what was named does not know, or lacks."""
     legal = inspect.signature(function).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in legal.values()):
         for name in settings:
@@ -63,7 +83,6 @@ def call(kind: str, came: str, function: Callable[..., Any], settings: Mapping[s
     ]
     if missing:
         raise RecipeError(f"{kind} {came} needs the settings {', '.join(missing)}")
-    return function(**settings)
 
 
 def _outside(kind: str, came: str) -> Any:
@@ -72,7 +91,8 @@ def _outside(kind: str, came: str) -> Any:
         held: Any = importlib.import_module(module)
     except ImportError as error:
         raise RecipeError(
-            f"{kind} {came!r}: cannot import {module!r} ({error}); install it, or put its folder on PYTHONPATH"
+            f"{kind} {came!r}: cannot import {module!r} ({error}); install it, or put its folder on "
+            "PYTHONPATH"
         ) from error
     for part in name.split("."):
         if not hasattr(held, part):

@@ -8,24 +8,38 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 import tutelage.losses
 from tutelage import projectors, schemes
+from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.losses import response
 from tutelage.match import Match
-from tutelage.recipes.names import call, find
-from tutelage.recipes.spec import MatchSpec, Named, StageSpec
+from tutelage.recipes.names import call, check_settings, find
+from tutelage.recipes.spec import MatchSpec, Named, StageSpec, checked
 from tutelage.runs import Stage
 from tutelage.schemes import Alone, Scheme
 from tutelage.tasks import tabular, vision
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
 
-__all__ = ["Field", "field_of", "make_network", "make_stage"]
+__all__ = [
+    "FIELDS",
+    "Field",
+    "check_optimizers",
+    "field_of",
+    "labels_alone",
+    "make_match",
+    "make_network",
+    "make_scheme",
+    "make_stage",
+    "make_transform",
+]
 
-_FIELDS = {"tabular": tabular, "vision": vision}
+FIELDS = {"tabular": tabular, "vision": vision}
+"""The folders of `tutelage.tasks`, by name."""
 
 
 class Field:
@@ -46,23 +60,26 @@ def field_of(task: Named) -> Field:
         problem = call("task", task.name, find("task", task.name, vision), task.settings)
         return Field(vision.models, problem)
     name, _, kind = task.name.partition(".")
-    if name not in _FIELDS or kind not in _tasks(_FIELDS[name]):
-        legal = [f"{field}.{kind}" for field, module in _FIELDS.items() for kind in _tasks(module)]
+    if name not in FIELDS or kind not in _tasks(FIELDS[name]):
+        legal = [f"{field}.{kind}" for field, module in FIELDS.items() for kind in _tasks(module)]
         raise UnknownName("task", task.name, legal)
-    module = _FIELDS[name]
+    module = FIELDS[name]
     return Field(module.models, call("task", task.name, getattr(module, kind), task.settings))
 
 
 def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
-    """A function that builds the named network, told about the data where it asks and the recipe is silent."""
+    """A function that builds the named network; what the recipe leaves open is told it about the data."""
     function = find("model", model.name, field.models)
     wanted = inspect.signature(function).parameters
     known = {name: value for name, value in field.problem.network_options.items() if name in wanted}
-    return partial(_built, model.name, function, {**known, **model.settings})
+    settings = {**known, **model.settings}
+    check_settings("model", model.name, function, settings)
+    return partial(_built, model.name, function, settings)
 
 
 def make_stage(spec: StageSpec, field: Field) -> Stage:
     """One training, from its part of the recipe."""
+    check_optimizers(spec.optimizers)
     return Stage(
         scheme=make_scheme(spec.scheme),
         settings=spec.train.engine(),
@@ -80,13 +97,23 @@ def make_transform(settings: Mapping[str, Any], problem: Problem) -> Any:
     return problem.augment(settings)
 
 
+def check_optimizers(optimizers: Mapping[str, OptimizerSettings]) -> None:
+    """Refuse names and options that torch does not know now, not after the teacher was trained."""
+    for settings in optimizers.values():
+        optimizer = build_optimizer(settings, [nn.Parameter(torch.zeros(1, 1))])
+        build_schedule(settings, optimizer, 1_000_000)
+
+
 def make_scheme(scheme: Named) -> Callable[[nn.Module, Teacher | None], Scheme]:
     """(student, teacher) -> the named scheme, with fresh matches."""
     legal = {name.lower(): getattr(schemes, name) for name in schemes.__all__ if name != "Scheme"}
     if scheme.name not in legal:
         raise UnknownName("scheme", scheme.name, legal)
     settings = dict(scheme.settings)
-    terms = [_match_spec(term) for term in settings.pop("matches", [{"loss": "response.HardLabel"}])]
+    matches = settings.pop("matches", [{"loss": "response.HardLabel"}])
+    if not isinstance(matches, Sequence) or isinstance(matches, str) or not matches:
+        raise RecipeError(f"matches of {scheme.name} came as {matches!r}; expected a list of at least one")
+    terms = [_match_spec(term) for term in matches]
     for term in terms:
         make_match(term)  # a wrong name is an error now, not after the teacher was trained
     if settings:
@@ -127,7 +154,7 @@ def _built(name: str, function: Callable[..., Any], settings: Mapping[str, Any])
 def _match_spec(came: Any) -> MatchSpec:
     if not isinstance(came, Mapping) or "loss" not in came:
         raise RecipeError(f"a match came as {came!r}; expected {{loss: response.SoftTarget, weight: 1.0, …}}")
-    return MatchSpec.model_validate(came)
+    return checked(MatchSpec, came, f"the match of {came['loss']}")
 
 
 def _scheme(

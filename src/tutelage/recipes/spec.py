@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from tutelage.engine import OptimizerSettings, TrainSettings
-from tutelage.errors import UnknownName
+from tutelage.errors import RecipeError, UnknownName
 
 __all__ = [
     "ArmSpec",
@@ -23,6 +31,7 @@ __all__ = [
     "StudentSpec",
     "TrainSpec",
     "TransferSpec",
+    "checked",
     "named",
 ]
 
@@ -40,6 +49,32 @@ class Spec(BaseModel):
                 if key not in cls.model_fields:
                     raise UnknownName("key", str(key), cls.model_fields)
         return came
+
+
+_Kind = TypeVar("_Kind", bound=Spec)
+
+
+def checked(kind: type[_Kind], came: Any, where: str) -> _Kind:
+    """Plain data as a spec of that kind.
+
+    Args:
+        kind: the class.
+        came: a mapping.
+        where: what to call the place in messages.
+
+    Raises:
+        RecipeError: says where, what came and what was expected.
+    """
+    try:
+        return kind.model_validate(came)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: " + "; ".join(_lines(error))) from error
+
+
+def _lines(error: ValidationError) -> Iterable[str]:
+    for each in error.errors():
+        place = "".join(f"{part}." for part in each["loc"])
+        yield f"{place[:-1]}: {each['msg'].removeprefix('Value error, ')}".removeprefix(": ")
 
 
 class Named(BaseModel):

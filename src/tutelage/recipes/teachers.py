@@ -8,21 +8,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field as Setting
 from torch import nn
 
 from tutelage.engine import load_weights, seeded
-from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.errors import CheckpointError, DataError, RecipeError, UnknownName
 from tutelage.recipes.names import call, find
-from tutelage.recipes.parts import Field, labels_alone, make_network, make_scheme, make_transform
-from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec, named
+from tutelage.recipes.parts import (
+    Field,
+    check_optimizers,
+    labels_alone,
+    make_network,
+    make_scheme,
+    make_transform,
+)
+from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec, checked, named
 from tutelage.runs import Arm, Stage, TeacherPlan
 from tutelage.tasks import vision
 from tutelage.teachers import Ensemble, Frozen, Predictor, Teacher
 
-__all__ = ["make_teacher"]
+__all__ = ["SPECS", "make_teacher"]
 
 
 class FrozenSpec(Spec):
@@ -59,7 +66,7 @@ class EnsembleSpec(Spec):
 
     members: list[NamedField] = Setting(min_length=1)
     weights: list[float] | None = None
-    mean: str = "probabilities"
+    mean: Literal["probabilities", "logits"] = "probabilities"
 
 
 class PredictorSpec(Spec):
@@ -72,6 +79,10 @@ class PredictorSpec(Spec):
 
     model: NamedField
     seed: int = 0
+
+
+SPECS: dict[str, type[Spec]] = {"ensemble": EnsembleSpec, "frozen": FrozenSpec, "predictor": PredictorSpec}
+"""What a recipe may say about each kind of teacher."""
 
 
 @dataclass
@@ -104,9 +115,11 @@ def _parts(came: Any, held: Field) -> _Parts:
 
 
 def _frozen(settings: dict[str, Any], held: Field) -> _Parts:
-    spec = FrozenSpec.model_validate(settings)
+    spec = checked(FrozenSpec, settings, "teacher.frozen")
     build = make_network(spec.model, held)
     wrap = partial(Frozen, precision=spec.precision, compiled=spec.compiled)  # type: ignore[arg-type]
+    if spec.weights is not None and not Path(spec.weights).expanduser().is_file():
+        raise CheckpointError(f"teacher.frozen.weights: there is no file {spec.weights}")
     if spec.train is None:
         ready = _Once(partial(_with_weights, build, spec.weights, spec.seed))
         return _Parts([], lambda _: wrap(ready()))
@@ -114,6 +127,7 @@ def _frozen(settings: dict[str, Any], held: Field) -> _Parts:
         raise RecipeError("teacher.frozen names weights and train; give one of them")
     if "student" not in spec.optimizers:
         raise RecipeError("teacher.frozen has train and no optimizer; give `optimizers: {student: {sgd: …}}`")
+    check_optimizers(spec.optimizers)
     stage = Stage(
         scheme=make_scheme(spec.scheme) if spec.scheme else labels_alone(),
         settings=spec.train.engine(),
@@ -125,24 +139,38 @@ def _frozen(settings: dict[str, Any], held: Field) -> _Parts:
 
 
 def _ensemble(settings: dict[str, Any], held: Field) -> _Parts:
-    spec = EnsembleSpec.model_validate(settings)
+    spec = checked(EnsembleSpec, settings, "teacher.ensemble")
     members = [_parts(member, held) for member in spec.members]
+    _check_seeds(spec.members, members)
 
     def finish(networks: Sequence[nn.Module]) -> Teacher:
         rest, teachers = list(networks), []
         for member in members:
             mine, rest = rest[: len(member.arms)], rest[len(member.arms) :]
             teachers.append(member.finish(mine))
-        return Ensemble(teachers, weights=spec.weights, mean=spec.mean)  # type: ignore[arg-type]
+        return Ensemble(teachers, weights=spec.weights, mean=spec.mean)
 
     arms = [arm for member in members for arm in member.arms]
     return _Parts(arms, finish, members[0].seed, [each for m in members for each in m.fitted])
 
 
 def _predictor(settings: dict[str, Any], held: Field) -> _Parts:
-    spec = PredictorSpec.model_validate(settings)
+    spec = checked(PredictorSpec, settings, "teacher.predictor")
     fitted = _Fitted(spec, held)
     return _Parts([], lambda _: Predictor(fitted.model()), 0, [lambda: fitted.seconds], fitted.nbytes)
+
+
+def _check_seeds(specs: Sequence[Any], members: Sequence[_Parts]) -> None:
+    """Refuse seeds of members that would not be used: they count on from the first one's."""
+    trained = 0
+    for number, (spec, member) in enumerate(zip(specs, members, strict=True)):
+        expected = members[0].seed + trained
+        if member.arms and spec.settings.get("seed", expected) != expected:
+            raise RecipeError(
+                f"teacher.ensemble: member {number} has the seed {member.seed}; trained members count on "
+                f"from the first one's seed, so that this one gets {expected}. Leave it out"
+            )
+        trained += len(member.arms)
 
 
 class _Fitted:
@@ -175,12 +203,12 @@ class _Once:
     """A function that is called once."""
 
     def __init__(self, make: Callable[[], nn.Module]) -> None:
-        self._make, self._held = make, None
+        self._make = make
+        self._held: nn.Module | None = None
 
     def __call__(self) -> nn.Module:
         if self._held is None:
-            self._held = self._make()  # type: ignore[assignment]
-        assert self._held is not None
+            self._held = self._make()
         return self._held
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture
+from tutelage.data import Source
 from tutelage.evaluation import Predictions, calibration, cost, cost_of_callable, predict
 from tutelage.modes import evaluating
 from tutelage.runs.study import Study
@@ -39,18 +40,19 @@ class Measured:
     calibration: dict[str, Any]
 
 
-def reported_split(problem: Problem) -> Any:
+def reported_split(problem: Problem) -> Source:
     """The split that results are reported on: test, or validation where there is none."""
     return problem.test if problem.test is not None else problem.validation
 
 
-def measure_network(network: nn.Module, problem: Problem, device: torch.device) -> Measured:
-    """Ask a network about the reported split."""
+def measure_network(
+    network: nn.Module, problem: Problem, device: torch.device, *, split: Source | None = None
+) -> Measured:
+    """Ask a network about the reported split, or another one."""
+    asked = split if split is not None else reported_split(problem)
     with evaluating(network):
         answers = predict(
-            lambda batch: capture(network, batch.inputs),
-            evaluation_loader(reported_split(problem)),
-            device=device,
+            lambda batch: capture(network, batch.inputs), evaluation_loader(asked), device=device
         )
     return Measured(answers, problem.measure(answers), calibration(answers))
 

@@ -21,7 +21,7 @@ from tutelage.runs.study import Study
 from tutelage.runs.training import Trained, train_arm
 from tutelage.teachers import Teacher
 
-__all__ = ["Run", "run"]
+__all__ = ["Run", "run", "train_teacher"]
 
 
 @dataclass(frozen=True)
@@ -96,19 +96,26 @@ def run(
         return _close(study, folder, runtime, taught, trained) if runtime.is_main else None
 
 
+def train_teacher(study: Study, folder: Path, runtime: Runtime) -> list[Trained]:
+    """Train the networks that the teacher is made of, or read those that are trained already."""
+    taught = []
+    for number, arm in enumerate(study.teacher.arms):
+        label = "teacher" if len(study.teacher.arms) == 1 else f"teacher{number}"
+        seed = study.teacher.seed + number
+        taught.append(
+            train_arm(arm, study.problem, runtime, folder / label, seed=seed, teacher=None, label=label)
+        )
+    return taught
+
+
 def _train(
     study: Study, folder: RunFolder, runtime: Runtime
 ) -> tuple[list[Trained], dict[str, list[Trained]]]:
-    plan = study.teacher
-    taught = []
-    for number, arm in enumerate(plan.arms):
-        label = "teacher" if len(plan.arms) == 1 else f"teacher{number}"
-        where, seed = folder.arm(label), plan.seed + number
-        taught.append(train_arm(arm, study.problem, runtime, where, seed=seed, teacher=None, label=label))
+    taught = train_teacher(study, folder.path, runtime)
     networks = [one.network for one in taught]
 
     def teacher() -> Teacher:
-        return plan.finish(networks).to(runtime.device)
+        return study.teacher.finish(networks).to(runtime.device)
 
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:

@@ -24,10 +24,19 @@ from tutelage.evaluation import predict
 from tutelage.modes import evaluating
 from tutelage.runs.folder import read_json, write_json
 from tutelage.runs.study import Arm, Stage
+from tutelage.schemes import Scheme
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
 
-__all__ = ["Trained", "evaluation_loader", "fresh_network", "stage_loader", "train_arm"]
+__all__ = [
+    "Trained",
+    "evaluation_loader",
+    "fresh_network",
+    "set_up_stage",
+    "stage_loader",
+    "train_arm",
+    "validation_of",
+]
 
 EVALUATION_BATCH = 500
 
@@ -116,6 +125,28 @@ def stage_loader(stage: Stage, arm: Arm, runtime: Runtime, seed: int) -> Loader:
     )
 
 
+def set_up_stage(
+    arm: Arm,
+    number: int,
+    network: nn.Module,
+    problem: Problem,
+    runtime: Runtime,
+    *,
+    seed: int,
+    teacher: Callable[[], Teacher] | None,
+) -> tuple[Scheme, Loader]:
+    """A stage's scheme and batches, ready to train: seeded, labels checked, projectors fitted."""
+    stage = arm.stages[number]
+    seed_everything(seed * 1000 + number)
+    scheme = stage.scheme(network, teacher() if teacher else None)
+    loader = stage_loader(stage, arm, runtime, seed + 7919 * number)
+    if problem.num_classes is not None:
+        check_labels(arm.source.labels, problem.num_classes, where="the training data")
+    scheme.prepare(arm.source.batch([0]).to(runtime.device))
+    seed_everything(seed * 1000 + number + runtime.rank)
+    return scheme, loader
+
+
 def evaluation_loader(source: object) -> Loader:
     """Batches for measuring, in the source's order."""
     return Loader(source, batch_size=EVALUATION_BATCH, shuffle=False)  # type: ignore[arg-type]
@@ -152,14 +183,7 @@ def _train_stage(
     if runtime.share(done.exists()):
         load_weights(folder / "weights.safetensors", network)
         return Fitted(**read_json(done), history=[])
-    seed_everything(seed * 1000 + number)
-    scheme = stage.scheme(network, teacher() if teacher else None)
-    loader = stage_loader(stage, arm, runtime, seed + 7919 * number)
-    first = arm.source.batch([0])
-    if problem.num_classes is not None:
-        check_labels(arm.source.labels, problem.num_classes, where="the training data")
-    scheme.prepare(first.to(runtime.device))
-    seed_everything(seed * 1000 + number + runtime.rank)
+    scheme, loader = set_up_stage(arm, number, network, problem, runtime, seed=seed, teacher=teacher)
     fitted = fit(
         scheme.turns(),
         scheme.modules,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -78,11 +79,12 @@ class Scheme(ABC):
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    total, seen = Counter(names), Counter[str]()
+    total, taken = Counter(names), {name for name in names if names.count(name) == 1}
     distinct = []
     for name in names:
-        seen[name] += 1
-        distinct.append(name if total[name] == 1 else f"{name} {seen[name]}")
+        free = (new for number in count(1) if (new := f"{name} {number}") not in taken)
+        distinct.append(name if total[name] == 1 else next(free))
+        taken.add(distinct[-1])
     return distinct
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tutelage.data import Source, Subset, split
@@ -14,7 +15,7 @@ from tutelage.errors import DataError, UnknownName
 from tutelage.evaluation import quality
 from tutelage.tasks.problem import Problem
 
-__all__ = ["choose_column", "class_names_of", "classes", "three_parts"]
+__all__ = ["choose_column", "class_names_of", "classes", "labels_of", "three_parts"]
 
 
 def three_parts(
@@ -99,12 +100,22 @@ def class_names_of(table: Any, column: str) -> list[str]:
     names = getattr(table.features[column], "names", None)
     if names:
         return [str(name) for name in names]
-    return [str(number) for number in range(max(table[column]) + 1)]
+    numbers = table[column][:]
+    wrong = next((value for value in numbers if not isinstance(value, int)), None)
+    if wrong is not None or None in numbers:
+        raise DataError(
+            f"the label column {column!r} holds {wrong!r}, and whole numbers from 0 were expected; encode it "
+            f"first with table.class_encode_column({column!r}), or name another with task.label=<column>"
+        )
+    return [str(number) for number in range(max(numbers) + 1)]
+
+
+def labels_of(table: Any, column: str) -> Tensor:
+    """A table's labels as class indices."""
+    return torch.tensor(table[column][:], dtype=torch.int64)
 
 
 def _chance(labels: Tensor) -> float:
     """The accuracy of always naming the commonest class."""
     counts = Counter(labels[labels >= 0].tolist())
     return max(counts.values(), default=0) / max(1, len(labels))
-
-

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tutelage.data import Examples, Source, load_tables
 from tutelage.errors import DataError
-from tutelage.tasks.classification import choose_column, class_names_of, classes, three_parts
+from tutelage.tasks.classification import choose_column, class_names_of, classes, labels_of, three_parts
 from tutelage.tasks.problem import Problem
 
 __all__ = ["classification"]
@@ -48,10 +48,11 @@ def classification(
     label = choose_column(table, label, "label", _LABEL)
     names = class_names_of(table, label)
     columns = list(features) if features else [c for c in table.column_names if c not in (label, "image")]
+    if not columns:
+        raise DataError(f"{data} has no column beside the label {label!r}; name some with task.features")
 
     def read(part: Any, where: str) -> Source:
-        labels = torch.tensor(part[label])
-        return Examples(_numbers(part, columns), labels, num_classes=len(names), where=where)
+        return Examples(_numbers(part, columns), labels_of(part, label), num_classes=len(names), where=where)
 
     train, held, last = three_parts(tables, read, validation=validation, test=test, seed=seed)
     if standardise:
@@ -64,10 +65,19 @@ def classification(
 def _numbers(table: Any, columns: Sequence[str]) -> Tensor:
     parts = []
     for column in columns:
+        choose_column(table, column, "features", ())
         try:
-            held = np.asarray(table[choose_column(table, column, "features", ())], dtype=np.float32)
-        except ValueError as error:
-            raise DataError(f"the column {column!r} is not made of numbers ({error}); leave it out") from error
+            held = np.asarray(table[column][:], dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"the column {column!r} is not made of numbers ({error}); leave it out"
+            ) from error
+        missing = int((~np.isfinite(held)).sum())
+        if missing:
+            raise DataError(
+                f"the column {column!r} has {missing} missing or infinite values; fill them in, or leave it "
+                "out"
+            )
         parts.append(held.reshape(len(held), -1))
     return torch.from_numpy(np.concatenate(parts, axis=1))
 

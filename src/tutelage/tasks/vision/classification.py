@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
-import numpy as np
+import torch
 
 from tutelage.data import load_tables
+from tutelage.errors import RecipeError
 from tutelage.tasks.classification import choose_column, class_names_of, classes, three_parts
 from tutelage.tasks.problem import Problem
 from tutelage.tasks.vision.augment import Augment
-from tutelage.tasks.vision.images import image_source
+from tutelage.tasks.vision.images import image_source, pixels_of
 
 __all__ = ["classification"]
 
@@ -48,14 +50,17 @@ def classification(
     image = choose_column(table, image, "image", _IMAGE)
     label = choose_column(table, label, "label", _LABEL)
     names = class_names_of(table, label)
-    first = np.asarray(table[0][image])
-    channels = 1 if first.ndim == 2 else first.shape[-1]
+    first = pixels_of(table[0][image])
+    channels = len(first)
+    for name, values in (("mean", mean), ("std", std)):
+        if values and len(values) != channels:
+            raise RecipeError(f"{name} has {len(values)} numbers, and the images have {channels} channels")
 
     read = partial(
         image_source,
         image=image,
         label=label,
-        top=255.0 if first.dtype == np.uint8 else _top(table, image),
+        top=255.0 if first.dtype == torch.uint8 else _top(table, image),
         mean=list(mean or [0.5] * channels),
         std=list(std or [0.5] * channels),
         num_classes=len(names),
@@ -73,11 +78,11 @@ def classification(
         network_options={
             "num_classes": len(names),
             "in_channels": channels,
-            "in_features": int(np.prod(first.shape)),
+            "in_features": first.numel(),
         },
     )
 
 
-def _top(table: object, image: str) -> float:
+def _top(table: Any, image: str) -> float:
     """The brightest value of images that are stored as floats."""
-    return float(np.asarray(table[image]).max())  # type: ignore[index]
+    return max(float(pixels_of(value).max()) for value in table[image])

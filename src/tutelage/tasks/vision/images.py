@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tutelage.data import Examples, Source, check_labels
 from tutelage.errors import DataError
+from tutelage.tasks.classification import labels_of
 from tutelage.types import Batch
 
-__all__ = ["Decoded", "Scale", "image_source"]
+__all__ = ["Decoded", "Scale", "image_source", "pixels_of"]
 
 
 class Scale:
@@ -25,6 +26,10 @@ class Scale:
     """
 
     def __init__(self, top: float, mean: Sequence[float], std: Sequence[float]) -> None:
+        if top <= 0 or min(std) <= 0:
+            raise DataError(
+                f"images with the brightest pixel {top} and std {list(std)}; expected positive numbers"
+            )
         self.factor = (1 / (top * torch.tensor(std))).view(1, -1, 1, 1)
         self.shift = (torch.tensor(mean) / torch.tensor(std)).view(1, -1, 1, 1)
 
@@ -36,10 +41,12 @@ class Scale:
 class Decoded(Source):
     """Images that are decoded when they are asked for, of one size, for sets that do not fit in memory."""
 
-    def __init__(self, table: Any, image: str, label: str, scale: Scale, *, num_classes: int) -> None:
-        self.table, self.image, self.scale = table, image, scale
-        self._labels = torch.tensor(table[label])
-        check_labels(self._labels, num_classes, where="the data")
+    def __init__(
+        self, table: Any, image: str, label: str, scale: Scale, *, num_classes: int, where: str = "the data"
+    ) -> None:
+        self.table, self.image, self.scale, self.where = table, image, scale, where
+        self._labels = labels_of(table, label)
+        check_labels(self._labels, num_classes, where=where)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -52,8 +59,10 @@ class Decoded(Source):
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The images of these numbers."""
         ids = torch.as_tensor(numbers, dtype=torch.int64)
-        pixels = torch.stack([_pixels(image) for image in self.table[[int(n) for n in numbers]][self.image]])
-        return Batch(inputs=self.scale(pixels), ids=ids, labels=self._labels[ids])
+        images = [pixels_of(image) for image in self.table[ids.tolist()][self.image]]
+        for image in images:
+            _check_size(images[0], image, self.where)
+        return Batch(inputs=self.scale(torch.stack(images)), ids=ids, labels=self._labels[ids])
 
 
 def image_source(
@@ -73,27 +82,45 @@ def image_source(
     Raises:
         DataError: images of several sizes, or labels out of range.
     """
-    first = _pixels(table[0][image])
+    first = pixels_of(table[0][image])
     scale = Scale(top, mean, std)
     if len(table) * first.nelement() * first.element_size() > memory_limit:
-        return Decoded(table, image, label, scale, num_classes=num_classes)
+        return Decoded(table, image, label, scale, num_classes=num_classes, where=where)
     pixels = torch.empty((len(table), *first.shape), dtype=first.dtype)
     for number, value in enumerate(table[image]):
-        held = _pixels(value)
-        if held.shape != first.shape:
-            raise DataError(
-                f"{where} holds images of {tuple(first.shape)} and {tuple(held.shape)} (channels, height, "
-                "width); resize them to one size first"
-            )
+        held = pixels_of(value)
+        _check_size(first, held, where)
         pixels[number] = held
-    labels = torch.tensor(table[label])
+    labels = labels_of(table, label)
     return Examples(pixels, labels, prepare=scale, num_classes=num_classes, where=where)
 
 
-def _pixels(value: Any) -> Tensor:
-    """An image as [C, H, W]; greys get one channel."""
-    array = np.asarray(value)
-    if array.dtype != np.uint8:
-        array = array.astype(np.float32)
-    tensor = torch.from_numpy(np.array(array))
+def pixels_of(value: Any) -> Tensor:
+    """An image as [C, H, W]: bytes as they are, other numbers as float32; greys get one channel.
+
+    Raises:
+        DataError: it is no image.
+    """
+    if getattr(value, "mode", None) == "P":  # a palette's numbers are no brightness
+        value = value.convert("RGB")
+    try:
+        array = np.array(value, dtype=None if np.asarray(value).dtype == np.uint8 else np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"an image column holds a {type(value).__name__}, and images were expected"
+        ) from error
+    if array.ndim not in (2, 3):
+        raise DataError(
+            f"an image column holds values of shape {array.shape}; expected [height, width] or [height, "
+            "width, channels]. Name another column with task.image=<column>"
+        )
+    tensor = torch.from_numpy(array)
     return tensor[None] if tensor.dim() == 2 else tensor.permute(2, 0, 1)
+
+
+def _check_size(first: Tensor, other: Tensor, where: str) -> None:
+    if first.shape != other.shape:
+        raise DataError(
+            f"{where} holds images of {tuple(first.shape)} and {tuple(other.shape)} (channels, height, "
+            "width); bring them to one size first"
+        )

@@ -1,0 +1,161 @@
+"""Several processes equal one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from tutelage.engine import Runtime
+from tutelage.engine.parallel import _buckets
+from tutelage.errors import MissingExtra, UnknownName
+
+SCRIPT = Path(__file__).with_name("training.py")
+
+
+def together(out: Path, world: int, **train) -> None:
+    """Run the small training in `world` processes that meet on the loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    out.mkdir(exist_ok=True)
+    given = json.dumps({"train": train, "out": str(out)})
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), given],
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(world)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 0, said.decode()
+
+
+def compare(training, out: Path, world: int, **train) -> None:
+    together(out, world, **train)
+    student, fitted = training.train(**train | {"folder": None})
+    expected = student.state_dict()
+    for rank in range(world):
+        held = load_file(out / f"weights{rank}.safetensors")
+        for name, value in expected.items():
+            torch.testing.assert_close(held[name], value, rtol=1e-10, atol=1e-10)
+        history = json.loads((out / f"history{rank}.json").read_text())
+        for one, other in zip(history, fitted.history, strict=True):
+            assert one.get("terms") == pytest.approx(other.get("terms"), rel=1e-10)
+            assert one.get("validation") == other.get("validation")
+
+
+def test_two_processes_equal_one(training, tmp_path):
+    """35 examples by 8: the last step of an epoch holds 3, and the second process none of them."""
+    optimizer = {"name": "adamw", "options": {"lr": 0.01}, "schedule": "cosine_annealing_lr"}
+    settings = {"accumulate": 2, "clip": 0.5, "average": 0.9, "checkpoint_every": 0}
+    folder = str(tmp_path / "run")
+    compare(
+        training, tmp_path, 2, count=35, validate=True, optimizer=optimizer, settings=settings, folder=folder
+    )
+    together(
+        tmp_path / "again", 2, count=35, validate=True, optimizer=optimizer, settings=settings, folder=folder
+    )
+    one, two = (load_file(path / "weights1.safetensors") for path in (tmp_path, tmp_path / "again"))
+    assert all(one[name].equal(two[name]) for name in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_three_processes_equal_one(training, tmp_path, size):
+    """With steps of one example, two processes are always empty."""
+    compare(training, tmp_path, 3, count=7, settings={"batch_size": size}, net={"norm": False})
+
+
+# -- in one process ---------------------------------------------------------------------------------
+
+
+def test_several_runtimes_live_in_one_process():
+    first = Runtime(cpu=True, quiet=True)
+    second = Runtime(cpu=False, quiet=True)
+    third = Runtime(cpu=True, quiet=True)
+    assert first.device.type == third.device.type == "cpu"
+    assert second.world == 1
+    assert second.is_main
+    assert not first.stop_asked
+    first.stop.asked = True
+    assert first.stop_asked
+    assert not third.stop_asked
+
+
+def test_accelerates_own_settings_do_not_change_the_gradient(training, monkeypatch):
+    plain, _ = training.train()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    same, _ = training.train()
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), same.parameters(), strict=True))
+
+
+def test_exchanges_of_one_process_change_nothing():
+    runtime = Runtime(cpu=True, quiet=True)
+    weight = nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    runtime.sum_gradients_([weight])
+    runtime.same_everywhere_([nn.Linear(1, 1)])
+    runtime.wait()
+    runtime.finish()
+    assert weight.grad.tolist() == [1, 1]
+    assert runtime.total(3) == 3
+    assert runtime.any(True)
+    assert not runtime.any(False)
+    assert runtime.share("a") == "a"
+    assert runtime.gather("a") == ["a"]
+
+
+def test_buckets_hold_each_tensor_once_and_one_kind_each():
+    tensors = [
+        torch.ones(5_000_000),
+        torch.ones(2, dtype=torch.float64),
+        torch.ones(5_000_000),
+        torch.ones(1),
+    ]
+    buckets = list(_buckets(tensors))
+    assert sorted(id(t) for bucket in buckets for t in bucket) == sorted(map(id, tensors))
+    assert all(len({t.dtype for t in bucket}) == 1 for bucket in buckets)
+    assert len(buckets) == 3
+
+
+# -- trackers ---------------------------------------------------------------------------------------
+
+
+def test_an_unknown_tracker_gets_the_nearest():
+    with pytest.raises(UnknownName, match=r"unknown tracker 'tensorbord'\. Nearest: 'tensorboard'"):
+        Runtime(cpu=True, trackers=["tensorbord"])
+
+
+def test_a_tracker_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr("tutelage.engine.parallel.get_available_trackers", list)
+    with pytest.raises(MissingExtra, match="tensorboard"):
+        Runtime(cpu=True, trackers=["tensorboard"])
+
+
+def test_tensorboard_gets_the_history(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    runtime = Runtime(cpu=True, trackers=["tensorboard"], folder=str(tmp_path), quiet=True)
+    for step in (5, 10):
+        runtime.track(
+            {"step": step, "epoch": 1, "loss": step / 2, "terms": {"student/kl": 0.25}, "word": "x"}, "seed 0"
+        )
+    runtime.finish()
+    (events,) = tmp_path.rglob("events.out*")
+    found = EventAccumulator(str(events)).Reload()
+    loss = [(event.step, event.value) for event in found.Scalars("seed 0/loss")]
+    assert loss == [(5, 2.5), (10, 5.0)]
+    assert sorted(found.Tags()["scalars"]) == ["seed 0/epoch", "seed 0/loss", "seed 0/terms/student/kl"]
