@@ -1,9 +1,9 @@
 """What a step of the engine costs over a hand-written PyTorch loop that does the same arithmetic.
 
 Both run in one process and take turns, a few steps each, in the order E H H E E H H E …, so that whatever
-else the machine does meets both. The engine runs as a user runs it (`data.Loader`, `schemes.Offline`, a `Frozen`
-teacher, `engine.fit`); the hand-written steps are made while the engine waits for its next batch. A pair is
-one block of each, side by side; its ratio is the engine's seconds over the loop's.
+else the machine does meets both. The engine runs as a user runs it (`data.Loader`, `schemes.Offline`, a
+`Frozen` teacher, `engine.fit`); the hand-written steps are made while the engine waits for its next batch. A
+pair is one block of each, side by side; its ratio is the engine's seconds over the loop's.
 
     python benchmarks/step_overhead.py [--quick] [--blocks N] [--threads N] [--cases mlp resnet]
 
@@ -350,12 +350,22 @@ def main() -> None:
                 results[name][kind.replace(" ", "_")] = found
                 show(case.title, case.bar, kind, found)
     if not arguments.quick:
-        today = datetime.date.today().isoformat()
-        RESULTS.mkdir(exist_ok=True)
-        content = {"date": today, "machine": machine(), "cases": results}
-        path = RESULTS / f"step_overhead-{today}.json"
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"wrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name}")
+        write(results)
+
+
+def write(results: dict[str, Any]) -> None:
+    """Add the cases to today's file."""
+    today = datetime.date.today().isoformat()
+    path = RESULTS / f"step_overhead-{today}.json"
+    content: dict[str, Any] = {"date": today, "machine": machine(), "cases": {}}
+    if path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if earlier["machine"] == content["machine"]:
+            content["cases"] = earlier["cases"]
+    content["cases"] |= results
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"wrote benchmarks/results/{path.name}")
 
 
 if __name__ == "__main__":

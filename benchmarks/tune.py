@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -19,7 +19,7 @@ import optuna
 
 from tutelage.engine import Runtime
 from tutelage.recipes import build, load
-from tutelage.runs.run import train_teacher
+from tutelage.runs.run import Classroom, train_teacher
 from tutelage.runs.study import Arm, Study
 from tutelage.runs.training import train_arm
 
@@ -56,11 +56,9 @@ def _score(trial, name: str, options, study: Study, runtime: Runtime, networks) 
         temperature = trial.suggest_categorical("temperature", options.temperatures)
         changes.append(f"stages.{stage}.scheme.matches.0.temperature={temperature}")
     tried = build(load(options.recipe, changes=changes), options.recipe, seeds=options.seeds)
-    arm: Arm = replace(tried.arms[name])
+    arm: Arm = tried.arms[name]
 
-    def teacher():
-        return study.teacher.finish(networks)
-
+    classroom = Classroom(study.teacher, networks, runtime)
     with tempfile.TemporaryDirectory() as folder:
         values = [
             train_arm(
@@ -69,7 +67,7 @@ def _score(trial, name: str, options, study: Study, runtime: Runtime, networks) 
                 runtime,
                 Path(folder) / str(seed),
                 seed=1000 + seed,
-                teacher=teacher if arm.needs_teacher else None,
+                teacher=partial(classroom.teacher, arm) if arm.needs_teacher else None,
                 label=name,
             ).validation
             for seed in range(options.seeds)

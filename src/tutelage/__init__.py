@@ -14,7 +14,8 @@ from tutelage.lazy import lazy
 if TYPE_CHECKING:
     from tutelage.errors import TutelageError, TutelageWarning
     from tutelage.match import Match
-    from tutelage.runs import Run, distill
+    from tutelage.runs.distill import distill
+    from tutelage.runs.run import Run
     from tutelage.types import Batch, Outputs, Turn
 else:
     __getattr__, __dir__ = lazy(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tutelage import teachers
 from tutelage.errors import ModelError
-from tutelage.teachers import Ensemble, Frozen, Predictor, Teacher
+from tutelage.teachers import Ensemble, Frozen, Predictor, Remembered, Teacher
 from tutelage.types import Batch
 
 
@@ -48,6 +48,7 @@ FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
     Ensemble: lambda: Ensemble([Frozen(Net()), Frozen(Net())], weights=[1, 3]),
     Frozen: lambda: Frozen(Net(), layers=["layer"]),
     Predictor: lambda: Predictor(predict),
+    Remembered: lambda: Remembered(Frozen(Net())),
 }
 
 EXPORTED = [

@@ -1,9 +1,9 @@
-"""A small training, in one call or as a script: what the tests of the engine stop, kill, resume and spread."""
+"""A small training, in one call or in a process of its own: what the tests of the engine stop, kill, resume and spread."""
 
 from __future__ import annotations
 
 import json
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +122,12 @@ def train(
     return student, fitted
 
 
-if __name__ == "__main__":
+GIVEN: dict[str, Any] | None = globals().get("GIVEN")  # set by whoever runs this file
+if GIVEN is not None:
+    os.environ |= GIVEN["environment"]
     torch.set_num_threads(1)
-    given = json.loads(sys.argv[1])
-    student, fitted = train(**given["train"])
-    rank = Runtime(cpu=True).rank
-    out = Path(given["out"])
+    student, fitted = train(**GIVEN["train"])
+    rank, out = os.environ.get("RANK", "0"), Path(GIVEN["out"])
     save_weights(out / f"weights{rank}.safetensors", student)
     (out / f"history{rank}.json").write_text(json.dumps(fitted.history))
     if torch.distributed.is_initialized():

@@ -166,11 +166,12 @@ class Runtime:
 
 
 def _check_trackers(names: Sequence[str]) -> None:
-    legal = [kind.value for kind in LoggerType if kind is not LoggerType.ALL]
+    legal = [str(kind) for kind in LoggerType if kind is not LoggerType.ALL]
+    available = {str(kind) for kind in get_available_trackers()}
     for name in names:
         if name not in legal:
             raise UnknownName("tracker", name, legal)
-        if name not in get_available_trackers():
+        if name not in available:
             raise MissingExtra(name, extra="trackers", purpose=f"the tracker {name!r}")
 
 

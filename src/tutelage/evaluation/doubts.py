@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["warnings_about"]
 
+_ROUNDING = 1e-6
+
 
 def warnings_about(
     teacher: float,
@@ -29,7 +31,7 @@ def warnings_about(
     """
     sign = 1 if higher_is_better else -1
     found = []
-    if not sign * teacher > sign * chance:
+    if not sign * teacher > sign * chance + _ROUNDING:
         found.append(
             f"The teacher is no better than chance ({metric} {teacher:.4g}, chance {chance:.4g}): "
             "it has nothing to teach."
@@ -41,7 +43,7 @@ def warnings_about(
             f"The teacher is worse than the student trained alone ({metric} {teacher:.4g} against "
             f"{control:.4g})."
         )
-    if control is not None and not sign * control > sign * chance:
+    if control is not None and not sign * control > sign * chance + _ROUNDING:
         found.append(
             f"The student trained alone is no better than chance ({metric} {control:.4g}, chance "
             f"{chance:.4g}): it is too weak a control to compare with."

@@ -18,7 +18,7 @@ from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.losses import response
 from tutelage.match import Match
 from tutelage.recipes.names import call, check_settings, find
-from tutelage.recipes.spec import MatchSpec, Named, StageSpec, checked
+from tutelage.recipes.spec import MatchSpec, Named, StageSpec, checked, named
 from tutelage.runs import Stage
 from tutelage.schemes import Alone, Scheme
 from tutelage.tasks import tabular, vision
@@ -68,7 +68,7 @@ def field_of(task: Named) -> Field:
 
 
 def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
-    """A function that builds the named network; what the recipe leaves open is told it about the data."""
+    """A function that builds the named network, and tells it about the data what the recipe leaves open."""
     function = find("model", model.name, field.models)
     wanted = inspect.signature(function).parameters
     known = {name: value for name, value in field.problem.network_options.items() if name in wanted}
@@ -168,6 +168,6 @@ def _scheme(
 def _projector(came: Any) -> Any:
     if came is None or came == "auto":
         return came
-    ((name, settings),) = came.items() if isinstance(came, Mapping) and len(came) == 1 else [(str(came), {})]
+    name, settings = named(came).name, named(came).settings
     by_lower = {known.lower(): known for known in projectors.__all__ if known != "fit"}
-    return call("projector", name, find("projector", by_lower.get(name, name), projectors), settings or {})
+    return call("projector", name, find("projector", by_lower.get(name, name), projectors), settings)

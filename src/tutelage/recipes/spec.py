@@ -137,6 +137,10 @@ def _plain_optimizer(settings: OptimizerSettings) -> Any:
 OptimizerField = Annotated[OptimizerSettings, BeforeValidator(_optimizer), PlainSerializer(_plain_optimizer)]
 
 
+def _projector(came: Any) -> Any:
+    return came if came in (None, "auto") else _plain(named(came))
+
+
 class TrainSpec(TrainSettings, Spec):
     """How long and on how much; see `TrainSettings`.
 
@@ -160,7 +164,7 @@ class MatchSpec(Spec):
     weight: float = 1.0
     guided: str | None = None
     hint: str | None = None
-    projector: Any = "auto"
+    projector: Annotated[Any, BeforeValidator(_projector)] = "auto"
     name: str | None = None
 
 

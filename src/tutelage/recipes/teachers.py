@@ -43,6 +43,8 @@ class FrozenSpec(Spec):
         seed: of its training.
         precision: `bfloat16` answers faster where the processor can.
         compiled: run it through torch.compile.
+        remember: keep its answers to unaugmented examples in memory, and ask it once about each. Its time is
+            then charged once, not each epoch; layers are not remembered.
     """
 
     model: NamedField
@@ -53,6 +55,7 @@ class FrozenSpec(Spec):
     seed: int = 0
     precision: str | None = None
     compiled: bool = False
+    remember: bool = False
 
 
 class EnsembleSpec(Spec):
@@ -75,10 +78,12 @@ class PredictorSpec(Spec):
     Args:
         model: `package.module:Class` and its settings.
         seed: given as `random_state` where the class takes it.
+        remember: keep its answers to unaugmented examples in memory, and ask it once about each.
     """
 
     model: NamedField
     seed: int = 0
+    remember: bool = False
 
 
 SPECS: dict[str, type[Spec]] = {"ensemble": EnsembleSpec, "frozen": FrozenSpec, "predictor": PredictorSpec}
@@ -92,6 +97,7 @@ class _Parts:
     seed: int = 0
     fitted: list[Callable[[], float]] = field(default_factory=list)
     nbytes: Callable[[Teacher], int] | None = None
+    remember: bool = False
 
 
 def make_teacher(teacher: Any, held: Field) -> TeacherPlan:
@@ -102,6 +108,7 @@ def make_teacher(teacher: Any, held: Field) -> TeacherPlan:
         arms=parts.arms,
         seed=parts.seed,
         nbytes=parts.nbytes,
+        remember=parts.remember,
         seconds=lambda: sum(seconds() for seconds in parts.fitted),
     )
 
@@ -122,7 +129,7 @@ def _frozen(settings: dict[str, Any], held: Field) -> _Parts:
         raise CheckpointError(f"teacher.frozen.weights: there is no file {spec.weights}")
     if spec.train is None:
         ready = _Once(partial(_with_weights, build, spec.weights, spec.seed))
-        return _Parts([], lambda _: wrap(ready()))
+        return _Parts([], lambda _: wrap(ready()), remember=spec.remember)
     if spec.weights is not None:
         raise RecipeError("teacher.frozen names weights and train; give one of them")
     if "student" not in spec.optimizers:
@@ -135,7 +142,7 @@ def _frozen(settings: dict[str, Any], held: Field) -> _Parts:
         transform=make_transform(spec.train.augment, held.problem),
     )
     arm = Arm(build, [stage], held.problem.train, needs_teacher=False)
-    return _Parts([arm], lambda networks: wrap(networks[0]), spec.seed)
+    return _Parts([arm], lambda networks: wrap(networks[0]), spec.seed, remember=spec.remember)
 
 
 def _ensemble(settings: dict[str, Any], held: Field) -> _Parts:
@@ -157,7 +164,9 @@ def _ensemble(settings: dict[str, Any], held: Field) -> _Parts:
 def _predictor(settings: dict[str, Any], held: Field) -> _Parts:
     spec = checked(PredictorSpec, settings, "teacher.predictor")
     fitted = _Fitted(spec, held)
-    return _Parts([], lambda _: Predictor(fitted.model()), 0, [lambda: fitted.seconds], fitted.nbytes)
+    return _Parts(
+        [], lambda _: Predictor(fitted.model()), 0, [lambda: fitted.seconds], fitted.nbytes, spec.remember
+    )
 
 
 def _check_seeds(specs: Sequence[Any], members: Sequence[_Parts]) -> None:

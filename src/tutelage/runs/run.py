@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from tutelage.evaluation import Verdict
 from tutelage.runs.environment import environment
 from tutelage.runs.folder import RunFolder
 from tutelage.runs.results import collect
-from tutelage.runs.study import Study
+from tutelage.runs.study import Arm, Stage, Study, TeacherPlan
 from tutelage.runs.training import Trained, train_arm
-from tutelage.teachers import Teacher
+from tutelage.teachers import Remembered, Teacher
 
-__all__ = ["Run", "run", "train_teacher"]
+__all__ = ["Classroom", "Run", "run", "train_teacher"]
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,40 @@ def _train(
     study: Study, folder: RunFolder, runtime: Runtime
 ) -> tuple[list[Trained], dict[str, list[Trained]]]:
     taught = train_teacher(study, folder.path, runtime)
-    networks = [one.network for one in taught]
-
-    def teacher() -> Teacher:
-        return study.teacher.finish(networks).to(runtime.device)
-
+    classroom = Classroom(study.teacher, [one.network for one in taught], runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:
         for name, arm in study.arms.items():
-            asked = teacher if arm.needs_teacher else None
+            asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
             where, label = folder.arm(name, seed), f"{name}, seed {seed}"
             trained[name].append(
                 train_arm(arm, study.problem, runtime, where, seed=seed, teacher=asked, label=label)
             )
     return taught, trained
+
+
+class Classroom:
+    """Teachers for stages: a fresh one each, or one that remembers where that is right.
+
+    Args:
+        plan: where the teacher comes from.
+        networks: what the plan's arms trained.
+        runtime: where it answers.
+    """
+
+    def __init__(self, plan: TeacherPlan, networks: Sequence[nn.Module], runtime: Runtime) -> None:
+        self.plan, self.networks, self.runtime = plan, networks, runtime
+        self._remembered: dict[int, Remembered] = {}
+
+    def teacher(self, arm: Arm, stage: Stage | None) -> Teacher:
+        """The teacher of a stage; of what comes after the stages where there is none."""
+        if not self.plan.remember or stage is None or stage.transform is not None:
+            return self.plan.finish(self.networks).to(self.runtime.device)
+        held = self._remembered.get(id(arm.source))
+        if held is None:
+            held = Remembered(self.plan.finish(self.networks)).to(self.runtime.device)
+            self._remembered[id(arm.source)] = held
+        return held
 
 
 def _close(

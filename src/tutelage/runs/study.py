@@ -66,6 +66,7 @@ class TeacherPlan:
         arms: how its networks are trained; none if it comes ready.
         seed: of the first network's training; each further one adds 1.
         nbytes: (teacher) -> bytes of a teacher that is no network.
+        remember: ask it once about each example of a stage without augmentation.
         seconds: of training that no arm accounts for, as far as it is known once `finish` was called.
     """
 
@@ -73,6 +74,7 @@ class TeacherPlan:
     arms: Sequence[Arm] = ()
     seed: int = 0
     nbytes: Callable[[Teacher], int] | None = None
+    remember: bool = False
     seconds: Callable[[], float] = lambda: 0.0
 
 

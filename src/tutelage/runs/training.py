@@ -65,7 +65,7 @@ def train_arm(
     folder: Path,
     *,
     seed: int,
-    teacher: Callable[[], Teacher] | None,
+    teacher: Callable[[Stage | None], Teacher] | None,
     label: str,
 ) -> Trained:
     """Train one arm, or take up what is left of it; a finished one is only read.
@@ -76,7 +76,8 @@ def train_arm(
         runtime: where.
         folder: its files; `weights.safetensors` and `trained.json` say that it is done.
         seed: of initialisation, data order and dropout.
-        teacher: -> a fresh teacher for each stage; None for an arm without one.
+        teacher: stage -> its teacher, or that for corrections where the stage is None; None for an arm
+            without a teacher.
         label: what to call it in progress.
     """
     network = fresh_network(arm, seed).to(runtime.device)
@@ -90,7 +91,7 @@ def train_arm(
     ]
     if arm.correction is not None:
         inputs = evaluation_loader(problem.validation)
-        arm.correction(network, teacher() if teacher else None, inputs, runtime.device)
+        arm.correction(network, teacher(None) if teacher else None, inputs, runtime.device)
     best = fitted[-1].best
     trained = Trained(
         network,
@@ -133,12 +134,12 @@ def set_up_stage(
     runtime: Runtime,
     *,
     seed: int,
-    teacher: Callable[[], Teacher] | None,
+    teacher: Callable[[Stage | None], Teacher] | None,
 ) -> tuple[Scheme, Loader]:
     """A stage's scheme and batches, ready to train: seeded, labels checked, projectors fitted."""
     stage = arm.stages[number]
     seed_everything(seed * 1000 + number)
-    scheme = stage.scheme(network, teacher() if teacher else None)
+    scheme = stage.scheme(network, teacher(stage) if teacher else None)
     loader = stage_loader(stage, arm, runtime, seed + 7919 * number)
     if problem.num_classes is not None:
         check_labels(arm.source.labels, problem.num_classes, where="the training data")
@@ -174,7 +175,7 @@ def _train_stage(
     problem: Problem,
     runtime: Runtime,
     folder: Path,
-    how: tuple[int, Callable[[], Teacher] | None, str],
+    how: tuple[int, Callable[[Stage | None], Teacher] | None, str],
 ) -> Fitted:
     seed, teacher, label = how
     stage = arm.stages[number]

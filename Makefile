@@ -1,0 +1,80 @@
+# `make demo` and `make test` need Python 3.11 or later with venv, and make; everything else goes into .venv.
+#
+#   PYTHON     the interpreter that makes the environment     make demo PYTHON=python3.12
+#   VENV       where the environment lies                     make test VENV=/tmp/venv
+#   PIP_FLAGS  handed to each pip install                     an index, --no-index, --find-links …
+#   WORKERS    test processes                                 make test WORKERS=4
+#   ARGS       handed to pytest or to the demo                make test ARGS="tests/losses -x"
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+INSTALL := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt $(PIP_FLAGS)
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check test test-all bench docs lint format types clean
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.package  ## distil a small network on real digits and report
+	$(BIN)/tutelage run vision/digits $(ARGS)
+
+# The tests come last, so that their closing line is the last of a check.
+check: lint types docs  ## all that a change must pass: format, lint, types, imports, site, tests
+	$(MAKE) --no-print-directory test
+
+test: $(VENV)/.test  ## the quick tests
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.test  ## all tests
+	$(PYTEST) $(ARGS)
+
+bench: $(VENV)/.test  ## the quick benchmarks
+	$(PY) benchmarks/step_overhead.py --quick
+
+docs: $(VENV)/.check  ## build the site into site/; a warning is an error
+	$(PY) -m mkdocs build --strict --quiet
+
+lint: $(VENV)/.check  ## format, lint and import contracts, nothing changed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/.check  ## bring files into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.check  ## strict types
+	$(BIN)/mypy
+
+clean:  ## remove the environment, caches and the site; runs/ stays
+	rm -rf $(VENV) site build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	rm -rf src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- the environment, in three depths; each is made again when what it depends on changes ------------------
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python %d.%d came; 3.11 or later is needed: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check -q $(PIP_FLAGS) --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -e ".[transformers,onnx,trackers]" --group test
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	$(INSTALL) --group lint --group docs
+	@touch $@

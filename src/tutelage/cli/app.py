@@ -1,0 +1,93 @@
+"""The verbs, put together, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import tutelage
+from tutelage.cli import output
+from tutelage.cli.check import check
+from tutelage.cli.evaluate import evaluate
+from tutelage.cli.export import export
+from tutelage.cli.list import list_names
+from tutelage.cli.report import report
+from tutelage.cli.run import run
+from tutelage.cli.show import show
+from tutelage.errors import Interrupted, RecipeError, TutelageError, UnknownName
+
+__all__ = ["app", "main"]
+
+_WRONG_USE = (RecipeError, UnknownName)
+
+
+class _Verbs(TyperGroup):
+    """Errors that we raise on purpose become one message and an exit status; others keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        if not sys.stderr.isatty():  # bars are for terminals
+            os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        with warnings.catch_warnings():
+            warnings.showwarning = output.show_warning
+            try:
+                return super().invoke(ctx)
+            except TutelageError as error:
+                output.say(f"error: {error}", style="bold red")
+                raise typer.Exit(_status(error)) from error
+            except BrokenPipeError as error:
+                raise typer.Exit(1) from error
+
+
+def _status(error: TutelageError) -> int:
+    if isinstance(error, Interrupted):
+        return 130
+    return 2 if isinstance(error, _WRONG_USE) else 1
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    name="tutelage",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: tutelage check vision/digits, then tutelage run vision/digits",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tutelage {tutelage.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Distil a teacher into a small student, and learn whether it helped.
+
+    Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped.
+    """
+
+
+app.command("list", epilog="Example: tutelage list losses")(list_names)
+app.command(epilog="Examples: tutelage show vision/digits · tutelage show response.SoftTarget")(show)
+app.command(epilog="Example: tutelage check vision/digits --set stages.0.train.epochs=5")(check)
+app.command(epilog="Example: tutelage run vision/digits --set student.model.widths=[32] --seeds 3")(run)
+app.command(epilog="Example: tutelage evaluate runs/vision-digits --split validation")(evaluate)
+app.command(epilog="Example: tutelage export runs/vision-digits --format onnx")(export)
+app.command(epilog="Example: tutelage report runs/vision-digits")(report)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,113 @@
+"""Everything that a recipe may name, from the folders themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Entry", "catalogue", "everything"]
+
+KINDS = ("losses", "teachers", "schemes", "models", "tasks", "formats", "projectors")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that has a name.
+
+    Args:
+        kind: `losses`, `models` …
+        name: as its folder calls it.
+        thing: the class or function.
+        fields: of tasks that know it, if not all do.
+        spec: what a recipe may say about it, if that differs from its own arguments.
+    """
+
+    kind: str
+    name: str
+    thing: Callable[..., Any]
+    fields: tuple[str, ...] = ()
+    spec: Any = None
+
+    @property
+    def about(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.thing) or "").partition("\n")[0]
+
+
+def everything() -> list[Entry]:
+    """All entries of all kinds."""
+    return [entry for kind in KINDS for entry in catalogue(kind)]
+
+
+def catalogue(kind: str) -> list[Entry]:
+    """The entries of one kind."""
+    return list(_READERS[kind]())
+
+
+def _losses() -> Iterator[Entry]:
+    import tutelage.losses
+    from tutelage.recipes.names import find, public_names
+
+    for name in public_names(tutelage.losses):
+        if "." in name:
+            yield Entry("losses", name, find("loss", name, tutelage.losses))
+
+
+def _teachers() -> Iterator[Entry]:
+    from tutelage import teachers
+    from tutelage.recipes.teachers import SPECS
+
+    for name in teachers.__all__:
+        if name != "Teacher":
+            yield Entry("teachers", name, getattr(teachers, name), spec=SPECS.get(name.lower()))
+
+
+def _schemes() -> Iterator[Entry]:
+    from tutelage import schemes
+
+    return (Entry("schemes", name, getattr(schemes, name)) for name in schemes.__all__ if name != "Scheme")
+
+
+def _projectors() -> Iterator[Entry]:
+    from tutelage import projectors
+
+    names = (name for name in projectors.__all__ if name != "fit")
+    return (Entry("projectors", name, getattr(projectors, name)) for name in names)
+
+
+def _formats() -> Iterator[Entry]:
+    from tutelage.export import formats
+
+    return (Entry("formats", name, function) for name, function in formats.items())
+
+
+def _models() -> Iterator[Entry]:
+    from tutelage.recipes.parts import FIELDS
+
+    names = sorted({name for field in FIELDS.values() for name in field.models.__all__})
+    for name in names:
+        known = {field: module.models for field, module in FIELDS.items() if name in module.models.__all__}
+        thing = getattr(next(iter(known.values())), name)
+        yield Entry("models", name, thing, fields=tuple(known))
+
+
+def _tasks() -> Iterator[Entry]:
+    from tutelage.recipes.parts import FIELDS
+
+    for field, module in FIELDS.items():
+        for name in module.__all__:
+            if name != "models":
+                yield Entry("tasks", f"{field}.{name}", getattr(module, name))
+
+
+_READERS: dict[str, Callable[[], Iterator[Entry]]] = {
+    "losses": _losses,
+    "teachers": _teachers,
+    "schemes": _schemes,
+    "models": _models,
+    "tasks": _tasks,
+    "formats": _formats,
+    "projectors": _projectors,
+}

@@ -1,0 +1,63 @@
+"""`tutelage list`: what there is to name in a recipe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from tutelage.cli import output
+from tutelage.cli.options import AsJson
+
+__all__ = ["Kind", "list_names"]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    recipes = "recipes"
+    losses = "losses"
+    teachers = "teachers"
+    schemes = "schemes"
+    models = "models"
+    tasks = "tasks"
+    formats = "formats"
+    projectors = "projectors"
+
+
+def list_names(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.recipes,
+    as_json: AsJson = False,
+) -> None:
+    """List what there is, each with a line about it: recipes, or what a recipe may name."""
+    found = _recipes() if kind is Kind.recipes else _members(kind)
+    if as_json:
+        output.print_json({kind.value: found})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for each in found:
+        table.add_row(Text(each["name"], style="bold"), Text(each["about"]))
+    output.print_rich(table)
+
+
+def _recipes() -> list[dict[str, Any]]:
+    import yaml
+
+    from tutelage.shelf import recipe_names, recipe_text
+
+    return [
+        {"name": name, "about": str(yaml.safe_load(recipe_text(name)).get("about", ""))}
+        for name in recipe_names()
+    ]
+
+
+def _members(kind: Kind) -> list[dict[str, Any]]:
+    from tutelage.cli.catalogue import catalogue
+
+    return [{"name": each.name, "about": each.about} for each in catalogue(kind.value)]

@@ -1,0 +1,118 @@
+"""The student of a finished run, built again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tutelage.errors import CheckpointError, OutputError, RecipeError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tutelage.tasks.problem import Problem
+
+__all__ = ["Rebuilt", "read_run", "rebuild"]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A student with its weights.
+
+    Args:
+        recipe: the recipe's name.
+        problem: data and metrics.
+        network: the student.
+        weights: the file that its weights come from.
+    """
+
+    recipe: str
+    problem: Problem
+    network: nn.Module
+    weights: Path
+
+
+def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = None) -> Rebuilt:
+    """A student from the folder of a run, or from a recipe and a file of weights.
+
+    Args:
+        came: the folder, or the recipe.
+        changes: values to set in the recipe.
+        weights: a safetensors file, instead of the run's.
+
+    Raises:
+        OutputError: the folder is not that of a finished run.
+        CheckpointError: the weights are truncated, unsafe or another network's.
+    """
+    from tutelage.engine import load_weights, seeded
+    from tutelage.recipes import load, name_of, student_of
+
+    if Path(came).is_dir():
+        name = str(read_run(Path(came), "run.json").get("name", ""))
+        source, weights = str(Path(came) / "recipe.yaml"), weights or Path(came) / "student.safetensors"
+        _check_recipe(Path(source))
+    elif weights is None:
+        raise RecipeError(f"{came} is no folder of a run; for a recipe, say which --weights to load")
+    else:
+        name, source = name_of(came), came
+    _check_safetensors(weights)
+    problem, build = student_of(load(source, changes=changes))
+    with seeded(0):
+        network = build()
+    load_weights(weights, network)
+    return Rebuilt(name, problem, network, weights)
+
+
+def read_run(folder: Path, name: str) -> Any:
+    """A JSON file of a run.
+
+    Raises:
+        OutputError: it is not there.
+        CheckpointError: it is cut short or foreign.
+    """
+    from tutelage.runs.folder import read_json
+
+    if not folder.is_dir():
+        raise OutputError(
+            f"there is no folder {folder}; give the folder of a run, such as runs/vision-digits"
+        )
+    if not (folder / "run.json").is_file():
+        raise OutputError(f"{folder} holds no run; give the folder that `tutelage run` wrote to")
+    if not (folder / name).is_file():
+        raise OutputError(
+            f"{folder} has no {name}, so its run is not finished; go on with tutelage run … --out {folder} "
+            "--resume"
+        )
+    return read_json(folder / name)
+
+
+def _check_recipe(path: Path) -> None:
+    import yaml
+
+    try:
+        held = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); run the recipe again") from error
+    if isinstance(held, dict) and "call" in held:
+        raise OutputError(
+            f"{path.parent} was written by {held['call']}, and the code of its student is not in it; load "
+            "student.safetensors into your own network instead"
+        )
+
+
+def _check_safetensors(path: Path) -> None:
+    """Refuse everything but whole safetensors files before anything else is made of them."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"no file of weights at {path}; expected a safetensors file")
+    try:
+        with safe_open(path, framework="pt"):
+            return
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated, or no safetensors file ({error}); pickles are not read, as they can run "
+            "code. Write weights with safetensors.torch.save_file(model.state_dict(), path)"
+        ) from error

@@ -1,0 +1,86 @@
+"""`tutelage run`: from a recipe to a verdict."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tutelage.cli import output
+from tutelage.cli.options import AsJson, Cpu, RecipeName, Seeds, Set
+from tutelage.errors import Interrupted
+
+__all__ = ["run"]
+
+
+def run(
+    recipe: RecipeName,
+    changes: Set = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The run's folder; by default runs/ and the recipe's name.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Seeds = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out that was stopped or killed.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Send the curves to a tracker too: tensorboard, wandb, mlflow … May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    cpu: Cpu = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the teacher, the student alone and the student taught; compare them over seeds; report.
+
+    Everything is written to a folder: weights, results.json, report.html. A run that is stopped with Ctrl-C
+    writes a checkpoint first, and goes on from there with --resume.
+    """
+    if resume and out is None:
+        raise typer.BadParameter("say which run to go on with: --out runs/…", param_hint="--resume")
+    if quiet:
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    with output.only_results():
+        from tutelage import report, runs
+        from tutelage.recipes import build, load, name_of
+        from tutelage.runs.folder import free_folder
+
+        name = name_of(recipe)
+        study = build(load(recipe, changes=changes or []), name, seeds=seeds)
+        folder = out or free_folder(name)
+        trackers = tracker or []
+        try:
+            done = runs.run(study, folder, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers)
+        except Interrupted as stop:
+            output.say(f"{stop}\ngo on with: {_again(recipe, changes, folder, seeds, trackers, cpu)}")
+            raise typer.Exit(130) from stop
+    if done is None:  # another process speaks
+        return
+    if as_json:
+        output.print_json(done.results)
+    else:
+        output.print_rich(report.summary(done.results))
+
+
+def _again(
+    recipe: str, changes: list[str] | None, out: Path, seeds: int | None, trackers: list[str], cpu: bool
+) -> str:
+    """The command that goes on with a run that was stopped."""
+    words = ["tutelage", "run", recipe]
+    words += [word for change in changes or [] for word in ("--set", change)]
+    words += ["--seeds", str(seeds)] if seeds is not None else []
+    words += [word for name in trackers for word in ("--tracker", name)]
+    words += ["--cpu"] if cpu else []
+    return shlex.join([*words, "--out", str(out), "--resume"])

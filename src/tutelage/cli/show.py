@@ -1,0 +1,96 @@
+"""`tutelage show`: one recipe, or one thing that a recipe names."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tutelage.cli import output
+from tutelage.cli.options import AsJson, Set
+from tutelage.errors import RecipeError, UnknownName
+from tutelage.shelf import recipe_names
+
+if TYPE_CHECKING:
+    from tutelage.cli.catalogue import Entry
+
+__all__ = ["show"]
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A recipe's name or file, or what a recipe names: response.SoftTarget, Offline, resnet8 …",
+            show_default=False,
+        ),
+    ],
+    changes: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a recipe as it is understood, as YAML; or a method's signature and documentation."""
+    if name in recipe_names() or Path(name).suffix in (".yaml", ".yml", ".py"):
+        _show_recipe(name, changes or [], as_json)
+        return
+    from tutelage.cli.catalogue import everything
+
+    entries = everything()
+    found = [entry for entry in entries if name.lower() in (entry.name.lower(), _last(entry).lower())]
+    if not found:
+        legal = [*recipe_names(), *(entry.name for entry in entries)]
+        raise UnknownName("name", name, legal, hint="See `tutelage list`.")
+    if changes:
+        raise RecipeError(f"--set changes recipes, and {name} is none; see `tutelage list recipes`")
+    if as_json:
+        output.print_json({"name": found[0].name, "entries": [_described(entry) for entry in found]})
+    else:
+        output.print_text("\n\n".join(_text(entry) for entry in found))
+
+
+def _show_recipe(name: str, changes: list[str], as_json: bool) -> None:
+    with output.only_results():
+        import yaml
+
+        from tutelage.recipes import load, name_of
+
+        plain = load(name, changes=changes).model_dump(mode="json", exclude_unset=True)
+    if as_json:
+        output.print_json({"name": name_of(name), "recipe": plain})
+    else:
+        output.print_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _last(entry: Entry) -> str:
+    """The name without its folder, for what is called once."""
+    return entry.name.rpartition(".")[2] if entry.kind == "losses" else entry.name
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "signature": _signature(entry),
+        "doc": inspect.getdoc(entry.thing) or "",
+        "fields": list(entry.fields),
+        "in_a_recipe": inspect.getdoc(entry.spec) if entry.spec else None,
+    }
+
+
+def _text(entry: Entry) -> str:
+    known = f" of {', '.join(entry.fields)}" if entry.fields else ""
+    parts = [f"{_signature(entry)}    [{entry.kind}{known}]", inspect.getdoc(entry.thing) or ""]
+    if entry.spec:
+        parts.append(f"In a recipe ({entry.name.lower()}):\n\n{inspect.getdoc(entry.spec)}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _signature(entry: Entry) -> str:
+    signature = inspect.signature(entry.thing)
+    if inspect.isclass(entry.thing):
+        signature = signature.replace(return_annotation=inspect.Signature.empty)
+    return (
+        f"{entry.name}{signature}".replace("'", "") if "'" in str(signature) else f"{entry.name}{signature}"
+    )

@@ -1,0 +1,263 @@
+"""How long a run will take, and how much room it will need, from a few steps of each of its trainings."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from tutelage.capture import capture
+from tutelage.data import Loader, Source, Subset
+from tutelage.engine import Runtime, TrainSettings, fit, save_weights
+from tutelage.evaluation import predict
+from tutelage.modes import evaluating
+from tutelage.runs.run import Classroom
+from tutelage.runs.study import Arm, Stage, Study
+from tutelage.runs.training import evaluation_loader, fresh_network, set_up_stage
+from tutelage.schemes import Scheme
+from tutelage.tasks.problem import Problem
+from tutelage.teachers import Remembered, Teacher
+from tutelage.types import Batch
+
+__all__ = ["forecast"]
+
+_Asked = Callable[[Stage | None], Teacher]
+
+_WARMUP = 2
+_STEPS = 8  # at most, timed after the warm-up
+_BUDGET = 2.0  # seconds of timed steps, about, for each stage
+_SAMPLE = 500  # examples of the validation split that are timed
+_LINE = 400  # bytes of a line of history
+_PAGE = 2**19  # bytes of the report, its details and the like
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one training of one arm will cost."""
+
+    steps: int
+    step_seconds: float
+    seconds: float
+    disk: int
+    once: float = 0.0  # seconds that the first seed pays for all, for a teacher that remembers
+
+
+def forecast(
+    study: Study, *, out: Path = Path("runs"), runtime: Runtime | None = None, quiet: bool = True
+) -> dict[str, Any]:
+    """Build all of a study, train each arm for a few steps, and say what the whole will cost.
+
+    Every stage of every arm makes one step with a checkpoint in a temporary folder, which is removed, and
+    some more that are timed. A teacher that is fitted, and not trained step by step, is fitted in full. The
+    test split is not read.
+
+    Args:
+        study: what to forecast.
+        out: where the run would write, to look for room there.
+        runtime: where to train; a fresh one by default.
+        quiet: show no progress.
+
+    Returns:
+        arms: name -> `steps` and `seconds` over all seeds, validation included, and `seconds_per_step`: the
+            median after a warm-up, and over several stages the mean by their steps. Teachers stand first.
+        seconds: of all training and of asking about the reported split; measuring costs adds some seconds.
+        memory_bytes, memory_is: what was needed, and how that was found.
+        disk_bytes: weights, checkpoints and history of all arms and seeds.
+        disk_free_bytes: what is left where the run would write.
+        warnings: what will not do, in plain words.
+
+    Raises:
+        TutelageError: something does not build, or does not train.
+    """
+    runtime = runtime or Runtime(quiet=quiet)
+    if runtime.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(runtime.device)
+    arms, disk = {}, _PAGE
+    networks: list[nn.Module] = []
+    with tempfile.TemporaryDirectory(prefix="tutelage-check-") as folder:
+        for number, arm in enumerate(study.teacher.arms):
+            name = "teacher" if len(study.teacher.arms) == 1 else f"teacher{number}"
+            network, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=None)
+            networks.append(network)
+            arms[name] = _entry(parts, 1)
+            disk += sum(part.disk for part in parts)
+        classroom = Classroom(study.teacher, networks, runtime)
+        for name, arm in study.arms.items():
+            asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
+            _, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=asked)
+            arms[name] = _entry(parts, len(study.seeds))
+            disk += len(study.seeds) * sum(part.disk for part in parts)
+    if not study.teacher.arms:
+        arms = {"teacher": {"steps": 0, "seconds_per_step": None, "seconds": study.teacher.seconds()}} | arms
+    free = _free_bytes(out)
+    return {
+        "arms": arms,
+        "seconds": sum(arm["seconds"] for arm in arms.values()),
+        **_memory(runtime.device),
+        "disk_bytes": disk,
+        "disk_free_bytes": free,
+        "warnings": _warnings(disk, free, out),
+    }
+
+
+def _entry(parts: Sequence[_Part], seeds: int) -> dict[str, Any]:
+    steps = sum(part.steps for part in parts)
+    return {
+        "steps": steps * seeds,
+        "seconds_per_step": sum(part.steps * part.step_seconds for part in parts) / steps,
+        "seconds": sum(part.seconds * seeds + part.once for part in parts),
+    }
+
+
+def _try_arm(
+    arm: Arm, problem: Problem, runtime: Runtime, folder: Path, *, teacher: _Asked | None
+) -> tuple[nn.Module, list[_Part]]:
+    """Every stage of an arm, on one network, for a few steps each; then its correction."""
+    network = fresh_network(arm, 0).to(runtime.device)
+    parts = [
+        _try_stage(arm, number, network, problem, runtime, folder / f"stage{number}", teacher)
+        for number in range(len(arm.stages))
+    ]
+    sample = _sample(problem.validation)
+    if arm.correction is not None:
+        arm.correction(network, teacher(None) if teacher else None, evaluation_loader(sample), runtime.device)
+    save_weights(folder / "weights.safetensors", network)
+    weights = (folder / "weights.safetensors").stat().st_size
+    reported = len(problem.test if problem.test is not None else problem.validation)
+    measuring = _validation_seconds(network, problem, runtime) * reported / len(problem.validation)
+    return network, [*parts, _Part(0, 0.0, measuring, weights)]
+
+
+def _try_stage(
+    arm: Arm,
+    number: int,
+    network: nn.Module,
+    problem: Problem,
+    runtime: Runtime,
+    folder: Path,
+    teacher: _Asked | None,
+) -> _Part:
+    scheme, loader = set_up_stage(arm, number, network, problem, runtime, seed=0, teacher=teacher)
+    stage = arm.stages[number]
+
+    def train(steps: int, where: Path | None) -> list[float]:
+        timed = _Timed(loader, runtime.device)
+        settings = _shortened(stage.settings, steps)
+        fit(
+            scheme.turns(),
+            scheme.modules,
+            timed,
+            settings,
+            optimizers=stage.optimizers,
+            runtime=runtime,
+            folder=where,
+        )
+        return timed.seconds
+
+    clock = time.perf_counter()
+    train(1, folder)
+    first = time.perf_counter() - clock
+    count = _WARMUP + max(1, min(_STEPS, int(_BUDGET / first)))
+    asking = median(train(count, None)[_WARMUP:])
+    remembers = _remembers(scheme)
+    step = median(train(count, None)[_WARMUP:]) if remembers else asking  # the same examples, met again
+    save_weights(folder / "weights.safetensors", network)
+    total = stage.settings.total_steps(len(loader))
+    looks = -(-total // (len(loader) * stage.settings.validate_every))
+    seconds = total * step + looks * _validation_seconds(network, problem, runtime)
+    kept = (folder / "weights.safetensors").stat().st_size * (1 + (stage.settings.keep == "best"))
+    lines = total // stage.settings.log_every + looks
+    disk = kept + (folder / "checkpoint.safetensors").stat().st_size + _LINE * lines
+    once = max(0.0, asking - step) * min(total, len(loader))
+    return _Part(total, step, seconds, disk, once)
+
+
+def _remembers(scheme: Scheme) -> bool:
+    return isinstance(getattr(scheme, "teacher", None), Remembered)
+
+
+def _shortened(settings: TrainSettings, steps: int) -> TrainSettings:
+    return settings.model_copy(update={"epochs": None, "steps": steps, "checkpoint_every": 0.0})
+
+
+def _validation_seconds(network: nn.Module, problem: Problem, runtime: Runtime) -> float:
+    """A look at the whole validation split, from a part of it."""
+    sample = _sample(problem.validation)
+
+    def look() -> float:
+        clock = time.perf_counter()
+        with evaluating(network):
+            predict(
+                lambda batch: capture(network, batch.inputs), evaluation_loader(sample), device=runtime.device
+            )
+        return time.perf_counter() - clock
+
+    look()
+    return look() * len(problem.validation) / len(sample)
+
+
+def _sample(source: Source) -> Source:
+    return source if len(source) <= _SAMPLE else Subset(source, range(_SAMPLE))
+
+
+class _Timed:
+    """Batches that note how long each step took, from asking for its examples to its end."""
+
+    def __init__(self, batches: Loader, device: torch.device) -> None:
+        self.batches, self.device = batches, device
+        self.seconds: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Sequence[Batch]]:
+        """The same batches."""
+        begin = self._now()
+        for micros in self.batches.epoch(epoch, start):
+            try:
+                yield micros
+            finally:  # the loop leaves an epoch from within its last step
+                end = self._now()
+                self.seconds.append(end - begin)
+                begin = end
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def _memory(device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        return {"memory_bytes": peak, "memory_is": "the peak of what torch allocated on the accelerator"}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+    return {"memory_bytes": peak, "memory_is": "the peak of this process, Python, torch and data included"}
+
+
+def _free_bytes(out: Path) -> int:
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def _warnings(disk: int, free: int, out: Path) -> list[str]:
+    if disk <= free:
+        return []
+    return [
+        f"the run will write about {disk / 1e9:.1f} GB and {out} has {free / 1e9:.1f} GB left; choose "
+        "another folder with --out, or fewer seeds"
+    ]

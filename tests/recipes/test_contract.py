@@ -1,0 +1,86 @@
+"""Every recipe that comes along loads, builds and takes two steps on tiny data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from tutelage.data import Source, Subset
+from tutelage.engine import Runtime
+from tutelage.recipes import build, load, names
+from tutelage.runs import Arm, Stage, Study
+from tutelage.runs.run import Classroom, train_teacher
+from tutelage.runs.training import train_arm
+
+ROWS = 200
+
+
+def tiny_copy(folder: Path, to: Path) -> Path:
+    """The first rows of each split of a data set on disk."""
+    for file in sorted(folder.glob("*.parquet")):
+        rows = datasets.load_dataset("parquet", data_files=str(file), split=f"train[:{ROWS}]")
+        rows.to_parquet(to / file.name)
+    return to
+
+
+def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """What makes a recipe's data tiny; data of the hub come from a copy on disk, or the test is skipped."""
+    task = load(name).task.settings
+    if task["data"].startswith("sklearn."):
+        return []
+    folder = request.getfixturevalue("shared_data") / task["data"].rpartition("/")[2]
+    if not folder.is_dir():
+        pytest.skip(f"no copy of {task['data']} at {folder}")
+    counted = [part for part in ("validation", "test") if isinstance(task.get(part), int)]
+    return [f"task.data={tiny_copy(folder, tmp_path)}", *(f"task.{part}=0.2" for part in counted)]
+
+
+def shortened(stage: Stage) -> Stage:
+    changed = {"epochs": None, "steps": 2, "batch_size": min(16, stage.settings.batch_size)}
+    return replace(stage, settings=stage.settings.model_copy(update=changed))
+
+
+def tiny(source: Source) -> Source:
+    return source if len(source) <= 64 else Subset(source, range(64))
+
+
+def tiny_arm(arm: Arm) -> Arm:
+    return replace(arm, stages=[shortened(stage) for stage in arm.stages], source=tiny(arm.source))
+
+
+def tiny_study(study: Study) -> Study:
+    problem = replace(study.problem, validation=tiny(study.problem.validation))
+    plan = replace(study.teacher, arms=[tiny_arm(arm) for arm in study.teacher.arms])
+    arms = {name: tiny_arm(arm) for name, arm in study.arms.items()}
+    return replace(study, problem=problem, teacher=plan, arms=arms)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_loads_builds_and_takes_two_steps(name: str, request: Any, tmp_path: Path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    recipe = load(name, changes=changes_for(name, request, data))
+    assert recipe.about, "a recipe says what it shows"
+    study = tiny_study(build(recipe, name))
+    runtime = Runtime(cpu=True, quiet=True)
+    taught = train_teacher(study, out, runtime)
+    classroom = Classroom(study.teacher, [one.network for one in taught], runtime)
+    for label, arm in study.arms.items():
+
+        def teacher(stage: Stage | None, arm: Arm = arm) -> Any:
+            return classroom.teacher(arm, stage)
+
+        asked = teacher if arm.needs_teacher else None
+        trained = train_arm(arm, study.problem, runtime, out / label, seed=0, teacher=asked, label=label)
+        assert trained.steps == 2 * len(arm.stages)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_was_tuned_with_the_same_effort_for_control_and_student(name: str):
+    recipe = load(name)
+    trials = {arm: held.get("trials") for arm, held in recipe.tuning.items()}
+    assert trials.get("control") == trials.get("student")
