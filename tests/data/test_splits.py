@@ -46,7 +46,7 @@ def test_classes_too_small_for_a_share_draw_lots():
 
 
 def test_targets_that_are_no_classes():
-    rest, chosen = split(50, 0.2, labels=torch.linspace(0, 1, 50))
+    _, chosen = split(50, 0.2, labels=torch.linspace(0, 1, 50))
     assert len(chosen) == 10
     assert 10 < np.mean(chosen) < 40
 

@@ -35,7 +35,9 @@ def training() -> ModuleType:
 def start() -> Iterator[Callable[..., BaseProcess]]:
     """Start the training in a process that can be killed, or meet others."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tutelage"])  # imported once, and not by each process
+    context.set_forkserver_preload(
+        ["tutelage.engine", "tutelage.data", "torch._dynamo"]
+    )  # imported once, and not by each process
     started: list[BaseProcess] = []
 
     def one(out: Path, environment: dict[str, str] | None = None, **train: object) -> BaseProcess:

@@ -63,9 +63,9 @@ def test_an_unknown_option_gets_the_nearest():
 
 
 def test_a_refused_value_is_an_error_in_torchs_words():
-    with pytest.raises(RecipeError, match="SGD refused .*learning rate"):
+    with pytest.raises(RecipeError, match=r"SGD refused .*learning rate"):
         build_optimizer(OptimizerSettings(name="sgd", options={"lr": -1.0}), parameters())
-    with pytest.raises(RecipeError, match="StepLR refused .*step_size"):
+    with pytest.raises(RecipeError, match=r"StepLR refused .*step_size"):
         rates(OptimizerSettings(name="sgd", schedule="StepLR"), 4)
 
 

@@ -58,7 +58,14 @@ def test_two_processes_equal_one(training, start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("world", "size", "count"), [(2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 3, 7), (3, 6, 8)]
+    ("world", "size", "count"),
+    [
+        (2, 1, 5),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)]
+        ),
+    ],
 )
 def test_steps_that_leave_processes_empty(training, start, tmp_path, world, size, count):
     """With steps of one example, all processes but one are always empty."""

@@ -1,4 +1,4 @@
-"""A small training, in one call or in a process of its own: what the tests of the engine stop, kill, resume and spread."""
+"""A small training, in one call or in a process of its own: what tests stop, kill, resume and spread."""
 
 from __future__ import annotations
 

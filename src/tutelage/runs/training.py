@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from tutelage.capture import capture
@@ -20,6 +21,7 @@ from tutelage.engine import (
     seed_everything,
     seeded,
 )
+from tutelage.errors import ModelError
 from tutelage.evaluation import predict
 from tutelage.modes import evaluating
 from tutelage.runs.folder import read_json, write_json
@@ -27,6 +29,7 @@ from tutelage.runs.study import Arm, Stage
 from tutelage.schemes import Scheme
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
+from tutelage.types import Batch
 
 __all__ = [
     "Trained",
@@ -141,11 +144,23 @@ def set_up_stage(
     seed_everything(seed * 1000 + number)
     scheme = stage.scheme(network, teacher(stage) if teacher else None)
     loader = stage_loader(stage, arm, runtime, seed + 7919 * number)
+    first = arm.source.batch([0]).to(runtime.device)
     if problem.num_classes is not None:
         check_labels(arm.source.labels, problem.num_classes, where="the training data")
-    scheme.prepare(arm.source.batch([0]).to(runtime.device))
+        _check_width(network, first, problem.num_classes)
+    scheme.prepare(first)
     seed_everything(seed * 1000 + number + runtime.rank)
     return scheme, loader
+
+
+def _check_width(network: nn.Module, batch: Batch, num_classes: int) -> None:
+    with torch.no_grad(), evaluating(network):
+        logits = capture(network, batch.inputs).logits
+    if logits is not None and logits.shape[-1] < num_classes:
+        raise ModelError(
+            f"{type(network).__name__} answers with {logits.shape[-1]} classes and the data has {num_classes}; "
+            f"give it a head of {num_classes}"
+        )
 
 
 def evaluation_loader(source: object) -> Loader:

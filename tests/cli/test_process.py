@@ -1,0 +1,94 @@
+"""What only a process of its own can show: signals, pipes, a full device."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LONG = [
+    *["--set", "teacher.train.epochs=1", "--set", "stages.0.train.epochs=150", "--seeds", "1", "--cpu"],
+    *["--set", "also={}"],
+]
+
+
+def start(words: list[str], cwd: Path) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-m", "tutelage", *words], cwd=cwd, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def wait_for(path: Path, child: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert child.poll() is None, child.communicate()[1]
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.02)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_the_line_to_go_on_with(tmp_path: Path):
+    child = start(["run", "vision/digits", *LONG, "--out", "stopped run"], tmp_path)
+    wait_for(tmp_path / "stopped run" / "seed0" / "control" / "stage0" / "history.jsonl", child)
+    child.send_signal(signal.SIGINT)
+    stdout, stderr = child.communicate(timeout=120)
+    assert (child.returncode, stdout) == (130, ""), stderr
+    assert "stopped on request at step" in stderr
+    assert "Traceback" not in stderr
+    assert list(tmp_path.rglob("checkpoint.safetensors"))
+
+    line = next(line for line in stderr.splitlines() if line.startswith("go on with: "))
+    words = shlex.split(line.removeprefix("go on with: "))
+    assert words[:3] == ["tutelage", "run", "vision/digits"]
+    assert words[-3:] == ["--out", "stopped run", "--resume"]
+    again = start([*words[1:], "--json"], tmp_path)
+    stdout, stderr = again.communicate(timeout=240)
+    assert again.returncode == 0, stderr
+    found = json.loads(stdout)
+    assert found["student"]["steps"] == found["control"]["steps"] == 150 * 16
+
+
+def test_an_error_of_ours_has_no_traceback_and_another_has(tmp_path: Path, process):
+    (tmp_path / "broken.py").write_text("recipe = 1 / 0\n")
+    ours, other = process("run", "vision/digit"), process("run", "broken.py")
+    assert ours.code == 2
+    assert ours.stderr.startswith("error: unknown recipe 'vision/digit'")
+    assert "Traceback" not in ours.stderr
+    assert other.code == 1
+    assert "ZeroDivisionError" in other.stderr.splitlines()[-1]
+    assert "Traceback" in other.stderr
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["show", "vision/digits"]])
+def test_a_reader_that_left_is_no_noise(tmp_path: Path, words: list[str]):
+    child = start(words, tmp_path)
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    stderr = child.stderr.read()
+    child.wait(timeout=120)
+    child.stderr.close()
+    assert stderr == ""
+    assert child.returncode in (0, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
+def test_a_full_device_is_an_error_and_no_traceback(words: list[str]):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tutelage", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"error: cannot write to stdout: {os.strerror(28)}\n"
