@@ -40,7 +40,7 @@ bench: $(VENV)/.test  ## the quick benchmarks
 	$(PY) benchmarks/step_overhead.py --quick
 
 docs: $(VENV)/.check  ## build the site into site/; a warning is an error
-	$(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 lint: $(VENV)/.check  ## format, lint and import contracts, nothing changed
 	$(BIN)/ruff format --check .

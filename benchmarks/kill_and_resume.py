@@ -1,7 +1,7 @@
 """Does a run that is killed again and again end like one that was left alone?
 
-A run of `vision/digits` is started, killed with SIGKILL at a random moment, resumed, killed … and at last left to
-finish. Every file of weights must equal, bit for bit, that of a run that nobody disturbed.
+A run of `vision/digits` is started, killed with SIGKILL at a random moment, resumed, killed … and at last left
+to finish. Every file of weights must equal, bit for bit, that of a run that nobody disturbed.
 
     python benchmarks/kill_and_resume.py --kills 10
 """

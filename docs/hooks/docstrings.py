@@ -1,11 +1,9 @@
-"""Our docstrings, for the reader of the site: `Example:` holds code, `Shapes:` and `Source:` are paragraphs."""
+"""Our docstrings on the site: `Example:` holds code, `Shapes:` and `Source:` are paragraphs."""
 
 import re
 from typing import Any
 
 import griffe
-
-_HEADING = re.compile(r"^(Shapes|Source|Raises|Returns|Args|Attributes|Example):", re.MULTILINE)
 
 
 class Headings(griffe.Extension):
@@ -13,7 +11,7 @@ class Headings(griffe.Extension):
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrite the docstring of a module, class, function or attribute."""
-        if obj.docstring is not None and _HEADING.search(obj.docstring.value):
+        if obj.docstring is not None:
             obj.docstring.value = _rewritten(obj.docstring.value)
 
 

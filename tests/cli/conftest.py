@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +37,6 @@ def ask(*words: Any) -> Answer:
 @pytest.fixture
 def cli() -> Callable[..., Answer]:
     return ask
-
-
-def start(words: Sequence[Any], cwd: Path, **how: Any) -> subprocess.Popen[str]:
-    """Start a command in a process of its own, as `python -m tutelage`."""
-    command = [sys.executable, "-m", "tutelage", *map(str, words)]
-    pipe = subprocess.PIPE
-    options = {"stdout": pipe, "stderr": pipe, "text": True, "env": dict(os.environ), **how}
-    return subprocess.Popen(command, cwd=cwd, **options)
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> Callable[..., Answer]:
-    def ran(*words: Any) -> Answer:
-        child = start(words, tmp_path)
-        stdout, stderr = child.communicate(timeout=240)
-        return Answer(child.returncode, stdout, stderr)
-
-    return ran
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,12 @@ def test_a_run_of_python_code_cannot_be_rebuilt_and_says_so(cli, run_dir: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix"), [("safetensors", ".safetensors"), ("torch_export", ".pt2"), ("onnx", ".onnx")]
+    ("name", "suffix"),
+    [
+        ("safetensors", ".safetensors"),
+        ("torch_export", ".pt2"),
+        pytest.param("onnx", ".onnx", marks=pytest.mark.slow),
+    ],
 )
 def test_export_writes_each_format(cli, run_dir: Path, name: str, suffix: str):
     if name == "onnx":

@@ -34,7 +34,8 @@ def test_a_check_forecasts_and_leaves_nothing_behind(cli, tmp_path: Path, monkey
         "control": 4 * 32,
         "student": 4 * 32,
     }
-    assert [path.name for path in tmp_path.rglob("*")] == ["temporary"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() or "tutelage" in path.name]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_check_says_so_in_words(cli):

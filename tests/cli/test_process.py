@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 LONG = [
-    *["--set", "teacher.train.epochs=1", "--set", "stages.0.train.epochs=150", "--seeds", "1", "--cpu"],
-    *["--set", "also={}"],
+    *["--set", "teacher.train.epochs=1", "--set", "stages.0.train.epochs=60", "--seeds", "1", "--cpu"],
+    *["--set", "stages.0.train.keep=last", "--set", "stages.0.train.validate_every=20"],
 ]
 
 
@@ -52,21 +52,19 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_line_to_go_on_with(tmp_path: Path):
     stdout, stderr = again.communicate(timeout=240)
     assert again.returncode == 0, stderr
     found = json.loads(stdout)
-    assert found["student"]["steps"] == found["control"]["steps"] == 150 * 16
+    assert found["student"]["steps"] == found["control"]["steps"] == 60 * 16
 
 
-def test_an_error_of_ours_has_no_traceback_and_another_has(tmp_path: Path, process):
+def test_a_bug_keeps_its_traceback(tmp_path: Path):
     (tmp_path / "broken.py").write_text("recipe = 1 / 0\n")
-    ours, other = process("run", "vision/digit"), process("run", "broken.py")
-    assert ours.code == 2
-    assert ours.stderr.startswith("error: unknown recipe 'vision/digit'")
-    assert "Traceback" not in ours.stderr
-    assert other.code == 1
-    assert "ZeroDivisionError" in other.stderr.splitlines()[-1]
-    assert "Traceback" in other.stderr
+    child = start(["run", "broken.py"], tmp_path)
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 1
+    assert stderr.startswith("Traceback")
+    assert "ZeroDivisionError" in stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["show", "vision/digits"]])
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
 def test_a_reader_that_left_is_no_noise(tmp_path: Path, words: list[str]):
     child = start(words, tmp_path)
     assert child.stdout is not None

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+PRELOAD = ["tutelage.engine", "tutelage.data", "torch._dynamo"]  # imported once, and not by each process
 SCRIPT = Path(__file__).with_name("training.py")
 
 

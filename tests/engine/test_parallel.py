@@ -57,16 +57,7 @@ def test_two_processes_equal_one(training, start, tmp_path):
         assert all(one[name].equal(two[name]) for name in one)
 
 
-@pytest.mark.parametrize(
-    ("world", "size", "count"),
-    [
-        (2, 1, 5),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in [(2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)]
-        ),
-    ],
-)
+@pytest.mark.parametrize(("world", "size", "count"), [(2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)])
 def test_steps_that_leave_processes_empty(training, start, tmp_path, world, size, count):
     """With steps of one example, all processes but one are always empty."""
     compare(training, start, tmp_path, world, count=count, settings={"batch_size": size})

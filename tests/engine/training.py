@@ -102,7 +102,7 @@ def train(
     def terms(batch: Batch) -> dict[str, Tensor]:
         nonlocal calls
         calls += 1
-        runtime.stop.asked = calls == stop_at
+        runtime.stop.asked = stop_at is not None and calls >= stop_at
         return turn.terms(batch)
 
     def measure() -> dict[str, float]:

@@ -6,8 +6,6 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import datasets
-
 from tutelage.errors import DataError, UnknownName
 
 __all__ = ["load_tables"]
@@ -57,6 +55,7 @@ def _from_datasets(name: str, config: str | None) -> dict[str, Any]:
 
 
 def _from_sklearn(name: str) -> Any:
+    import datasets
     import sklearn.datasets
 
     loaders = {

@@ -52,7 +52,7 @@ class Runtime:
         # Accelerate's state is one for the process, and the first `cpu` would hold for every later run.
         alone = os.environ.get("WORLD_SIZE", "1") == "1"
         self.accelerator = Accelerator(
-            cpu=cpu and not alone,
+            cpu=(cpu or not torch.accelerator.is_available()) and not alone,
             log_with=list(trackers) or None,
             project_dir=folder,
         )

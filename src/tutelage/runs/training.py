@@ -158,8 +158,8 @@ def _check_width(network: nn.Module, batch: Batch, num_classes: int) -> None:
         logits = capture(network, batch.inputs).logits
     if logits is not None and logits.shape[-1] < num_classes:
         raise ModelError(
-            f"{type(network).__name__} answers with {logits.shape[-1]} classes and the data has {num_classes}; "
-            f"give it a head of {num_classes}"
+            f"{type(network).__name__} answers with {logits.shape[-1]} classes and the data has "
+            f"{num_classes}; give it a head of {num_classes}"
         )
 
 

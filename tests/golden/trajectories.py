@@ -1,0 +1,114 @@
+"""Twenty steps of each scheme in float64; `python tests/golden/trajectories.py` writes them anew.
+
+A changed trajectory means changed mathematics: the commit that rewrites one says why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tutelage import schemes
+from tutelage.data import Examples, Loader
+from tutelage.engine import Fitted, OptimizerSettings, Runtime, TrainSettings, fit
+from tutelage.losses import feature, response
+from tutelage.match import Match
+from tutelage.schemes import Alone, Offline, Scheme
+from tutelage.teachers import Frozen
+
+FOLDER = Path(__file__).parent
+
+
+def network(width: int, seed: int, classes: int = 3) -> nn.Module:
+    """A perceptron with weights that depend on NumPy's frozen generator alone."""
+    own = np.random.RandomState(seed)
+    net = nn.Sequential(nn.Linear(6, width), nn.Tanh(), nn.Linear(width, classes)).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.from_numpy(own.uniform(-0.7, 0.7, tuple(parameter.shape))))
+    return net
+
+
+def examples(count: int = 40) -> Examples:
+    """Labelled rows."""
+    rows = np.random.RandomState(1).uniform(-2, 2, (count, 6))
+    return Examples(torch.from_numpy(rows), torch.from_numpy(rows[:, :3].argmax(1)))
+
+
+def soft() -> Match:
+    """Soft targets."""
+    return Match(response.SoftTarget(temperature=3.0), weight=0.9)
+
+
+def hard() -> Match:
+    """Labels."""
+    return Match(response.HardLabel(), weight=0.1)
+
+
+def hint() -> Match:
+    """A hint with a projector of known weights."""
+    own = np.random.RandomState(9)
+    projector = nn.Linear(5, 8).double()
+    with torch.no_grad():
+        for parameter in projector.parameters():
+            parameter.copy_(torch.from_numpy(own.uniform(-0.5, 0.5, tuple(parameter.shape))))
+    return Match(feature.Hint(), guided="1", projector=projector, weight=0.5)
+
+
+FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
+    Alone: lambda student: Alone(student, [Match(response.HardLabel())]),
+    Offline: lambda student: Offline(student, Frozen(network(8, 3)), [soft(), hard(), hint()]),
+}
+
+
+def exported() -> list[type[Scheme]]:
+    """Every scheme that the folder exports."""
+    members = [getattr(schemes, name) for name in schemes.__all__]
+    return [kind for kind in members if kind is not Scheme and issubclass(kind, Scheme)]
+
+
+def make(kind: type[Scheme], seed: int = 2) -> Scheme:
+    """A scheme with a small student, ready to train."""
+    assert kind in FACTORIES, f"write a factory for {kind.__name__} in {__file__}"
+    scheme = FACTORIES[kind](network(5, seed))
+    scheme.prepare(examples().batch([0, 1]))
+    return scheme
+
+
+def train(scheme: Scheme, folder: Path | None = None, *, accumulate: int = 1, **options: Any) -> Fitted:
+    """Train a scheme by its own turns."""
+    settings = TrainSettings(steps=20, batch_size=8, accumulate=accumulate, log_every=1, checkpoint_every=0)
+    optimizer = OptimizerSettings(name="sgd", options={"lr": 0.2, "momentum": 0.9})
+    return fit(
+        scheme.turns(),
+        scheme.modules,
+        Loader(examples(), batch_size=8, seed=4, accumulate=accumulate),
+        settings,
+        optimizers={turn.name: optimizer for turn in scheme.turns()},
+        runtime=options.pop("runtime", None) or Runtime(cpu=True, quiet=True),
+        folder=folder,
+        **options,
+    )
+
+
+def trajectory(kind: type[Scheme]) -> dict[str, Any]:
+    """The terms of each step, and a fingerprint of the weights after them."""
+    scheme = make(kind)
+    fitted = train(scheme)
+    weights = {
+        f"{name}.{key}": float(value.abs().sum())
+        for name, module in scheme.modules.items()
+        for key, value in module.state_dict().items()
+    }
+    return {"terms": [record["terms"] for record in fitted.history], "weights": weights}
+
+
+if __name__ == "__main__":
+    for one in exported():
+        (FOLDER / f"{one.__name__}.json").write_text(json.dumps(trajectory(one), indent=1) + "\n")

@@ -1,0 +1,23 @@
+"""The examples in docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import tutelage
+
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(tutelage.__path__, "tutelage.")
+    if not name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", ["tutelage", *MODULES])
+def test_docstring_examples(name):
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
