@@ -14,8 +14,23 @@ from pathlib import Path
 import pytest
 
 LONG = [
-    *["--set", "teacher.train.epochs=1", "--set", "stages.0.train.epochs=60", "--seeds", "1", "--cpu"],
-    *["--set", "stages.0.train.keep=last", "--set", "stages.0.train.validate_every=20"],
+    *[
+        "--set",
+        "teacher.model={mlp: {widths: [8]}}",
+        "--set",
+        "stages.0.train.epochs=25",
+        "--seeds",
+        "1",
+        "--cpu",
+    ],
+    *[
+        "--set",
+        "teacher.train.epochs=1",
+        "--set",
+        "stages.0.train.keep=last",
+        "--set",
+        "stages.0.train.validate_every=20",
+    ],
 ]
 
 
@@ -52,7 +67,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_line_to_go_on_with(tmp_path: Path):
     stdout, stderr = again.communicate(timeout=240)
     assert again.returncode == 0, stderr
     found = json.loads(stdout)
-    assert found["student"]["steps"] == found["control"]["steps"] == 60 * 16
+    assert found["student"]["steps"] == found["control"]["steps"] == 25 * 16
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path):

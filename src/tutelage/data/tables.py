@@ -39,6 +39,8 @@ def load_tables(name: str, *, config: str | None = None) -> dict[str, Any]:
 
 
 def _from_datasets(name: str, config: str | None) -> dict[str, Any]:
+    import datasets  # when it is needed: it takes longer than all other imports together
+
     path = Path(name).expanduser()
     if not path.exists() and (name.startswith(("/", ".", "~")) or path.suffix in _SUFFIXES):
         raise DataError(f"there is nothing at {path}; expected a folder, or a Parquet, CSV or JSON file")
