@@ -1,6 +1,6 @@
 """Does a run that is killed again and again end like one that was left alone?
 
-A run of `vision/digits` is started, killed with SIGKILL at a random moment, resumed, killed … and at last left
+A run of `vision/digits` is started, killed with SIGKILL at a random moment, resumed, killed … at last left
 to finish. Every file of weights must equal, bit for bit, that of a run that nobody disturbed.
 
     python benchmarks/kill_and_resume.py --kills 10

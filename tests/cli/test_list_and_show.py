@@ -54,7 +54,8 @@ def test_a_recipe_is_shown_as_json(cli):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("response.SoftTarget", "temperature: float = 4.0"),
+        ("response.SoftTarget", "response.SoftTarget(*, temperature: float = 4.0"),
+        ("Ensemble", "= 'probabilities'"),
         ("SoftTarget", "Hinton"),
         ("softtarget", "Hinton"),
         ("Offline", "matches"),

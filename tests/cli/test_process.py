@@ -13,25 +13,15 @@ from pathlib import Path
 
 import pytest
 
-LONG = [
-    *[
-        "--set",
-        "teacher.model={mlp: {widths: [8]}}",
-        "--set",
-        "stages.0.train.epochs=25",
-        "--seeds",
-        "1",
-        "--cpu",
-    ],
-    *[
-        "--set",
-        "teacher.train.epochs=1",
-        "--set",
-        "stages.0.train.keep=last",
-        "--set",
-        "stages.0.train.validate_every=20",
-    ],
-]
+CHANGES = (
+    "teacher.model={mlp: {widths: [8]}}",
+    "teacher.train.epochs=1",
+    "stages.0.train.epochs=25",
+    "stages.0.train.keep=last",
+    "stages.0.train.validate_every=20",
+)
+LONG = [*(word for change in CHANGES for word in ("--set", change)), "--seeds", "1", "--cpu"]
+"""Some hundred steps: long enough to be stopped in."""
 
 
 def start(words: list[str], cwd: Path) -> subprocess.Popen[str]:

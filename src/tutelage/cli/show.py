@@ -87,10 +87,21 @@ def _text(entry: Entry) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+class _Bare(str):
+    """An annotation that is printed without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def _signature(entry: Entry) -> str:
-    signature = inspect.signature(entry.thing)
-    if inspect.isclass(entry.thing):
-        signature = signature.replace(return_annotation=inspect.Signature.empty)
-    return (
-        f"{entry.name}{signature}".replace("'", "") if "'" in str(signature) else f"{entry.name}{signature}"
-    )
+    found = inspect.signature(entry.thing)
+    parameters = [each.replace(annotation=_bare(each.annotation)) for each in found.parameters.values()]
+    answer = inspect.Signature.empty if inspect.isclass(entry.thing) else _bare(found.return_annotation)
+    return f"{entry.name}{found.replace(parameters=parameters, return_annotation=answer)}"
+
+
+def _bare(annotation: Any) -> Any:
+    return _Bare(annotation) if isinstance(annotation, str) else annotation

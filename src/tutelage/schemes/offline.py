@@ -35,8 +35,12 @@ class Offline(Scheme):
             teacher.watch(sorted(hints))
 
     def observe(self, batch: Batch) -> tuple[Outputs, Outputs | None]:
-        """What student and teacher say about a batch; the teacher is not asked in vain."""
-        return self._ask_student(batch), self.teacher(batch) if self.asks else None
+        """What student and teacher say about a batch; the teacher is not asked in vain.
+
+        It answers first, so that its memory is free again when the student's graph grows.
+        """
+        teacher = self.teacher(batch) if self.asks else None
+        return self._ask_student(batch), teacher
 
     def turns(self) -> Sequence[Turn]:
         """One turn, the student's."""
