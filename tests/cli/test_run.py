@@ -107,6 +107,15 @@ def test_a_run_that_was_killed_goes_on(cli, done, run_dir: Path):
         assert answer.json[name]["quality"] == done[1].json[name]["quality"]
 
 
+@pytest.mark.slow
+def test_a_tracker_writes_into_the_runs_folder(cli, tmp_path: Path):
+    pytest.importorskip("tensorboard")
+    words = ["run", "vision/digits", *SHORT, "--tracker", "tensorboard", "--out", tmp_path / "run"]
+    assert cli(*words).code == 0
+    assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
+    assert cli(*words, "--resume").code == 0
+
+
 def test_resume_needs_to_know_which(cli):
     answer = cli("run", "vision/digits", "--resume")
     assert answer.code == 2

@@ -86,7 +86,7 @@ def test_a_file_that_is_no_table(tmp_path):
 
 def test_a_table_without_rows(tmp_path):
     (tmp_path / "rows.csv").write_text("a,label\n")
-    with pytest.raises(DataError, match=r"the split 'train' of .* is empty"):
+    with pytest.raises(DataError, match=r"no data|is empty"):
         load_tables(str(tmp_path / "rows.csv"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 TRAIN = {
-    "settings": {"epochs": 150, "checkpoint_every": 0, "log_every": 3, "average": 0.99, "accumulate": 2},
+    "settings": {"epochs": 60, "checkpoint_every": 0, "log_every": 3, "average": 0.99, "accumulate": 2},
     "optimizer": {
         "name": "adamw",
         "options": {"lr": 0.01},

@@ -111,6 +111,27 @@ def test_a_value_is_set_by_its_path(file: Path, change: str, read):
     assert read(load(str(file), changes=[change]))
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("1e-3", 0.001),
+        ("-2E+4", -20000.0),
+        ("1.5e3", 1500.0),
+        ("10", 10),
+        ("0.5", 0.5),
+        ("on", "on"),
+        ("no", "no"),
+        ("'true'", "true"),
+        ("false", False),
+        ("True", True),
+        ("e3", "e3"),
+    ],
+)
+def test_words_and_numbers_are_what_they_look_like(file: Path, written: str, read):
+    found = load(str(file), changes=[f"tuning.note={written}"]).tuning["note"]
+    assert (found, type(found)) == (read, type(read))
+
+
 def test_later_changes_win(file: Path):
     assert load(str(file), changes=["seeds=4", "seeds=5"]).seeds == 5
 

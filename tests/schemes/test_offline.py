@@ -54,6 +54,16 @@ def test_a_wrong_layer_is_refused_before_training():
         Offline(net(), Frozen(net()), [Match(feature.Hint(), guided="1", hint="12")])
 
 
+def test_a_dry_run_leaves_norms_dropout_and_generators_alone():
+    student = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
+    scheme, one = Offline(student, Frozen(net()), [soft()]), batch(1)
+    before, state = student[1].running_mean.clone(), torch.get_rng_state()
+    scheme.prepare(one)
+    assert torch.equal(student[1].running_mean, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert student[2].training
+
+
 @pytest.mark.parametrize(("width", "fitted"), [(4, type(None)), (9, Linear)])
 def test_a_hint_gets_the_projector_it_needs(width, fitted):
     match = Match(feature.Hint(), guided="1")

@@ -112,12 +112,10 @@ class _Ready(Dataset[list[Batch]]):
         self.source, self.transform, self.view = source, transform, view
 
     def __getitem__(self, parts: Any) -> list[Batch]:
-        if (
-            get_worker_info() is not None
-        ):  # a data set's own randomness must not depend on which worker it met
+        if get_worker_info() is not None:  # a data set's own randomness must not depend on its worker
             seed = int(np.random.SeedSequence([self.view, parts[0][0] % 2**32]).generate_state(1)[0])
             random.seed(seed)
-            np.random.seed(seed)  # (users' data sets draw from the global generator)
+            np.random.seed(seed)  # users' data sets draw from the global generator
             torch.manual_seed(seed)
         return [self._batch(numbers) for numbers in parts]
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from tutelage.engine.average import WeightAverage
 from tutelage.engine.checkpoint import Checkpoint
-from tutelage.engine.optimizers import build_optimizer, build_schedule
+from tutelage.engine.kept import KeptWeights
+from tutelage.engine.movers import Movers
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import random_state, restore_random_state
 from tutelage.engine.settings import OptimizerSettings, TrainSettings
@@ -29,8 +30,6 @@ from tutelage.errors import (
     Interrupted,
     ModelError,
     NonFiniteLoss,
-    RecipeError,
-    UnknownName,
 )
 from tutelage.modes import evaluating
 from tutelage.types import Batch, Batches, Turn
@@ -120,15 +119,7 @@ class _Loop:
         self.turns, self.modules, self.batches = turns, modules, batches
         self.settings, self.runtime = settings, runtime
         self.total_steps = settings.total_steps(len(batches))
-        self.optimizers = {}
-        self.schedules = {}
-        _check_names(turns, optimizers)
-        for turn in turns:
-            chosen = optimizers[turn.name]
-            self.optimizers[turn.name] = build_optimizer(chosen, turn.parameters)
-            self.schedules[turn.name] = build_schedule(
-                chosen, self.optimizers[turn.name], self.total_steps * turn.repeat
-            )
+        self.movers = Movers(turns, optimizers, total_steps=self.total_steps, clip=settings.clip)
         runtime.same_everywhere_(modules.values())
         self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
         self.step, self.seconds = 0, 0.0
@@ -140,7 +131,7 @@ class _Loop:
         """Say how to validate, where to write and what to be called."""
         self.validation, self.label = validation, label
         self.checkpoint = Checkpoint(folder / "checkpoint.safetensors") if folder else None
-        self.best_weights = _Kept(folder / "best.safetensors" if folder else None)
+        self.best_weights = KeptWeights(folder / "best.safetensors" if folder else None)
         self.history = History(folder / "history.jsonl" if folder else None, writes=self.runtime.is_main)
 
     # -- the ladder: run, epoch, step, turn ---------------------------------------------------------
@@ -190,8 +181,7 @@ class _Loop:
     def _turn(
         self, turn: Turn, micros: Sequence[Batch], shares: Sequence[float]
     ) -> dict[str, Tensor | float]:
-        optimizer = self.optimizers[turn.name]
-        optimizer.zero_grad(set_to_none=True)
+        self.movers.clear(turn)
         values: dict[str, Tensor | float] = {}
         for batch, share in zip(micros, shares, strict=True):
             with self.runtime.autocast(self.settings.precision):
@@ -202,12 +192,7 @@ class _Loop:
                 key = f"{turn.name}/{name}"
                 values[key] = values.get(key, 0.0) + term.detach() * share
         self.runtime.sum_gradients_(turn.parameters)
-        if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(turn.parameters, self.settings.clip)
-        optimizer.step()
-        schedule = self.schedules[turn.name]
-        if schedule is not None:
-            schedule.step()
+        self.movers.move(turn)
         return values
 
     def _shares(self, micros: Sequence[Batch]) -> list[float]:
@@ -257,8 +242,13 @@ class _Loop:
         held = torch.tensor([sums[name] for name in names], dtype=torch.float64, device=self.runtime.device)
         self.runtime.sum_([held])
         terms = {n: v / len(self.pending) for n, v in zip(names, held.tolist(), strict=True)}
-        record = {"step": self.step, "epoch": self._epochs(), "loss": sum(terms.values()), "terms": terms}
-        record["lr"] = {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
+        record = {
+            "step": self.step,
+            "epoch": self.step / len(self.batches),
+            "loss": sum(terms.values()),
+            "terms": terms,
+        }
+        record["lr"] = self.movers.learning_rates()
         self.pending.clear()
         self._record(record)
         best = {"best": self.best["value"]} if self.best else {}
@@ -267,9 +257,6 @@ class _Loop:
     def _record(self, record: dict[str, Any]) -> None:
         self.history.add(record)
         self.runtime.track(record, self.label)
-
-    def _epochs(self) -> float:
-        return self.step / len(self.batches)
 
     # -- validation ---------------------------------------------------------------------------------
 
@@ -291,7 +278,7 @@ class _Loop:
             if last or self.best is None or self._better(value, self.best["value"]):
                 self.best = {"step": self.step, "value": value}
                 if not last:
-                    self.best_weights.save(self.modules, self.runtime.is_main)
+                    self.best_weights.save(self.modules, writes=self.runtime.is_main)
 
     def _better(self, value: float, than: float) -> bool:
         assert self.validation is not None
@@ -336,8 +323,7 @@ class _Loop:
             "pending": pending,
             "records": len(self.history.records),
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
-            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
-            "schedules": {name: s.state_dict() for name, s in self.schedules.items() if s is not None},
+            **self.movers.state(),
             "average": self.average.averages if self.average else None,
             "random": self.runtime.gather(random_state()),
         }
@@ -363,50 +349,10 @@ class _Loop:
         self.pending = [(step, dict(values)) for step, values in state["pending"]]
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        for name, held in state["schedules"].items():
-            schedule = self.schedules[name]
-            assert schedule is not None
-            schedule.load_state_dict(held)
+        self.movers.restore(state)
         if self.average is not None:
             for average, held in zip(self.average.averages, state["average"], strict=True):
                 average.copy_(held)
         self.history.resume(state["records"])
         if self.runtime.rank < len(state["random"]):
             restore_random_state(state["random"][self.runtime.rank])
-
-
-class _Kept:
-    """The best weights so far: in a file where there is a folder, else in memory."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.file = Checkpoint(path) if path else None
-        self.held: dict[str, dict[str, Tensor]] = {}
-
-    def save(self, modules: Mapping[str, nn.Module], writes: bool) -> None:
-        state = {name: module.state_dict() for name, module in modules.items()}
-        if self.file is None:
-            self.held = {name: {k: v.detach().clone() for k, v in s.items()} for name, s in state.items()}
-        elif writes:
-            self.file.save(state)
-
-    def restore(self, modules: Mapping[str, nn.Module]) -> None:
-        state = self.file.load() if self.file else self.held
-        for name, module in modules.items():
-            module.load_state_dict(state[name])
-
-
-def _check_names(turns: Sequence[Turn], optimizers: Mapping[str, OptimizerSettings]) -> None:
-    names = [turn.name for turn in turns]
-    if len(set(names)) < len(names):
-        raise ModelError(f"two turns share a name ({', '.join(names)}); each needs one of its own")
-    for name in optimizers:
-        if name not in names:
-            raise UnknownName("turn", name, names, hint="It was given an optimizer.")
-    for name in names:
-        if name not in optimizers:
-            given = ", ".join(optimizers) or "none"
-            raise RecipeError(
-                f"turn {name!r} has no optimizer (given: {given}); add `optimizers: {{{name}: …}}`"
-            )

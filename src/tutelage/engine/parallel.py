@@ -58,9 +58,7 @@ class Runtime:
         )
         self._device = torch.device("cpu") if cpu else self.accelerator.device
         self.quiet = quiet or not self.is_main
-        self._tracks = bool(trackers)
-        if self._tracks:
-            self.accelerator.init_trackers("tutelage")
+        self._tracks, self._started = bool(trackers), False
 
     @property
     def device(self) -> torch.device:
@@ -90,12 +88,15 @@ class Runtime:
     def track(self, record: Mapping[str, Any], label: str) -> None:
         """Hand the numbers of a history record to the trackers."""
         if self._tracks:
+            if not self._started:  # not before: they write into the folder, which must be found empty
+                self.accelerator.init_trackers("tutelage")
+                self._started = True
             numbers = {f"{label}/{name}": value for name, value in _numbers(record) if name != "step"}
             self.accelerator.log(numbers, step=record["step"])
 
     def finish(self) -> None:
         """Close the trackers."""
-        if self._tracks:
+        if self._started:
             self.accelerator.end_training()
 
     def autocast(self, precision: str) -> AbstractContextManager[Any]:

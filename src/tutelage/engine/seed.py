@@ -16,7 +16,7 @@ __all__ = ["random_state", "restore_random_state", "seed_everything", "seeded"]
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators, on every device."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # (users' data sets draw from the global generator)
+    np.random.seed(seed % 2**32)  # users' data sets draw from the global generator
     torch.manual_seed(seed)
 
 

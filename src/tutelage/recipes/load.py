@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,24 @@ _FILES = (".yaml", ".yml", ".py")
 
 _HOLDERS = ("task", "teacher", "model", "scheme", "correct")
 """Keys whose value is one name with its settings: a path leads through the name without saying it."""
+
+
+_BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML as people mean it, and as its version 1.2 says: `on` and `no` are words, `1e-3` is a number."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the parent has it
+        first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Yaml.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Yaml.add_implicit_resolver(
+    _FLOAT, re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 _LEFT_OUT = {
@@ -90,9 +109,13 @@ def _text(path: Path) -> str:
         raise RecipeError(f"{path} cannot be read as text: {error}") from error
 
 
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Yaml)  # noqa: S506 - a safe loader
+
+
 def _from_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return _read_yaml(text)
     except yaml.constructor.ConstructorError as error:
         raise RecipeError(
             f"{where} has a YAML tag that would build an object ({error.problem}); recipes are plain data. "
@@ -117,7 +140,7 @@ def _set(tree: Any, change: str) -> None:
     if not sign or not key:
         raise RecipeError(f"--set came as {change!r}; expected key=value, such as stages.0.train.epochs=5")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = _read_yaml(value)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {change!r}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")
