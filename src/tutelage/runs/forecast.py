@@ -92,7 +92,7 @@ def forecast(
             networks.append(network)
             arms[name] = _entry(parts, 1)
             disk += sum(part.disk for part in parts)
-        classroom = Classroom(study.teacher, networks, runtime)
+        classroom = Classroom(study.teacher, networks, runtime, ahead=False)
         for name, arm in study.arms.items():
             asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
             _, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=asked)

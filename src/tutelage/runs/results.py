@@ -49,6 +49,7 @@ class _Arms:
     measured: Mapping[str, Sequence[Measured]]
     teacher: Measured
     teacher_seconds: float
+    answering: float
 
 
 def collect(
@@ -58,14 +59,25 @@ def collect(
     taught: Sequence[Trained],
     folder: RunFolder,
     device: torch.device,
+    answering: float,
 ) -> Outcome:
-    """Measure everything, once, and put it together."""
+    """Measure everything, once, and put it together.
+
+    Args:
+        study: what was compared.
+        trained: by arm and seed.
+        teacher: who taught.
+        taught: the networks that the teacher was made of.
+        folder: where the histories lie.
+        device: where to measure.
+        answering: seconds that the teacher spent in answering before training, charged to those it taught.
+    """
     measured = {
         name: [measure_network(one.network, study.problem, device) for one in arms]
         for name, arms in trained.items()
     }
     seconds = sum(one.seconds for one in taught) + study.teacher.seconds()
-    arms = _Arms(trained, measured, measure_teacher(teacher, study.problem, device), seconds)
+    arms = _Arms(trained, measured, measure_teacher(teacher, study.problem, device), seconds, answering)
     results: dict[str, Any] = {"recipe": study.name, "out": str(folder.path), "seeds": list(study.seeds)}
     results["teacher"] = _entry([arms.teacher], cost_of_teacher(study, teacher, device), seconds or None)
     results["control"] = None
@@ -86,7 +98,7 @@ def collect(
 def _arm(name: str, study: Study, arms: _Arms, device: torch.device) -> dict[str, Any]:
     trained = arms.trained[name]
     own = sum(one.seconds for one in trained) / len(trained)
-    teaching = arms.teacher_seconds if study.arms[name].needs_teacher else 0.0
+    teaching = arms.teacher_seconds + arms.answering if study.arms[name].needs_teacher else 0.0
     entry = _entry(
         arms.measured[name], cost_of_network(trained[0].network, study.problem, device), own + teaching
     )

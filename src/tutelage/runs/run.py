@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from tutelage.runs.environment import environment
 from tutelage.runs.folder import RunFolder
 from tutelage.runs.results import collect
 from tutelage.runs.study import Arm, Stage, Study, TeacherPlan
-from tutelage.runs.training import Trained, train_arm
+from tutelage.runs.training import Trained, evaluation_loader, train_arm
 from tutelage.teachers import Remembered, Teacher
 
 __all__ = ["Classroom", "Run", "run", "train_teacher"]
@@ -92,9 +93,11 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
-        taught, trained = _train(study, folder, runtime)
+        taught, trained, answering = _train(study, folder, runtime)
         runtime.finish()
-        return _close(study, folder, runtime, taught, trained) if runtime.is_main else None
+        if not runtime.is_main:
+            return None
+        return _close(study, folder, runtime, taught, trained, answering)
 
 
 def train_teacher(study: Study, folder: Path, runtime: Runtime) -> list[Trained]:
@@ -111,7 +114,7 @@ def train_teacher(study: Study, folder: Path, runtime: Runtime) -> list[Trained]
 
 def _train(
     study: Study, folder: RunFolder, runtime: Runtime
-) -> tuple[list[Trained], dict[str, list[Trained]]]:
+) -> tuple[list[Trained], dict[str, list[Trained]], float]:
     taught = train_teacher(study, folder.path, runtime)
     classroom = Classroom(study.teacher, [one.network for one in taught], runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
@@ -122,7 +125,7 @@ def _train(
             trained[name].append(
                 train_arm(arm, study.problem, runtime, where, seed=seed, teacher=asked, label=label)
             )
-    return taught, trained
+    return taught, trained, classroom.seconds
 
 
 class Classroom:
@@ -132,10 +135,14 @@ class Classroom:
         plan: where the teacher comes from.
         networks: what the plan's arms trained.
         runtime: where it answers.
+        ahead: ask one that remembers about everything at the start, in the source's order.
     """
 
-    def __init__(self, plan: TeacherPlan, networks: Sequence[nn.Module], runtime: Runtime) -> None:
-        self.plan, self.networks, self.runtime = plan, networks, runtime
+    def __init__(
+        self, plan: TeacherPlan, networks: Sequence[nn.Module], runtime: Runtime, *, ahead: bool = True
+    ) -> None:
+        self.plan, self.networks, self.runtime, self.ahead = plan, networks, runtime, ahead
+        self.seconds = 0.0  # spent in asking ahead
         self._remembered: dict[int, Remembered] = {}
 
     def teacher(self, arm: Arm, stage: Stage | None) -> Teacher:
@@ -145,6 +152,10 @@ class Classroom:
         held = self._remembered.get(id(arm.source))
         if held is None:
             held = Remembered(self.plan.finish(self.networks)).to(self.runtime.device)
+            if self.ahead:
+                clock = time.perf_counter()
+                held.ask_ahead(b.to(self.runtime.device) for b in evaluation_loader(arm.source))
+                self.seconds += time.perf_counter() - clock
             self._remembered[id(arm.source)] = held
         return held
 
@@ -155,11 +166,12 @@ def _close(
     runtime: Runtime,
     taught: Sequence[Trained],
     trained: Mapping[str, Sequence[Trained]],
+    answering: float,
 ) -> Run:
     teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
     student = _best(study, trained["student"]).network.eval()
     save_weights(folder.path / "student.safetensors", student)
-    outcome = collect(study, trained, teacher, taught, folder, runtime.device)
+    outcome = collect(study, trained, teacher, taught, folder, runtime.device, answering)
     folder.write("results.json", json.dumps(outcome.results, indent=2))
     folder.write("details.json", json.dumps(outcome.details, indent=2))
     page = report.write(outcome.results, outcome.details, folder.path / "report.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -68,6 +69,16 @@ class Remembered(Teacher):
         answer = self._ask(batch)
         self._keep(ids, sums, answer.logits)
         return answer
+
+    @torch.no_grad()
+    def ask_ahead(self, batches: Iterable[Batch]) -> None:
+        """Ask about all of these now, so that answers do not depend on the batches of training.
+
+        A network's answer to an example may differ in its last bits with the batch that it comes in; asked
+        in one order, a run that was resumed remembers what the undisturbed run did.
+        """
+        for batch in batches:
+            self(batch)
 
     def _ask(self, batch: Batch) -> Outputs:
         self.asked += len(batch)
