@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import tutelage as tl
-from tutelage.errors import DataError, ModelError, OutputError, RecipeError, UnknownName
+from tutelage.errors import DataError, ModelError, OutputError, UnknownName
 from tutelage.losses import feature, response
 
 Distil = Callable[..., tl.Run]
@@ -258,7 +258,7 @@ def test_wrong_names_name_the_nearest(distil: Distil, tmp_path: Path) -> None:
         distil(optimizer={"adamv": {"lr": 0.1}})
     with pytest.raises(UnknownName, match="layer"):
         distil(matches=[tl.Match(feature.Hint(), guided="bodi", hint="")], out=tmp_path / "b")
-    with pytest.raises((RecipeError, ValueError), match="epoch"):
+    with pytest.raises(UnknownName, match="Nearest: 'epochs'"):
         distil(epoch=3, out=tmp_path / "c")
 
 

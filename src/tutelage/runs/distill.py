@@ -13,7 +13,7 @@ from torch import nn
 
 from tutelage.data import Source, Subset, source_of, split
 from tutelage.engine import OptimizerSettings, TrainSettings
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, UnknownName
 from tutelage.evaluation import quality
 from tutelage.losses import response
 from tutelage.match import Match
@@ -79,6 +79,9 @@ def distill(
     problem = _problem(source, validation, test, teacher)
     size = batch_size or (loader.batch_size if loader else None) or 128
     workers = {"workers": loader.num_workers} if loader else {}
+    for name in training:
+        if name not in TrainSettings.model_fields:
+            raise UnknownName("argument of distill", name, ["epochs", *TrainSettings.model_fields])
     settings = TrainSettings(epochs=epochs, batch_size=size, **workers | training)
     chosen = {"student": _optimizer(optimizer)}
     build = partial(copy.deepcopy, student) if isinstance(student, nn.Module) else student
