@@ -23,8 +23,9 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# On one thread, because tensors this small take many times longer on two.
 demo: $(VENV)/.package  ## distil a small network on real digits and report
-	$(BIN)/tutelage run vision/digits $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/tutelage run vision/digits $(ARGS)
 
 # The tests come last, so that their closing line is the last of a check.
 check: lint types docs  ## all that a change must pass: format, lint, types, imports, site, tests
