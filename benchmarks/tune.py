@@ -51,7 +51,12 @@ def _score(trial, name: str, options, study: Study, runtime: Runtime, networks) 
     changes = list(options.set)
     stage = len(load(options.recipe).stages) - 1
     optimizer = next(iter(load(options.recipe).stages[stage].optimizers.values())).name
-    changes.append(f"stages.{stage}.optimizers.student.{optimizer}.lr={lr}")
+    own = load(options.recipe).control
+    if name == "control" and own and own.optimizers:
+        optimizer = own.optimizers["student"].name
+        changes.append(f"control.optimizers.student.{optimizer}.lr={lr}")
+    else:
+        changes.append(f"stages.{stage}.optimizers.student.{optimizer}.lr={lr}")
     if name == "student" and options.temperatures:
         temperature = trial.suggest_categorical("temperature", options.temperatures)
         changes.append(f"stages.{stage}.scheme.matches.0.temperature={temperature}")
