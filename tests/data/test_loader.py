@@ -162,14 +162,19 @@ class Random(torch.utils.data.Dataset):
         return torch.tensor([float(number), random.random(), np.random.rand(), float(torch.rand(()))])
 
 
-def test_a_data_sets_own_randomness_in_workers():
+def test_a_data_sets_own_randomness_is_that_of_the_step():
     def draws(workers, epoch, start=0):
         loader = Loader(Items(Random()), batch_size=2, workers=workers)
         return {int(row[0]): row.tolist() for (micro,) in loader.epoch(epoch, start) for row in micro.inputs}
 
-    one = draws(1, 0)
-    assert one == draws(2, 0)
+    torch.manual_seed(1)
+    one = draws(0, 0)
+    torch.manual_seed(2)
+    before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    assert one == draws(0, 0) == draws(1, 0) == draws(2, 0)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), str(np.random.get_state())) == before[1:]
     assert one.items() >= draws(2, 0, start=2).items()
-    other = draws(1, 1)
+    other = draws(0, 1)
     assert all(one[i] != other[i] for i in range(8))
     assert len({value for row in one.values() for value in row[1:]}) == 24

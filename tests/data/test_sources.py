@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorDataset, WeightedRandomSampler
 
 from tutelage.data import Examples, Items, Subset, Unlabelled, source_of
-from tutelage.errors import DataError
+from tutelage.errors import DataError, TutelageWarning
 from tutelage.types import UNLABELLED, Batch
 
 X, Y = torch.arange(12.0).reshape(6, 2), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -125,6 +125,22 @@ def test_a_loader_gives_its_data_set_and_its_collate_function():
     assert found is loader
     assert torch.equal(source.batch([2]).inputs, X[[2]] * 3)
     assert source_of(DataLoader(TensorDataset(X, Y)), where="train")[1] is not None
+
+
+def test_a_loader_that_drops_its_last_batch_is_told_that_none_is_dropped():
+    with pytest.warns(TutelageWarning, match="train is a DataLoader with drop_last=True, which is not"):
+        source, _ = source_of(DataLoader(TensorDataset(X, Y), batch_size=4, drop_last=True), where="train")
+    assert len(source) == 6
+
+
+def test_a_fingerprint_does_not_change_with_a_data_sets_own_draws():
+    class Noisy(TensorDataset):
+        def __getitem__(self, number):
+            return X[number] + torch.rand(2), Y[number]
+
+    first, again = (Items(Noisy(X)).fingerprint() for _ in range(2))
+    assert first == again != Items(TensorDataset(X, Y)).fingerprint()
+    assert Subset(Items(Noisy(X)), [0]).draws
 
 
 class Stream(IterableDataset):

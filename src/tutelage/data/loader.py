@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
+from tutelage.data.random import own_draws
 from tutelage.data.sources import Source
 from tutelage.errors import DataError
 from tutelage.types import Batch
@@ -112,12 +113,9 @@ class _Ready(Dataset[list[Batch]]):
         self.source, self.transform, self.view = source, transform, view
 
     def __getitem__(self, parts: Any) -> list[Batch]:
-        if get_worker_info() is not None:  # a data set's own randomness must not depend on its worker
-            seed = int(np.random.SeedSequence([self.view, parts[0][0] % 2**32]).generate_state(1)[0])
-            random.seed(seed)
-            np.random.seed(seed)  # users' data sets draw from the global generator
-            torch.manual_seed(seed)
-        return [self._batch(numbers) for numbers in parts]
+        # A data set's own draws depend on the step alone: alike for student and control, in any worker.
+        with own_draws(self.view, parts[0][0]) if self.source.draws else nullcontext():
+            return [self._batch(numbers) for numbers in parts]
 
     def _batch(self, numbers: list[int]) -> Batch:
         masked = numbers[0] < 0

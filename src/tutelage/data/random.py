@@ -1,18 +1,42 @@
 """Random numbers that belong to an example, not to its place in a batch.
 
-The numbers depend on the example's id, a seed and the name of the draw, so that the same view of an example
-comes back under any batch size, on any process, in any order.
+The numbers of `uniform` depend on the example's id, a seed and the name of the draw, so that the same view of
+an example comes back under any batch size, on any process, in any order. `own_draws` does what can be done
+for data sets that draw from the global generators.
 """
 
 from __future__ import annotations
 
+import random
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["uniform"]
+__all__ = ["own_draws", "uniform"]
+
+
+@contextmanager
+def own_draws(*words: int) -> Iterator[None]:
+    """Run a block under a seed of its own, and leave Python's, NumPy's and torch's generators as they were.
+
+    Args:
+        words: what the seed depends on. Only generators of the CPU are seeded.
+    """
+    seed = int(np.random.SeedSequence([word % 2**64 for word in words]).generate_state(1)[0])
+    before = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+    random.seed(seed)
+    np.random.seed(seed)  # users' data sets draw from the global generator
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.default_generator.set_state(before[2])
 
 
 def uniform(ids: Tensor, *, seed: int, draw: str) -> Tensor:

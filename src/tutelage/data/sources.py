@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,14 +14,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
 
 from tutelage.data.batches import as_batch, check_labels, tensors_in
-from tutelage.errors import DataError
+from tutelage.data.random import own_draws
+from tutelage.errors import DataError, TutelageWarning
 from tutelage.types import UNLABELLED, Batch, map_tensors
 
 __all__ = ["Examples", "Items", "Source", "Subset", "Unlabelled", "source_of"]
 
 
 class Source(ABC):
-    """Examples that are asked for by number, 0 … len − 1."""
+    """Examples that are asked for by number, 0 … len − 1.
+
+    Attributes:
+        draws: whether reading an example may draw from the global random generators.
+    """
+
+    draws: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -38,7 +46,8 @@ class Source(ABC):
         """A hash of the content: of everything where it lies in memory, of eight examples elsewhere."""
         spread = sorted({round(i * (len(self) - 1) / 7) for i in range(8)})
         digest = hashlib.sha256(str(len(self)).encode())
-        batch = self.batch(spread)
+        with own_draws(0):
+            batch = self.batch(spread)
         for tensor in tensors_in((batch.inputs, batch.labels)):
             digest.update(_bytes(tensor))
         return digest.hexdigest()
@@ -110,6 +119,8 @@ class Items(Source):
         where: what to call this in messages.
     """
 
+    draws = True
+
     def __init__(
         self,
         dataset: Any,
@@ -141,6 +152,7 @@ class Subset(Source):
 
     def __init__(self, source: Source, numbers: Sequence[int], *, where: str = "the subset") -> None:
         self.source, self.numbers = source, torch.as_tensor(numbers, dtype=torch.int64)
+        self.draws = source.draws
         if len(self.numbers) == 0:
             raise DataError(f"{where} is empty; at least one example is needed")
 
@@ -166,7 +178,7 @@ class Unlabelled(Source):
     """Another source whose labels are hidden, except for some of its examples."""
 
     def __init__(self, source: Source, labelled: Sequence[int] = ()) -> None:
-        self.source = source
+        self.source, self.draws = source, source.draws
         self.keeps = torch.zeros(len(source), dtype=torch.bool)
         self.keeps[torch.as_tensor(labelled, dtype=torch.int64)] = True
 
@@ -211,6 +223,12 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
                 "and its control must see the same examples in the same order. Give the map-style data set "
                 "itself, or a DataLoader with shuffle=True or False"
             )
+        if data.drop_last:
+            said = (
+                f"{where} is a DataLoader with drop_last=True, which is not followed: each epoch holds every "
+                "example, and one that is left alone joins the batch before it"
+            )
+            warnings.warn(said, TutelageWarning, stacklevel=3)
         return Items(data.dataset, data.collate_fn, where=where), data
     if isinstance(data, tuple) and data and all(isinstance(part, Tensor) for part in data):
         *inputs, labels = data if len(data) > 1 else (*data, None)
