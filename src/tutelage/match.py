@@ -49,6 +49,10 @@ class Match(nn.Module):
                 "response.SoftTarget(temperature=4.0)"
             )
         kind = type(loss).__name__
+        place = getattr(loss, "place", None)
+        if place not in ("logits", "features"):
+            came = "no `place`" if place is None else f"the place {place!r}"
+            raise ModelError(f'{kind} has {came}; write `place = "logits"` or "features" into its class')
         if loss.place == "features" and guided is None:
             raise ModelError(f"{kind} compares features, and no layer was named; give guided= and hint=")
         if isinstance(projector, str) and projector != "auto":
@@ -90,6 +94,11 @@ class Match(nn.Module):
             else:
                 given[need] = getattr(batch, need)
         term: Tensor = self.loss(value, **given)
+        if term.ndim:
+            raise ModelError(
+                f"{self.name} gave a tensor of shape {list(term.shape)}; a scalar is expected, the mean over "
+                "the unmasked items: reduction.masked_mean makes one"
+            )
         return term * self.weight
 
     def _student(self, student: Outputs) -> Tensor:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-__all__ = ["evaluating"]
+__all__ = ["evaluating", "returned_as_it_was"]
 
 
 @contextmanager
@@ -21,3 +21,17 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     finally:
         for layer, mode in before:
             layer.training = mode
+
+
+@contextmanager
+def returned_as_it_was(*modules: nn.Module) -> Iterator[None]:
+    """Let the block freeze these and set their modes; afterwards layers and parameters are as they were."""
+    layers = [(layer, layer.training) for module in modules for layer in module.modules()]
+    parameters = [(held, held.requires_grad) for module in modules for held in module.parameters()]
+    try:
+        yield
+    finally:
+        for layer, mode in layers:
+            layer.training = mode
+        for held, learns in parameters:
+            held.requires_grad_(learns)

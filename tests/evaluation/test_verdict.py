@@ -89,11 +89,23 @@ def test_rounding_is_no_difference():
     assert judge("nll", [0.1 + 0.2] * 3, [0.3] * 3).word == "not shown"
 
 
-def test_equal_differences_have_an_interval_without_width():
+def test_seeds_that_agree_exactly_show_nothing():
     verdict = judge("recall_1", [0.5, 0.25], [0.625, 0.375])
-    assert (verdict.word, verdict.interval) == ("better", (0.125, 0.125))
+    assert (verdict.word, verdict.interval) == ("not shown", (0.125, 0.125))
     assert "recall_1 12.5 points higher" in verdict.why
-    assert "no width" in verdict.why
+    assert "tells no spread" in verdict.why
+    assert "these agree exactly" in verdict.advice[0]
+
+
+def test_one_example_of_a_small_test_set_shows_nothing():
+    control, student = [0.900, 0.910], [0.905, 0.915]
+    verdict = judge("accuracy", control, student, resolution=1 / 200)
+    # t(0.975, 1) = 12.706; rounding to steps of 0.005 spreads a difference by 0.005 · √(2/12) = 0.00204
+    low, high = verdict.interval
+    assert verdict.word == "not shown"
+    assert (high - low) / 2 == pytest.approx(12.706 * 0.00204124 / math.sqrt(2), rel=1e-4)
+    wide = judge("accuracy", [0.5, 0.6], [0.6, 0.9], resolution=1 / 200)
+    assert wide.interval == judge("accuracy", [0.5, 0.6], [0.6, 0.9]).interval
 
 
 @settings(max_examples=100, deadline=None)

@@ -106,3 +106,8 @@ def test_a_row_where_nobody_has_a_number_is_left_out(results):
     energy = next(row for row in comparison(results) if row.group == "Energy")
     assert [plain(cell.text) for cell in energy.cells] == ["—", "—", "12.5 J", "—"]
     assert energy.against == "—"
+
+
+def test_a_bound_is_read_in_the_unit_of_its_difference():
+    assert numbers.difference("accuracy", -1.045, beside=-0.034) == "−104.50\u00a0pp"
+    assert numbers.difference("errors", 0.5, beside=3.0) == "+0.5"

@@ -12,7 +12,7 @@ from tutelage.engine.loop import Fitted, Validation, fit
 from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import seed_everything, seeded
-from tutelage.engine.settings import OptimizerSettings, TrainSettings
+from tutelage.engine.settings import OptimizerSettings, TrainSettings, complaints, name_and_settings
 from tutelage.engine.tracking import Progress, read_history
 
 __all__ = [
@@ -26,8 +26,10 @@ __all__ = [
     "Validation",
     "build_optimizer",
     "build_schedule",
+    "complaints",
     "fit",
     "load_weights",
+    "name_and_settings",
     "read_history",
     "save_weights",
     "seed_everything",

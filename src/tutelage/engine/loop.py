@@ -206,6 +206,11 @@ class _Loop:
     def _check(self, turn: Turn, terms: Mapping[str, Tensor]) -> None:
         if not terms:
             raise ModelError(f"turn {turn.name!r} gave no terms to minimise; give it at least one match")
+        if not any(term.requires_grad for term in terms.values()):
+            raise ModelError(
+                f"no term of turn {turn.name!r} ({', '.join(terms)}) depends on what it trains; compute "
+                "them from the student's tensors, not detached, and leave its parameters their gradient"
+            )
         if self.immediate:
             for name, term in terms.items():
                 self._check_finite(self.step, f"{turn.name}/{name}", float(term.detach()))

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-__all__ = ["OptimizerSettings", "TrainSettings"]
+__all__ = ["OptimizerSettings", "TrainSettings", "complaints", "name_and_settings"]
+
+
+def name_and_settings(came: Any) -> tuple[str, dict[str, Any]]:
+    """Read a name and its settings, written `{name: {setting: value}}`, or `name` alone.
+
+    Raises:
+        ValueError: something else came.
+
+    Example:
+        >>> name_and_settings({"adamw": {"lr": 0.001}})
+        ('adamw', {'lr': 0.001})
+        >>> name_and_settings("adamw")
+        ('adamw', {})
+    """
+    if isinstance(came, str):
+        return came, {}
+    if isinstance(came, Mapping) and len(came) == 1:
+        ((name, settings),) = came.items()
+        if settings is None or isinstance(settings, Mapping):
+            return str(name), dict(settings or {})
+    raise ValueError(
+        f"came {came!r}; expected a name, or one name with its settings: {{name: {{key: value}}}}"
+    )
+
+
+def complaints(error: ValidationError) -> str:
+    """What pydantic found, in one line: where, and what was expected."""
+    return "; ".join(_complaints(error))
+
+
+def _complaints(error: ValidationError) -> Iterable[str]:
+    for each in error.errors():
+        place = ".".join(str(part) for part in each["loc"])
+        yield f"{place}: {each['msg'].removeprefix('Value error, ')}".removeprefix(": ")
 
 
 class OptimizerSettings(BaseModel):
@@ -27,6 +62,26 @@ class OptimizerSettings(BaseModel):
     schedule: str | None = None
     schedule_options: dict[str, Any] = Field(default_factory=dict)
     warmup: Annotated[int, Field(ge=0)] = 0
+
+    @classmethod
+    def read(cls, came: Any) -> OptimizerSettings:
+        """From `name`, or `{name: {option: value, schedule: …, warmup: …}}`; settings pass through.
+
+        Raises:
+            ValueError: something else came.
+
+        Example:
+            >>> OptimizerSettings.read({"sgd": {"lr": 0.1, "schedule": "constant_lr"}}).schedule
+            'constant_lr'
+        """
+        if isinstance(came, cls):
+            return came
+        name, options = name_and_settings(came)
+        schedule, warmup = options.pop("schedule", None), options.pop("warmup", 0)
+        held: dict[str, Any] = {"name": name, "options": options, "warmup": warmup}
+        if schedule is not None:
+            held["schedule"], held["schedule_options"] = name_and_settings(schedule)
+        return cls(**held)
 
 
 class TrainSettings(BaseModel):

@@ -33,7 +33,7 @@ class Verdict:
     """Whether a student is better than its control, and how sure that is.
 
     Args:
-        word: "better" or "worse" if the interval excludes zero, else "not shown".
+        word: "better" or "worse" if the interval has a width and excludes zero, else "not shown".
         metric: what was compared.
         difference: student − control, mean over seeds, in the metric's own unit.
         interval: of the difference, same unit; None with one seed.
@@ -58,15 +58,20 @@ class Verdict:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def paired_interval(differences: Sequence[float], *, level: float = 0.95) -> tuple[float, float] | None:
+def paired_interval(
+    differences: Sequence[float], *, level: float = 0.95, resolution: float = 0.0
+) -> tuple[float, float] | None:
     """Student's t interval of the mean difference over paired seeds.
 
-    It assumes that the differences are independent and roughly normal. Differences that are all equal give
-    an interval without width.
+    It assumes that the differences are independent and roughly normal. A metric that moves in steps, as a
+    count over a test set does, can agree to the last example between two seeds by chance; the spread is
+    therefore taken to be at least that of rounding to such steps. Without a resolution, differences that are
+    all equal give an interval without width.
 
     Args:
         differences: one number for each seed.
         level: confidence, 0 … 1.
+        resolution: the least step of the metric that was compared, in the differences' unit.
 
     Returns:
         (low, high) in the differences' unit, or None for one seed, which has no spread.
@@ -82,7 +87,9 @@ def paired_interval(differences: Sequence[float], *, level: float = 0.95) -> tup
     if count == 1:
         return None
     mean = statistics.fmean(differences)
-    half = _t((1 + level) / 2, count - 1) * statistics.stdev(differences) / math.sqrt(count)
+    rounding = resolution * math.sqrt(2 / 12)  # of two metrics, each uniform within its step
+    spread = max(statistics.stdev(differences), rounding)
+    half = _t((1 + level) / 2, count - 1) * spread / math.sqrt(count)
     return mean - half, mean + half
 
 
@@ -93,6 +100,7 @@ def judge(
     *,
     higher_is_better: bool = True,
     level: float = 0.95,
+    resolution: float = 0.0,
     uncontrolled: Sequence[str] = (),
 ) -> Verdict:
     """Compare a student with its control: the same student, initialisation and data order, without a teacher.
@@ -102,6 +110,7 @@ def judge(
         control, student: one number for each seed, the same seed at the same place.
         higher_is_better: false for errors and losses.
         level: confidence of the interval, 0 … 1.
+        resolution: the least step of the metric: 1 for a count of errors, 1/N for an accuracy over N.
         uncontrolled: what was not held equal, in plain words.
 
     Raises:
@@ -115,7 +124,7 @@ def judge(
     _check_finite("control", control)
     _check_finite("student", student)
     differences = [_difference(ours, alone) for ours, alone in zip(student, control, strict=True)]
-    interval = paired_interval(differences, level=level)
+    interval = paired_interval(differences, level=level, resolution=resolution)
     difference = statistics.fmean(differences)
     word = _word(interval, higher_is_better=higher_is_better)
     return Verdict(
@@ -156,8 +165,8 @@ def gap_closed(
 def _word(
     interval: tuple[float, float] | None, *, higher_is_better: bool
 ) -> Literal["better", "worse", "not shown"]:
-    if interval is None or interval[0] <= 0 <= interval[1]:
-        return "not shown"
+    if interval is None or interval[0] <= 0 <= interval[1] or interval[0] == interval[1]:
+        return "not shown"  # seeds that agree exactly say nothing about their spread
     return "better" if (interval[0] > 0) == higher_is_better else "worse"
 
 
@@ -177,6 +186,8 @@ def _more_seeds(differences: Sequence[float], level: float) -> str:
     if len(differences) == 1:
         return "run more seeds: one has no spread to judge by; five paired seeds are a fair start"
     mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
+    if mean > 0 and spread == 0:
+        return "run more seeds: these agree exactly, which says nothing about the spread between seeds"
     needed = next((n for n in range(2, MOST_SEEDS + 1) if _shows(mean, spread, n, level)), None)
     if mean == 0 or needed is None:
         return (

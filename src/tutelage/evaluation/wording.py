@@ -28,7 +28,7 @@ def describe(
     percent = f"{100 * level:.4g} % interval"
     first, last = _number(low, scale), _number(high, scale)
     if first == last:
-        return f"{head}, and {seeds} paired seeds agree to the digits shown: the {percent} has no width"
+        return f"{head}, and {seeds} paired seeds agree to the digits shown: the {percent} tells no spread"
     span = f"{percent} {first} to {last} over {seeds} paired seeds"
     if low <= 0 <= high:
         return f"{head}, {'but' if difference else 'and'} the {span} holds zero"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from tutelage.engine import OptimizerSettings, TrainSettings
+from tutelage.engine import OptimizerSettings, TrainSettings, complaints, name_and_settings
 from tutelage.errors import RecipeError, UnknownName
 
 __all__ = [
@@ -68,13 +68,7 @@ def checked(kind: type[_Kind], came: Any, where: str) -> _Kind:
     try:
         return kind.model_validate(came)
     except ValidationError as error:
-        raise RecipeError(f"{where}: " + "; ".join(_lines(error))) from error
-
-
-def _lines(error: ValidationError) -> Iterable[str]:
-    for each in error.errors():
-        place = "".join(f"{part}." for part in each["loc"])
-        yield f"{place[:-1]}: {each['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        raise RecipeError(f"{where}: {complaints(error)}") from error
 
 
 class Named(BaseModel):
@@ -92,17 +86,10 @@ def named(came: Any) -> Named:
 
 
 def _named(came: Any) -> Any:
-    if isinstance(came, str):
-        return {"name": came}
-    if isinstance(came, Mapping) and len(came) == 1:
-        ((name, settings),) = came.items()
-        if settings is None or isinstance(settings, Mapping):
-            return {"name": str(name), "settings": dict(settings or {})}
     if isinstance(came, Named):
         return came
-    raise ValueError(
-        f"came {came!r}; expected a name, or one name with its settings: {{name: {{key: value}}}}"
-    )
+    name, settings = name_and_settings(came)
+    return {"name": name, "settings": settings}
 
 
 def _plain(held: Named) -> Any:
@@ -110,19 +97,6 @@ def _plain(held: Named) -> Any:
 
 
 NamedField = Annotated[Named, BeforeValidator(_named), PlainSerializer(_plain)]
-
-
-def _optimizer(came: Any) -> Any:
-    if isinstance(came, OptimizerSettings):
-        return came
-    chosen = named(came)
-    options = dict(chosen.settings)
-    schedule, warmup = options.pop("schedule", None), options.pop("warmup", 0)
-    held: dict[str, Any] = {"name": chosen.name, "options": options, "warmup": warmup}
-    if schedule is not None:
-        after = named(schedule)
-        held |= {"schedule": after.name, "schedule_options": after.settings}
-    return held
 
 
 def _plain_optimizer(settings: OptimizerSettings) -> Any:
@@ -134,7 +108,9 @@ def _plain_optimizer(settings: OptimizerSettings) -> Any:
     return {settings.name: options}
 
 
-OptimizerField = Annotated[OptimizerSettings, BeforeValidator(_optimizer), PlainSerializer(_plain_optimizer)]
+OptimizerField = Annotated[
+    OptimizerSettings, BeforeValidator(OptimizerSettings.read), PlainSerializer(_plain_optimizer)
+]
 
 
 def _projector(came: Any) -> Any:

@@ -86,14 +86,22 @@ def measure(metric: str, value: Any) -> str:
     return f"{100 * found:.2f}{GAP}%" if _is_share(metric, found) else _minus(_three(found))
 
 
-def difference(metric: str, value: Any) -> str:
-    """A signed difference of two values of a metric; shares differ by percentage points (pp)."""
-    found = number(value)
+def difference(metric: str, value: Any, *, beside: Any = None) -> str:
+    """A signed difference of two values of a metric; shares differ by percentage points (pp).
+
+    Args:
+        metric: its name.
+        value: the difference.
+        beside: for the bound of an interval, the difference that it bounds: both are read in one unit, also
+            where a bound lies beyond 100 points.
+    """
+    found, middle = number(value), number(beside)
     if found is None:
         return DASH
-    text = f"{100 * found:.2f}" if _is_share(metric, found) else _three(found)
+    share = _is_share(metric, found if middle is None else middle)
+    text = f"{100 * found:.2f}" if share else _three(found)
     sign = "" if text.startswith("-") else "+" if found > 0 else ""
-    return _minus(sign + text) + (f"{GAP}pp" if _is_share(metric, found) else "")
+    return _minus(sign + text) + (f"{GAP}pp" if share else "")
 
 
 def spread(metric: str, value: Any) -> str:

@@ -98,7 +98,9 @@ def _verdict(said: Mapping[str, Any]) -> dict[str, Any] | None:
         "why": str(said.get("why") or ""),
         "metric": numbers.in_text(metric),
         "difference": None if apart is None else numbers.difference(metric, apart),
-        "interval": [numbers.difference(metric, bound) for bound in bounds] if len(bounds) == 2 else None,
+        "interval": [numbers.difference(metric, bound, beside=apart) for bound in bounds]
+        if len(bounds) == 2
+        else None,
         "level": numbers.percent(said.get("level")),
         "bar": None if apart is None else _bar(apart, bounds if len(bounds) == 2 else [], word, metric),
         "uncontrolled": [str(each) for each in sequence(said.get("uncontrolled"))],

@@ -69,7 +69,7 @@ def _verdict(verdict: Mapping[str, Any]) -> Text:
         line.append(f", {numbers.in_text(metric)} {numbers.difference(metric, verdict['difference'])}")
         bounds = numbers.sequence(verdict.get("interval"))
         if len(bounds) == 2:
-            low, high = (numbers.difference(metric, bound) for bound in bounds)
+            low, high = (numbers.difference(metric, bound, beside=verdict["difference"]) for bound in bounds)
             line.append(f" [{low}, {high}]")
     if verdict.get("why"):
         line.append(f". {_plain(verdict['why'])}", style="not bold default")

@@ -20,7 +20,7 @@ from tutelage.tasks.problem import Problem
 from tutelage.teachers import Predictor, Teacher
 from tutelage.types import Batch
 
-__all__ = ["Measured", "measure_network", "measure_teacher", "spread"]
+__all__ = ["Measured", "measure_network", "measure_teacher", "reported_split", "spread"]
 
 _CALIBRATION = ("ece", "nll", "brier")
 

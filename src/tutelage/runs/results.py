@@ -21,6 +21,7 @@ from tutelage.runs.measuring import (
     cost_of_teacher,
     measure_network,
     measure_teacher,
+    reported_split,
     spread,
 )
 from tutelage.runs.study import Study
@@ -140,8 +141,14 @@ def _verdict(name: str, study: Study, arms: _Arms) -> dict[str, Any]:
         _scores(study, arms.measured[name]),
         higher_is_better=study.problem.higher_is_better,
         level=study.level,
+        resolution=_resolution(metric, len(reported_split(study.problem))),
         uncontrolled=[*study.uncontrolled, *_uncontrolled(name, study, arms)],
     ).as_dict()
+
+
+def _resolution(metric: str, examples: int) -> float:
+    """The least step by which a metric can move; 0 for one that moves smoothly."""
+    return {"accuracy": 1 / examples, "errors": 1.0}.get(metric, 0.0)
 
 
 def _uncontrolled(name: str, study: Study, arms: _Arms) -> list[str]:

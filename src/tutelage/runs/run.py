@@ -16,6 +16,7 @@ from torch import nn
 from tutelage import report
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.evaluation import Verdict
+from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
 from tutelage.runs.folder import RunFolder
 from tutelage.runs.results import collect
@@ -93,6 +94,7 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
+        check_study(study, runtime.device)
         taught, trained, answering = _train(study, folder, runtime)
         runtime.finish()
         if not runtime.is_main:

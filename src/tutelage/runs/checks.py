@@ -1,0 +1,117 @@
+"""What can be refused before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.capture import capture
+from tutelage.data import Source, check_labels
+from tutelage.errors import DataError, ModelError, TutelageError
+from tutelage.modes import evaluating
+from tutelage.runs.study import Study
+from tutelage.runs.training import fresh_network
+from tutelage.types import UNLABELLED, Batch, Outputs
+
+__all__ = ["asked", "check_study"]
+
+
+def check_study(study: Study, device: torch.device) -> None:
+    """Show the student one example of each split, and look at the range of the labels.
+
+    Of the test split nothing else is read before the end.
+
+    Raises:
+        DataError: labels out of range, or a control without labels.
+        ModelError: the student cannot read an example, or answers with too few classes.
+    """
+    problem, student = study.problem, study.arms["student"]
+    splits = {"the training data": student.source, "the validation data": problem.validation}
+    if problem.test is not None:
+        splits["the test data"] = problem.test
+    network = fresh_network(student, study.seeds[0]).to(device)
+    with evaluating(network):
+        for where, source in splits.items():
+            batch = source.batch([0]).to(device)
+            labels = batch.labels if source.labels is None else source.labels
+            if problem.num_classes is not None:
+                check_labels(labels, problem.num_classes, where=where)
+            answer = asked(
+                lambda b: capture(network, b.inputs),
+                batch,
+                who=f"the student ({_kind(network)})",
+                where=where,
+            )
+            _check_width(answer, problem.num_classes, network)
+    if "control" in study.arms:
+        _check_labelled(study.arms["control"].source)
+
+
+def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: str) -> Outputs:
+    """What a network says about a batch; what it raises is said in the words of a user.
+
+    Args:
+        answer: a teacher or a wrapped network.
+        batch: one example.
+        who: what to call the network in messages.
+        where: what to call the data in messages.
+
+    Raises:
+        ModelError: the network cannot be called with the batch.
+    """
+    try:
+        with torch.no_grad():
+            return answer(batch)
+    except TutelageError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{who} cannot be called with an example of {where}, {_described(batch.inputs)}: "
+            f"{str(error).strip().splitlines()[0]}. Give inputs as its forward takes them{_label_hint(batch)}"
+        ) from error
+
+
+def _check_width(answer: Outputs, num_classes: int | None, network: nn.Module) -> None:
+    width = None if answer.logits is None else answer.logits.shape[-1]
+    if num_classes is not None and width is not None and width < num_classes:
+        raise ModelError(
+            f"the student ({_kind(network)}) answers with {width} classes, and {num_classes} are told apart "
+            "by its teacher or its data; student, teacher and data must have the same classes"
+        )
+
+
+def _check_labelled(source: Source) -> None:
+    labels = source.batch([0]).labels if source.labels is None else source.labels
+    bare = labels is None or (source.labels is not None and bool((labels == UNLABELLED).all()))
+    if bare:
+        raise DataError(
+            "the training data has no labels, and the student alone (the control) has nothing else to learn "
+            "from; give labels, or train no control: control=False, in a recipe `control: false`"
+        )
+
+
+def _label_hint(batch: Batch) -> str:
+    if batch.labels is not None or not isinstance(batch.inputs, Mapping):
+        return ""
+    return (
+        f". No label was found among {', '.join(map(str, batch.inputs))}: name it labels, label, targets, target "
+        "or y"
+    )
+
+
+def _described(inputs: Any) -> str:
+    """The kinds and shapes of a batch's inputs."""
+    if isinstance(inputs, Mapping):
+        return "{" + ", ".join(f"{key}: {_described(value)}" for key, value in inputs.items()) + "}"
+    if isinstance(inputs, tuple | list):
+        return "(" + ", ".join(map(_described, inputs)) + ")"
+    if isinstance(inputs, Tensor):
+        return f"{str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)}"
+    return type(inputs).__name__
+
+
+def _kind(network: nn.Module) -> str:
+    return type(network).__name__
