@@ -135,14 +135,19 @@ def layer_names(network: nn.Module) -> list[str]:
     return [name for name in names if name]
 
 
-def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
+def check_layers(network: nn.Module, layers: Sequence[str], *, who: str = "network") -> None:
     """Refuse paths that name no module, before anything runs; members show only in a forward.
+
+    Args:
+        network: any module.
+        layers: paths, see the top of this file.
+        who: what to call the network in messages.
 
     Raises:
         UnknownName: a module path or a side that does not exist; the nearest ones are named.
     """
     for path in layers:
-        _find(network, Place.parse(path))
+        _find(network, Place.parse(path), who)
 
 
 def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outputs:
@@ -284,14 +289,14 @@ def _inside(network: nn.Module) -> nn.Module:
     return network
 
 
-def _find(network: nn.Module, place: Place) -> nn.Module:
+def _find(network: nn.Module, place: Place, who: str = "network") -> nn.Module:
     if not place.module:
         return _uncompiled(network)
     module: Any = _inside(network)
     for part in place.module.split("."):
         module = getattr(module, part, None)
         if not isinstance(module, nn.Module):
-            hint = f"The network is a {type(_inside(network)).__name__}."
+            hint = f"The {who} is a {type(_inside(network)).__name__}."
             raise UnknownName("layer", place.module, layer_names(network), hint=hint)
         module = _uncompiled(module)
     found: nn.Module = module

@@ -18,7 +18,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
     """
-    advice = "make room or choose another folder with --out, and go on with --resume"
+    advice = "make room or choose another folder (out, --out), and go on with resume=True or --resume"
     with replacing(path, advice=advice) as beside:
         beside.write_bytes(content)
 

@@ -86,7 +86,7 @@ def _print(found: Mapping[str, Any]) -> None:
     table.add_row("Weights", numbers.size(cost["bytes"]))
     table.add_row("FLOPs an example", numbers.amount(cost["flops"]))
     for batch, held in cost["latency_ms"].items():
-        table.add_row(f"Latency, batch of {batch}", f"{held['p50']:.3g} ms, slow {held['p95']:.3g}")
+        table.add_row(f"Latency, batch of {batch}", f"{held['p50']:.3g} ms, p95 {held['p95']:.3g}")
     table.add_row("Peak memory", numbers.size(cost["peak_memory_bytes"]))
     table.add_row("Energy an example", numbers.amount(cost["energy_joules"], "J"))
     where = f"{found['weights']} on the {found['split']} split, {found['examples']:,} examples"

@@ -346,7 +346,7 @@ class _Loop:
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{self.checkpoint.path} was written by a run with another network, other turns or other "
-                f"settings ({error}); choose another folder with --out"
+                f"settings ({error}); choose another folder (out, --out)"
             ) from error
 
     def _take_up(self, state: Mapping[str, Any]) -> None:

@@ -96,6 +96,7 @@ def _outside(kind: str, came: str) -> Any:
         ) from error
     for part in name.split("."):
         if not hasattr(held, part):
-            raise UnknownName(kind, came, [f"{module}:{n}" for n in dir(held) if n[0] != "_"])
+            offered = [n for n in dir(held) if n[0] != "_" and callable(getattr(held, n))]
+            raise UnknownName(kind, came, [f"{module}:{n}" for n in offered])
         held = getattr(held, part)
     return held

@@ -96,10 +96,8 @@ def _check_labelled(source: Source) -> None:
 def _label_hint(batch: Batch) -> str:
     if batch.labels is not None or not isinstance(batch.inputs, Mapping):
         return ""
-    return (
-        f". No label was found among {', '.join(map(str, batch.inputs))}: name it labels, label, targets, target "
-        "or y"
-    )
+    keys = ", ".join(map(str, batch.inputs))
+    return f". No label was found among {keys}: name it labels, label, targets, target or y"
 
 
 def _described(inputs: Any) -> str:

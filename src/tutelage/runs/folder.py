@@ -41,10 +41,12 @@ class RunFolder:
     def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
         mark = path / _MARK
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file; choose a folder for the run (out, --out)")
         if mark.exists():
             self._take_up(mark, json.loads(json.dumps(identity)), resume)
         elif path.exists() and any(path.iterdir()):
-            raise OutputError(f"{path} holds other files and no run; choose an empty folder with --out")
+            raise OutputError(f"{path} holds other files and no run; choose an empty folder (out, --out)")
         else:
             write_json(mark, identity)
 
@@ -54,11 +56,12 @@ class RunFolder:
             differ = [key for key in sorted({*held, *identity}) if held.get(key) != identity.get(key)]
             raise OutputError(
                 f"{self.path} holds another run (it differs in {', '.join(differ)}); choose another folder "
-                "with --out, or delete that one"
+                "(out, --out), or delete that one"
             )
         if not resume:
             raise OutputError(
-                f"{self.path} holds this run already; go on with --resume, or choose another with --out"
+                f"{self.path} holds this run already; go on with it (resume=True, --resume), or choose another "
+                "folder (out, --out)"
             )
 
     def arm(self, name: str, seed: int | None = None) -> Path:

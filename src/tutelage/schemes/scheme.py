@@ -34,7 +34,7 @@ class Scheme(ABC):
         self.matches = nn.ModuleList(matches)
         self.names = _distinct([match.name for match in matches])
         self.layers = sorted({match.guided for match in matches if match.guided is not None})
-        check_layers(student, self.layers)
+        check_layers(student, self.layers, who="student")
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:

@@ -81,7 +81,7 @@ class Frozen(Teacher):
         Raises:
             UnknownName: a layer that the network does not have.
         """
-        check_layers(self.network, layers)
+        check_layers(self.network, layers, who="teacher")
         self.layers = tuple(dict.fromkeys([*self.layers, *layers]))
 
     def forward(self, batch: Batch) -> Outputs:
