@@ -180,6 +180,8 @@ def test_names_of_turns_and_optimizers_must_meet(training):
         run([turn, turn], ones())
     with pytest.raises(ModelError, match="gave no terms"):
         run([Turn("student", turn.parameters, lambda batch: {})], ones())
+    with pytest.raises(ModelError, match=r"no term of turn 'student' \(fixed\) depends on what it trains"):
+        run([Turn("student", turn.parameters, lambda batch: {"fixed": torch.ones(())})], ones())
 
 
 # -- one denominator --------------------------------------------------------------------------------

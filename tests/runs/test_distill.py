@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import tutelage as tl
-from tutelage.errors import DataError, ModelError, OutputError, UnknownName
+from tutelage.errors import DataError, ModelError, OutputError, RecipeError, UnknownName
 from tutelage.losses import feature, response
+from tutelage.types import UNLABELLED
 
 Distil = Callable[..., tl.Run]
 
@@ -280,3 +281,106 @@ def test_a_full_disk_keeps_what_was_computed(
     assert (tmp_path / "run" / "seed1" / "student" / "weights.safetensors").exists()
     monkeypatch.undo()
     assert distil(resume=True).report.exists()
+
+
+# -- the arguments, as people write them -------------------------------------------------------------
+
+
+def test_a_function_that_returns_one_network_twice_is_refused(teacher: nn.Module, distil: Distil) -> None:
+    network = small()
+    with pytest.raises(ModelError, match="the same network twice"):
+        distil(teacher, lambda: network, blobs(90, 0), blobs(30, 1))
+    with pytest.raises(ModelError, match="returned a NoneType"):
+        distil(teacher, lambda: None, blobs(90, 0), blobs(30, 1))
+    with pytest.raises(ModelError, match="the student came as 'resnet8'"):
+        distil(teacher, "resnet8", blobs(90, 0), blobs(30, 1))
+
+
+def test_the_teacher_comes_back_as_it_was_and_may_be_the_student_too(
+    teacher: nn.Module, distil: Distil
+) -> None:
+    teacher.train()
+    teacher.bias.requires_grad_(False)
+    run = distil(teacher, teacher, blobs(90, 0), blobs(30, 1))
+    assert teacher.training
+    assert [held.requires_grad for held in teacher.parameters()] == [True, False]
+    assert run.results["student"]["steps"] > 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "says"), [([3, 3], "each may come once"), (0, "1 or more"), ([-1], "from 0"), ([0.5], "from 0")]
+)
+def test_seeds_that_cannot_be(distil: Distil, seeds: object, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        distil(seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"batch_size": 0}, "batch_size: Input should be greater"),
+        ({"epochs": 1.5}, "epochs: "),
+        ({"precision": "float16"}, "precision: "),
+        ({"optimizer": 3}, r"optimizer: came 3; expected a name.*for example"),
+    ],
+)
+def test_settings_that_cannot_be(distil: Distil, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(RecipeError, match=says) as error:
+        distil(**options)
+    assert "pydantic" not in str(error.value)
+
+
+def test_losses_stand_for_their_matches_and_a_name_for_its_optimizer(distil: Distil) -> None:
+    run = distil(matches=response.SoftTarget(temperature=2.0), optimizer="adam")
+    recorded = (run.out / "recipe.yaml").read_text()
+    assert "temperature=2.0" in recorded and "name: adam\n" in recorded
+
+
+@pytest.mark.parametrize("came", ["resnet18", 3, small])
+def test_teachers_that_cannot_be(distil: Distil, came: object) -> None:
+    with pytest.raises(ModelError, match="the teacher came as"):
+        distil(came, small, blobs(90, 0), blobs(30, 1))
+
+
+# -- what is refused before anything is trained -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("test", "error", "says"),
+    [
+        ((blobs(9, 2)[0], blobs(9, 2)[1] + 5), DataError, "the test data has the label 5"),
+        (
+            (blobs(9, 2)[0][:, :2], blobs(9, 2)[1]),
+            ModelError,
+            r"the student \(Sequential\) cannot be called with an example of the test data, float32 \[1, 2\]",
+        ),
+    ],
+)
+def test_a_test_split_that_does_not_fit(
+    distil: Distil, tmp_path: Path, test: object, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        distil(test=test)
+    assert not (tmp_path / "run" / "seed0").exists()
+
+
+def test_a_mapping_whose_labels_are_not_found(teacher: nn.Module, distil: Distil) -> None:
+    inputs, labels = blobs(90, 0)
+    rows = [{"image": x, "digit": y} for x, y in zip(inputs, labels, strict=True)]
+    with pytest.raises(ModelError, match="No label was found among image, digit: name it labels"):
+        distil(teacher, small, rows, rows)
+
+
+def test_a_control_needs_labels(teacher: nn.Module, distil: Distil) -> None:
+    bare = TensorDataset(blobs(90, 0)[0])
+    with pytest.raises(DataError, match="control=False"):
+        distil(teacher, small, bare, blobs(30, 1))
+    hidden = blobs(90, 0)[0], torch.full((90,), UNLABELLED)
+    with pytest.raises(DataError, match="control=False"):
+        distil(teacher, small, hidden, blobs(30, 1))
+
+
+def test_a_file_is_no_folder(distil: Distil, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(OutputError, match="is a file"):
+        distil()

@@ -60,8 +60,8 @@ class RunFolder:
             )
         if not resume:
             raise OutputError(
-                f"{self.path} holds this run already; go on with it (resume=True, --resume), or choose another "
-                "folder (out, --out)"
+                f"{self.path} holds this run already; go on with it (resume=True, --resume), or choose "
+                "another folder (out, --out)"
             )
 
     def arm(self, name: str, seed: int | None = None) -> Path:

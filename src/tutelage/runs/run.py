@@ -86,6 +86,7 @@ def run(
     """
     with StopRequest() as stop:
         runtime = Runtime(cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop)
+        check_study(study, runtime.device)
         identity = {"name": study.name, "seeds": list(study.seeds), "recipe": dict(study.resolved)}
         if runtime.is_main:
             folder = RunFolder(out, identity, resume=resume)
@@ -94,7 +95,6 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
-        check_study(study, runtime.device)
         taught, trained, answering = _train(study, folder, runtime)
         runtime.finish()
         if not runtime.is_main:
