@@ -57,6 +57,7 @@ def test_a_recipe_is_shown_as_json(cli):
         ("response.SoftTarget", "response.SoftTarget(*, temperature: float = 4.0"),
         ("Ensemble", "= 'probabilities'"),
         ("SoftTarget", "Hinton"),
+        ("resnet8", "\nResNet:\n"),
         ("softtarget", "Hinton"),
         ("Offline", "matches"),
         ("frozen", "In a recipe (frozen)"),

@@ -73,7 +73,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "name": entry.name,
         "signature": _signature(entry),
-        "doc": inspect.getdoc(entry.thing) or "",
+        "doc": _doc(entry.thing),
         "fields": list(entry.fields),
         "in_a_recipe": inspect.getdoc(entry.spec) if entry.spec else None,
     }
@@ -81,10 +81,19 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 def _text(entry: Entry) -> str:
     known = f" of {', '.join(entry.fields)}" if entry.fields else ""
-    parts = [f"{_signature(entry)}    [{entry.kind}{known}]", inspect.getdoc(entry.thing) or ""]
+    parts = [f"{_signature(entry)}    [{entry.kind}{known}]", _doc(entry.thing)]
     if entry.spec:
         parts.append(f"In a recipe ({entry.name.lower()}):\n\n{inspect.getdoc(entry.spec)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def _doc(thing: Any) -> str:
+    """Its documentation; that of what it builds stands below, where a function builds one of our classes."""
+    own = inspect.getdoc(thing) or ""
+    built = getattr(thing, "__globals__", {}).get(getattr(thing, "__annotations__", {}).get("return"))
+    if not inspect.isclass(built) or not built.__module__.startswith("tutelage."):
+        return own
+    return f"{own}\n\n{built.__name__}:\n\n{inspect.getdoc(built)}"
 
 
 class _Bare(str):
