@@ -333,7 +333,8 @@ def test_settings_that_cannot_be(distil: Distil, options: dict[str, Any], says: 
 def test_losses_stand_for_their_matches_and_a_name_for_its_optimizer(distil: Distil) -> None:
     run = distil(matches=response.SoftTarget(temperature=2.0), optimizer="adam")
     recorded = (run.out / "recipe.yaml").read_text()
-    assert "temperature=2.0" in recorded and "name: adam\n" in recorded
+    assert "temperature=2.0" in recorded
+    assert "name: adam\n" in recorded
 
 
 @pytest.mark.parametrize("came", ["resnet18", 3, small])
