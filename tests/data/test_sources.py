@@ -167,6 +167,7 @@ def test_tensors_sources_data_sets_and_lists():
     source, _ = source_of((X, Y), where="train")
     assert torch.equal(source.labels, Y)
     assert source_of(source, where="train")[0] is source
+    assert torch.equal(source_of((X.numpy(), Y.numpy()), where="train")[0].batch([1]).inputs, X[[1]])
     assert len(source_of((X, X, Y), where="train")[0].batch([0]).inputs) == 2
     alone = source_of((X,), where="train")[0].batch([0])
     assert torch.equal(alone.inputs, X[:1])

@@ -149,6 +149,21 @@ def test_further_arms_train_on_the_transfer_set_or_on_everything(make, plain):
     assert longer.correction is None
 
 
+def test_a_further_arm_is_like_another_with_its_own_correction(make):
+    also = {
+        "plain": {"like": "student"},
+        "moved": {"like": "control", "correct": {"prior_bias": {"classes": [0]}}},
+    }
+    study = make(correct={"prior_bias": {"classes": [1]}}, also=also)
+    plain, moved = study.arms["plain"], study.arms["moved"]
+    assert plain.stages is study.arms["student"].stages
+    assert (plain.like, plain.correction) == ("student", None)
+    assert moved.stages is study.arms["control"].stages
+    assert isinstance(moved.correction, PriorBias)
+    with pytest.raises(RecipeError, match="like the control, and there is none"):
+        make(control=False, also={"moved": {"like": "control"}})
+
+
 def test_an_unknown_correction_names_the_nearest(make):
     with pytest.raises(UnknownName, match="Nearest: 'prior_bias'"):
         make(correct="prior_bais")

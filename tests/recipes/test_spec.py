@@ -104,6 +104,9 @@ def test_an_unknown_key_names_the_nearest(plain, path, nearest):
         ("transfer", {"labelled": 1.5}, r"transfer\.labelled"),
         ("control", True, "control"),
         ("also", {"control": {"stages": []}}, "also"),
+        ("also", {"bare": {}}, r"also\.bare: give either `like`"),
+        ("also", {"bare": {"like": "student", "data": "train"}}, "leave `data` out"),
+        ("also", {"bare": {"like": "teacher"}}, r"also\.bare\.like"),
     ],
 )
 def test_a_value_out_of_range_says_where(plain, key, value, said):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from tutelage.corrections import PriorBias
@@ -21,6 +22,7 @@ from tutelage.evaluation import quality
 from tutelage.losses import response
 from tutelage.match import Match
 from tutelage.runs import Arm, Stage, Study, TeacherPlan, run
+from tutelage.runs.folder import read_json
 from tutelage.runs.forecast import forecast
 from tutelage.schemes import Alone, Offline
 from tutelage.tasks.problem import Problem
@@ -198,3 +200,32 @@ def test_a_full_disk_is_warned_of(runtime: Runtime, monkeypatch: pytest.MonkeyPa
     found = forecast(study(), runtime=runtime, out=tmp_path / "runs")
     assert found["disk_free_bytes"] == 1000
     assert "choose another folder with --out" in found["warnings"][0]
+
+
+def shifted(network: nn.Module, teacher: Any, batches: Any, device: torch.device) -> None:
+    """A correction that can be seen."""
+    with torch.no_grad():
+        network[2].bias.add_(1.0)
+
+
+def with_like() -> Study:
+    held = study(seeds=[0])
+    other = replace(held.arms["student"], like="student", correction=shifted)
+    return replace(held, arms=held.arms | {"shifted": other})
+
+
+def test_an_arm_like_another_takes_no_steps(runtime: Runtime):
+    found = forecast(with_like(), runtime=runtime)["arms"]["shifted"]
+    assert (found["steps"], found["seconds_per_step"]) == (0, None)
+
+
+def test_an_arm_like_another_has_its_training_and_a_correction_of_its_own(tmp_path: Path):
+    done = run(with_like(), tmp_path / "run", quiet=True, cpu=True)
+    assert done is not None
+    folders = [tmp_path / "run" / "seed0" / name for name in ("student", "shifted")]
+    taught, other = (load_file(folder / "weights.safetensors") for folder in folders)
+    torch.testing.assert_close(other["2.bias"], taught["2.bias"] + 1)
+    assert torch.equal(other["0.weight"], taught["0.weight"])
+    seconds = [read_json(folder / "trained.json")["seconds"] for folder in folders]
+    assert seconds[0] == seconds[1]
+    assert run(with_like(), tmp_path / "run", resume=True, quiet=True, cpu=True) is not None

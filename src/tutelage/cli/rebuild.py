@@ -98,7 +98,7 @@ def _check_recipe(path: Path) -> None:
     if isinstance(held, dict) and "call" in held:
         raise OutputError(
             f"{path.parent} was written by {held['call']}, and the code of its student is not in it; load "
-            "student.safetensors into your own network instead"
+            "student.safetensors into your own network; tutelage.export.export writes that in other formats"
         )
 
 

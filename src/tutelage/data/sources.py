@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
@@ -205,7 +206,7 @@ class Unlabelled(Source):
 
 
 def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]:
-    """A source from what a user has: a source, tensors, a data set or a `DataLoader`.
+    """A source from what a user has: a source, tensors or arrays, a data set or a `DataLoader`.
 
     Returns:
         the source, and the loader it was taken from (for its batch size and workers), if any.
@@ -230,8 +231,9 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
             )
             warnings.warn(said, TutelageWarning, stacklevel=3)
         return Items(data.dataset, data.collate_fn, where=where), data
-    if isinstance(data, tuple) and data and all(isinstance(part, Tensor) for part in data):
-        *inputs, labels = data if len(data) > 1 else (*data, None)
+    if isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
+        tensors = [torch.as_tensor(part) for part in data]
+        *inputs, labels = tensors if len(tensors) > 1 else (*tensors, None)
         return Examples(inputs[0] if len(inputs) == 1 else tuple(inputs), labels, where=where), None
     indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     if indexed and not isinstance(data, str | bytes | tuple | Mapping):
@@ -243,7 +245,7 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
     )
     raise DataError(
         f"{where} came as {came}; expected a DataLoader, a data set with __len__ and "
-        "__getitem__, or a tuple of tensors (inputs, labels)"
+        "__getitem__, or a tuple of tensors or arrays (inputs, labels)"
     )
 
 

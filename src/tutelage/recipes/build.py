@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from tutelage import corrections
 from tutelage.data import Loader, Source, Subset, Unlabelled, fraction_of
-from tutelage.errors import DataError, UnknownName
+from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.recipes.names import call
 from tutelage.recipes.parts import (
     Field,
@@ -49,7 +50,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     if recipe.control is not False:
         arms = {"control": _control(recipe, student, labelled, field)} | arms
     for other, spec in recipe.also.items():
-        arms[other] = _also(spec, student, field)
+        arms[other] = _also(spec, student, field) if spec.like is None else _like(spec, arms)
     return Study(
         name=name,
         problem=field.problem,
@@ -112,6 +113,13 @@ def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     stages = [make_stage(stage, field) for stage in spec.stages]
     alone = all(stage.scheme.name == "alone" for stage in spec.stages)
     return Arm(student.network, stages, source, _correction(spec.correct), needs_teacher=not alone)
+
+
+def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:
+    assert spec.like is not None
+    if spec.like not in arms:
+        raise RecipeError("also: an arm is like the control, and there is none; leave one of the two out")
+    return replace(arms[spec.like], correction=_correction(spec.correct), like=spec.like)
 
 
 def _steps(stage: Stage, source: Source) -> int:

@@ -185,14 +185,24 @@ class ArmSpec(Spec):
     """A further way to train the student, reported beside the others.
 
     Args:
-        stages: as for the student.
+        like: `student` or `control`: that training, not done again, with another correction or none.
+        stages: as for the student, where it is not like another.
         data: `transfer`, or the whole `train` split.
         correct: set on it afterwards.
     """
 
-    stages: list[StageSpec] = Field(min_length=1)
+    like: Literal["student", "control"] | None = None
+    stages: list[StageSpec] = Field(default_factory=list)
     data: Literal["transfer", "train"] = "transfer"
     correct: NamedField | None = None
+
+    @model_validator(mode="after")
+    def _one_training(self) -> ArmSpec:
+        if (self.like is None) == (not self.stages):
+            raise ValueError("give either `like` (student or control) or `stages`, and only one of them")
+        if self.like is not None and self.data != "transfer":
+            raise ValueError(f"an arm like the {self.like} has its data; leave `data` out")
+        return self
 
 
 class Recipe(Spec):

@@ -63,7 +63,7 @@ def distill(
         student: the network to teach, or a function that builds one. A network is copied and each seed
             starts from its weights; a function gives each seed an initialisation of its own. The network that
             comes in is not changed.
-        train: a DataLoader, a map-style data set, or a tuple of tensors (inputs, labels).
+        train: a DataLoader, a map-style data set, or a tuple of tensors or arrays (inputs, labels).
         validation: likewise; chooses the weights to keep. A tenth of `train` by default.
         test: likewise; read once, at the end. Without it results are those of the validation split.
         matches: the terms that the student minimises, losses on logits among them; by default soft targets at

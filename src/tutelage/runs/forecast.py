@@ -96,7 +96,7 @@ def forecast(
         for name, arm in study.arms.items():
             asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
             _, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=asked)
-            arms[name] = _entry(parts, len(study.seeds))
+            arms[name] = _entry(parts if arm.like is None else parts[-1:], len(study.seeds))
             disk += len(study.seeds) * sum(part.disk for part in parts)
     if not study.teacher.arms:
         arms = {"teacher": {"steps": 0, "seconds_per_step": None, "seconds": study.teacher.seconds()}} | arms
@@ -115,7 +115,7 @@ def _entry(parts: Sequence[_Part], seeds: int) -> dict[str, Any]:
     steps = sum(part.steps for part in parts)
     return {
         "steps": steps * seeds,
-        "seconds_per_step": sum(part.steps * part.step_seconds for part in parts) / steps,
+        "seconds_per_step": sum(p.steps * p.step_seconds for p in parts) / steps if steps else None,
         "seconds": sum(part.seconds * seeds + part.once for part in parts),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,10 +125,20 @@ def _train(
         for name, arm in study.arms.items():
             asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
             where, label = folder.arm(name, seed), f"{name}, seed {seed}"
+            if arm.like is not None:
+                _take_stages(folder.arm(arm.like, seed), where, runtime)
             trained[name].append(
                 train_arm(arm, study.problem, runtime, where, seed=seed, teacher=asked, label=label)
             )
     return taught, trained, classroom.seconds
+
+
+def _take_stages(trained: Path, where: Path, runtime: Runtime) -> None:
+    """Put another arm's finished stages where `train_arm` finds them."""
+    if runtime.is_main:
+        for stage in sorted(trained.glob("stage*")):
+            shutil.copytree(stage, where / stage.name, dirs_exist_ok=True)
+    runtime.wait()
 
 
 class Classroom:

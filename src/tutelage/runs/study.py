@@ -48,6 +48,7 @@ class Arm:
         source: what it trains on.
         correction: set on it afterwards, without gradients.
         needs_teacher: whether its stages ask the teacher.
+        like: another arm, earlier in the study, whose stages these are: they are not trained again.
     """
 
     network: Callable[[], nn.Module]
@@ -55,6 +56,7 @@ class Arm:
     source: Source
     correction: Correction | None = None
     needs_teacher: bool = True
+    like: str | None = None
 
 
 @dataclass(frozen=True)
