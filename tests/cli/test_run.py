@@ -83,7 +83,7 @@ def test_a_summary_is_printed_and_a_free_folder_taken(cli, tmp_path: Path, monke
 def test_a_folder_that_is_taken_is_refused(cli, run_dir: Path, tmp_path: Path):
     answer = cli("run", "vision/digits", *SHORT, "--out", run_dir)
     assert (answer.code, answer.stdout) == (1, "")
-    assert answer.stderr.startswith(f"error: {run_dir} holds this run already; go on with --resume")
+    assert answer.stderr.startswith(f"error: {run_dir} holds this run already; go on with it")
     other = cli("run", "vision/digits", *SHORT, "--seeds", "3", "--out", run_dir)
     assert other.code == 1
     assert "holds another run (it differs in seeds)" in other.stderr

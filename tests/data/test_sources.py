@@ -186,7 +186,7 @@ def test_tensors_sources_data_sets_and_lists():
         ({"train": X}, "dict"),
         (iter([]), "list_iterator"),
         (None, "NoneType"),
-        ((X.numpy(), Y.numpy()), r"\(ndarray, ndarray\)"),
+        ((X.tolist(), Y.tolist()), r"\(list, list\)"),
         ((X, None), r"\(Tensor, NoneType\)"),
         ((), r"\(\)"),
     ],
