@@ -172,7 +172,7 @@ class Slow(nn.Module):
         self.head = nn.Linear(6, 3)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        time.sleep(0.02)
+        time.sleep(0.1)
         return self.head(inputs)
 
 
@@ -184,8 +184,8 @@ def test_a_teacher_that_remembers_is_paid_once(runtime: Runtime):
         ]["student"]
         for remember in (False, True)
     )
-    assert asked["seconds"] > asked["steps"] * 0.02
-    assert remembered["seconds_per_step"] < 0.02
+    assert asked["seconds"] > asked["steps"] * 0.1
+    assert remembered["seconds_per_step"] < 0.1
     assert remembered["seconds"] < asked["seconds"] / 2
 
 
