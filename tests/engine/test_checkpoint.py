@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -74,6 +75,12 @@ def test_any_nested_state_comes_back(tmp_path, state):
     file = Checkpoint(tmp_path / "checkpoint.safetensors")
     file.save({"state": state})
     assert same(file.load(), {"state": state})
+
+
+def test_the_header_has_one_entry_so_that_equal_states_are_equal_files(tmp_path):
+    Checkpoint(tmp_path / "c").save({"step": 1, "t": torch.ones(2)})
+    with safe_open(tmp_path / "c", "pt") as file:
+        assert list(file.metadata()) == ["tutelage.checkpoint.1"]
 
 
 def test_nan_and_infinity_come_back(tmp_path):
@@ -201,7 +208,7 @@ def test_a_foreign_safetensors_file(tmp_path):
 
 def test_a_header_that_does_not_fit_its_tensors(tmp_path):
     for tree in ('{"tensor": "9"}', "{", '{"tensor": "0"}'):
-        save_file({"0": torch.ones(2)}, tmp_path / "c", {"format": "tutelage.checkpoint.1", "tree": tree})
+        save_file({"0": torch.ones(2)}, tmp_path / "c", {"tutelage.checkpoint.1": tree})
         if tree == '{"tensor": "0"}':
             assert torch.equal(Checkpoint(tmp_path / "c").load(), torch.ones(2))
         else:

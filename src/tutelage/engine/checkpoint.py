@@ -43,7 +43,8 @@ class Checkpoint:
         """Write the state in one step; the previous file stays until the new one is whole."""
         tensors: dict[str, Tensor] = {}
         tree = _flatten(state, tensors)
-        write_atomically(self.path, save(tensors, {"format": _FORMAT, "tree": json.dumps(tree)}))
+        # One entry: safetensors writes several in any order, and equal states should be equal files.
+        write_atomically(self.path, save(tensors, {_FORMAT: json.dumps(tree)}))
 
     def load(self) -> Any:
         """Read the state back.
@@ -52,13 +53,14 @@ class Checkpoint:
             CheckpointError: the file is truncated, or not a checkpoint of ours.
         """
         tensors, header = _read(self.path)
-        if header.get("format") != _FORMAT:
+        if _FORMAT not in header:
+            came = ", ".join(sorted(header)) or "nothing"
             raise CheckpointError(
-                f"{self.path} is a safetensors file but not a checkpoint of tutelage (format "
-                f"{header.get('format')!r}, expected {_FORMAT!r}); point --resume at the folder of a run"
+                f"{self.path} is a safetensors file but not a checkpoint of tutelage (its header has {came}, "
+                f"expected {_FORMAT}); point --resume at the folder of a run"
             )
         try:
-            return _unflatten(json.loads(header["tree"]), tensors)
+            return _unflatten(json.loads(header[_FORMAT]), tensors)
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 f"{self.path} is damaged: its tensors and its header do not belong together ({error}); "
