@@ -176,7 +176,7 @@ def test_the_worked_example_trains(worked):
     assert done is not None
     assert done.verdict.word in ("better", "worse", "not shown")
     history = (worked / "run" / "seed0" / "student" / "stage0" / "history.jsonl").read_text("utf-8")
-    assert "ReverseSoftTarget" in history
+    assert "HellingerTarget" in history
 
 
 def test_the_worked_example_keeps_the_form(worked):
@@ -184,7 +184,7 @@ def test_the_worked_example_keeps_the_form(worked):
     failed, tried = doctest.testmod(module)
     assert tried
     assert not failed
-    doc = module.ReverseSoftTarget.__doc__
+    doc = module.HellingerTarget.__doc__
     assert all(f"{heading}:" in doc for heading in ("Args", "Shapes", "Raises", "Source", "Example"))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import tutelage as tl
-from tutelage.errors import DataError, ModelError, OutputError, RecipeError, UnknownName
+from tutelage.errors import DataError, ModelError, OutputError, RecipeError, TutelageWarning, UnknownName
 from tutelage.losses import feature, response
 from tutelage.types import UNLABELLED
 
@@ -341,6 +341,13 @@ def test_losses_stand_for_their_matches_and_a_name_for_its_optimizer(distil: Dis
 def test_teachers_that_cannot_be(distil: Distil, came: object) -> None:
     with pytest.raises(ModelError, match="the teacher came as"):
         distil(came, small, blobs(90, 0), blobs(30, 1))
+
+
+def test_a_loss_that_compares_items_is_warned_of_parts(distil: Distil) -> None:
+    with pytest.warns(
+        TutelageWarning, match=r"ClassRelation compares the items.*\(accumulate 2, processes 1\)"
+    ):
+        distil(matches=response.ClassRelation(), accumulate=2)
 
 
 # -- what is refused before anything is trained -------------------------------------------------------

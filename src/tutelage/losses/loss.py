@@ -23,6 +23,9 @@ class Loss(nn.Module):
     Attributes:
         place: where it looks: "logits", the classes on the last axis, or "features", tensors of a layer.
         same_shape: true where student and teacher must have one shape, so that a projector is fitted.
+        least_at_teacher: whether a student that equals the teacher has the least loss, and that is 0.
+        compares_items: whether items are compared with one another, so that the loss of a batch is not the
+            sum of those of its micro-batches.
         needs: the arguments of `forward` after `student`.
 
     Raises:
@@ -40,6 +43,8 @@ class Loss(nn.Module):
 
     place: ClassVar[Literal["logits", "features"]]
     same_shape: ClassVar[bool] = False
+    least_at_teacher: ClassVar[bool] = True
+    compares_items: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     forward: Callable[..., Tensor]

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = [
     "blank",
+    "check_labels",
     "check_logits",
     "check_mask",
     "check_same_shape",
@@ -189,3 +190,14 @@ def check_logits(student: Tensor, teacher: Tensor | None = None) -> None:
         )
     if teacher is not None:
         check_same_shape(student, teacher, advice="give both the same items and classes (cut the larger one)")
+
+
+def check_labels(student: Tensor, labels: Tensor) -> None:
+    """Refuse labels that are not one class index for each item of the logits."""
+    if labels.shape != student.shape[:-1]:
+        raise ValueError(
+            f"labels came with shape {list(labels.shape)} for logits of shape {list(student.shape)}; "
+            f"one label for each item is expected: pass shape {list(student.shape[:-1])}"
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels came as {labels.dtype}; class indices are expected: pass labels.long()")

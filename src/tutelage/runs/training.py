@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from tutelage.engine import (
     seed_everything,
     seeded,
 )
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, TutelageWarning
 from tutelage.evaluation import predict
+from tutelage.match import Match
 from tutelage.modes import evaluating
 from tutelage.runs.folder import read_json, write_json
 from tutelage.runs.study import Arm, Stage
@@ -149,8 +151,23 @@ def set_up_stage(
         check_labels(arm.source.labels, problem.num_classes, where="the training data")
         _check_width(network, first, problem.num_classes)
     scheme.prepare(first)
+    _warn_of_parts(scheme, stage, runtime)
     seed_everything(seed * 1000 + number + runtime.rank)
     return scheme, loader
+
+
+def _warn_of_parts(scheme: Scheme, stage: Stage, runtime: Runtime) -> None:
+    """Say that a batch in parts is not the batch to a loss that compares items with one another."""
+    compared = [
+        match.name for match in scheme.matches if isinstance(match, Match) and match.loss.compares_items
+    ]
+    if compared and stage.settings.accumulate * runtime.world > 1:
+        said = (
+            f"{', '.join(compared)} compares the items of a batch with one another, and here sees them in "
+            f"parts (accumulate {stage.settings.accumulate}, processes {runtime.world}): only items of one "
+            "part are compared. Use one part, or larger ones"
+        )
+        warnings.warn(said, TutelageWarning, stacklevel=2)
 
 
 def _check_width(network: nn.Module, batch: Batch, num_classes: int) -> None:

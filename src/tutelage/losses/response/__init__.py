@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
+from tutelage.losses.response.binary_soft_target import BinarySoftTarget
+from tutelage.losses.response.class_relation import ClassRelation
+from tutelage.losses.response.decoupled import Decoupled
 from tutelage.losses.response.hard_label import HardLabel
+from tutelage.losses.response.hard_teacher import HardTeacher
+from tutelage.losses.response.jensen_shannon_target import JensenShannonTarget
 from tutelage.losses.response.logit_match import LogitMatch
+from tutelage.losses.response.multi_level import MultiLevel
+from tutelage.losses.response.normalised import Normalised
+from tutelage.losses.response.probability_match import ProbabilityMatch
+from tutelage.losses.response.reverse_soft_target import ReverseSoftTarget
+from tutelage.losses.response.skewed_soft_target import SkewedSoftTarget
 from tutelage.losses.response.soft_target import SoftTarget
+from tutelage.losses.response.total_variation_target import TotalVariationTarget
+from tutelage.losses.response.transformed_teacher import TransformedTeacher
 
-__all__ = ["HardLabel", "LogitMatch", "SoftTarget"]
+__all__ = [
+    "BinarySoftTarget",
+    "ClassRelation",
+    "Decoupled",
+    "HardLabel",
+    "HardTeacher",
+    "JensenShannonTarget",
+    "LogitMatch",
+    "MultiLevel",
+    "Normalised",
+    "ProbabilityMatch",
+    "ReverseSoftTarget",
+    "SkewedSoftTarget",
+    "SoftTarget",
+    "TotalVariationTarget",
+    "TransformedTeacher",
+]

@@ -8,7 +8,15 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from tutelage.losses.loss import Loss
-from tutelage.losses.reduction import blank, check_logits, check_mask, masked_mean, spread, widen
+from tutelage.losses.reduction import (
+    blank,
+    check_labels,
+    check_logits,
+    check_mask,
+    masked_mean,
+    spread,
+    widen,
+)
 from tutelage.types import UNLABELLED
 
 __all__ = ["HardLabel"]
@@ -61,7 +69,7 @@ class HardLabel(Loss):
     ) -> Float[Tensor, ""]:
         """Compare the student's answers with the labels."""
         check_logits(student)
-        _check_labels(student, labels)
+        check_labels(student, labels)
         check_mask(mask, labels.shape)
         labelled = labels != UNLABELLED
         if mask is not None:
@@ -80,13 +88,3 @@ class HardLabel(Loss):
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
         return f"smoothing={self.smoothing}"
-
-
-def _check_labels(student: Tensor, labels: Tensor) -> None:
-    if labels.shape != student.shape[:-1]:
-        raise ValueError(
-            f"labels came with shape {list(labels.shape)} for logits of shape {list(student.shape)}; "
-            f"one label for each item is expected: pass shape {list(student.shape[:-1])}"
-        )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"labels came as {labels.dtype}; class indices are expected: pass labels.long()")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
 from tutelage.losses.loss import Loss
-from tutelage.losses.reduction import blank, check_logits, check_mask, in_chunks, masked_mean, spread, widen
+from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
 
 __all__ = ["SoftTarget"]
 
@@ -53,12 +51,8 @@ class SoftTarget(Loss):
 
     def __init__(self, *, temperature: float = 4.0, chunk_size: int | None = None) -> None:
         super().__init__()
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature came as {temperature}; a finite number above 0 is expected")
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size came as {chunk_size}; pass 1 or more, or None for no chunks")
-        self.temperature = temperature
-        self.chunk_size = chunk_size
+        self.temperature = check_temperature(temperature)
+        self.chunk_size = check_chunk_size(chunk_size)
 
     def forward(
         self,
@@ -67,20 +61,10 @@ class SoftTarget(Loss):
         mask: Bool[Tensor, "*masked"] | None = None,
     ) -> Float[Tensor, ""]:
         """Compare the student's softened answers with the teacher's."""
-        check_logits(student, teacher)
-        items = student.shape[:-1]
-        check_mask(mask, items)
-        rows = student.flatten(0, -2), teacher.detach().flatten(0, -2)
-        row_mask = None if mask is None else spread(mask, items).flatten()
-        values = in_chunks(self._compare_rows, *rows, row_mask, size=self.chunk_size)
-        return masked_mean(values.reshape(items), mask) * self.temperature**2
-
-    def _compare_rows(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
-        student, teacher = blank(mask, student, teacher)
-        return forward_kl(self._soften(student), self._soften(teacher))
-
-    def _soften(self, logits: Tensor) -> Tensor:
-        return (widen(logits) / self.temperature).log_softmax(-1)
+        value = compare_softened(
+            forward_kl, student, teacher, mask, temperature=self.temperature, chunk_size=self.chunk_size
+        )
+        return value * self.temperature**2
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
