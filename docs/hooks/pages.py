@@ -12,6 +12,7 @@ from tutelage.shelf import recipe_names, recipe_text
 
 _FOLDERS = {
     "losses": ["tutelage.losses.response", "tutelage.losses.feature"],
+    "transforms": ["tutelage.losses.transforms"],
     "teachers": ["tutelage.teachers"],
     "schemes": ["tutelage.schemes"],
     "projectors": ["tutelage.projectors"],

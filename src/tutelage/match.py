@@ -23,6 +23,8 @@ class Match(nn.Module):
         hint: the teacher's layer, by its path; with `guided` alone the same path is taken.
         projector: from the student's feature to the teacher's space: a module, None for none, or "auto" for
             one that is fitted by a dry run where the loss compares equal shapes and these differ.
+        transform: changes the student's and the teacher's logits before the loss sees them:
+            `losses.transforms.Standardise()`.
         weight: multiplies the loss.
         name: what to call the term; by default the loss's name and the guided layer.
 
@@ -39,6 +41,7 @@ class Match(nn.Module):
         guided: str | None = None,
         hint: str | None = None,
         projector: nn.Module | Literal["auto"] | None = "auto",
+        transform: nn.Module | None = None,
         weight: float = 1.0,
         name: str | None = None,
     ) -> None:
@@ -59,7 +62,9 @@ class Match(nn.Module):
             raise UnknownName("projector", projector, ["auto"], hint="Give a module, None, or 'auto'.")
         if hint is not None and guided is None:
             raise ModelError(f"the match of {kind} names the hint {hint!r} and no guided layer; give guided=")
-        self.loss, self.weight = loss, weight
+        if transform is not None and loss.place != "logits":
+            raise ModelError(f"{kind} compares features, and a transform is for logits; leave transform= out")
+        self.loss, self.weight, self.transform = loss, weight, transform
         self.guided, self.hint = guided, hint if hint is not None else guided
         self.fits_projector = projector == "auto" and guided is not None and loss.same_shape
         self.projector = projector if isinstance(projector, nn.Module) else None
@@ -85,10 +90,11 @@ class Match(nn.Module):
         value = self._student(student)
         if self.projector is not None:
             value = self.projector(value)
+        value = self._transformed(value, batch)
         given: dict[str, Any] = {}
         for need in self.loss.needs:
             if need == "teacher":
-                given[need] = self._teacher(teacher)
+                given[need] = self._transformed(self._teacher(teacher), batch)
             elif need == "labels":
                 given[need] = self._labels(batch)
             else:
@@ -100,6 +106,9 @@ class Match(nn.Module):
                 "the unmasked items: reduction.masked_mean makes one"
             )
         return term * self.weight
+
+    def _transformed(self, value: Tensor, batch: Batch) -> Tensor:
+        return value if self.transform is None else self.transform(value, batch.mask)
 
     def _student(self, student: Outputs) -> Tensor:
         return _value(student, self.guided, "student", self.name)

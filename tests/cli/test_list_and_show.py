@@ -16,6 +16,7 @@ KINDS = {
     "tasks": "tabular.classification",
     "formats": "onnx",
     "projectors": "Linear",
+    "transforms": "Standardise",
 }
 
 

@@ -259,3 +259,14 @@ def test_the_record_of_tuning_becomes_what_is_uncontrolled(plain):
         in said(tuning={"control": {"trials": 4}, "student": {"trials": 8}})[0]
     )
     assert said(uncontrolled=["the weather"])[0] == "the weather"
+
+
+def test_a_transform_is_named_in_a_match(make, plain):
+    term = {"loss": "response.SoftTarget", "temperature": 2, "transform": {"standardise": {"gain": 0.5}}}
+    stage = plain["stages"][0] | {"scheme": {"offline": {"matches": [term]}}}
+    study = make(stages=[stage])
+    student = study.arms["student"].network()
+    scheme = study.arms["student"].stages[0].scheme(student, study.teacher.finish([student]))
+    assert scheme.matches[0].transform.gain == 0.5
+    with pytest.raises(UnknownName, match="Nearest: 'Standardise'"):
+        make(stages=[stage | {"scheme": {"offline": {"matches": [term | {"transform": "standardize"}]}}}])

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["Entry", "catalogue", "everything"]
 
-KINDS = ("losses", "teachers", "schemes", "models", "tasks", "formats", "projectors")
+KINDS = ("losses", "teachers", "schemes", "models", "tasks", "formats", "projectors", "transforms")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,12 @@ def _projectors() -> Iterator[Entry]:
     return (Entry("projectors", name, getattr(projectors, name)) for name in names)
 
 
+def _transforms() -> Iterator[Entry]:
+    from tutelage.losses import transforms
+
+    return (Entry("transforms", name, getattr(transforms, name)) for name in transforms.__all__)
+
+
 def _formats() -> Iterator[Entry]:
     from tutelage.export import formats
 
@@ -110,4 +116,5 @@ _READERS: dict[str, Callable[[], Iterator[Entry]]] = {
     "tasks": _tasks,
     "formats": _formats,
     "projectors": _projectors,
+    "transforms": _transforms,
 }

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     tasks = "tasks"
     formats = "formats"
     projectors = "projectors"
+    transforms = "transforms"
 
 
 def list_names(

@@ -6,7 +6,7 @@ batch; `divergences` and `reduction` hold what they share.
 
 from __future__ import annotations
 
-from tutelage.losses import feature, response
+from tutelage.losses import feature, response, transforms
 from tutelage.losses.loss import Loss
 
-__all__ = ["Loss", "feature", "response"]
+__all__ = ["Loss", "feature", "response", "transforms"]

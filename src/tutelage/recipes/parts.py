@@ -15,7 +15,7 @@ import tutelage.losses
 from tutelage import projectors, schemes
 from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule
 from tutelage.errors import ModelError, RecipeError, UnknownName
-from tutelage.losses import response
+from tutelage.losses import response, transforms
 from tutelage.match import Match
 from tutelage.recipes.names import call, check_settings, find
 from tutelage.recipes.spec import MatchSpec, Named, StageSpec, checked, named
@@ -130,6 +130,7 @@ def make_match(spec: MatchSpec) -> Match:
         guided=spec.guided,
         hint=spec.hint,
         projector=_projector(spec.projector),
+        transform=_transform(spec.transform),
         weight=spec.weight,
         name=spec.name,
     )
@@ -162,6 +163,15 @@ def _scheme(
 ) -> Scheme:
     matches = [make_match(term) for term in terms]
     made: Scheme = Alone(student, matches) if kind is Alone else kind(student, teacher, matches)
+    return made
+
+
+def _transform(spec: Named | None) -> nn.Module | None:
+    if spec is None:
+        return None
+    by_lower = {known.lower(): known for known in transforms.__all__}
+    kind = find("transform", by_lower.get(spec.name, spec.name), transforms)
+    made: nn.Module = call("transform", spec.name, kind, spec.settings)
     return made
 
 

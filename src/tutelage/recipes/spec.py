@@ -141,6 +141,7 @@ class MatchSpec(Spec):
     guided: str | None = None
     hint: str | None = None
     projector: Annotated[Any, BeforeValidator(_projector)] = "auto"
+    transform: NamedField | None = None
     name: str | None = None
 
 
