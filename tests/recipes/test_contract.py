@@ -87,3 +87,10 @@ def test_a_recipe_was_tuned_with_the_same_effort_for_control_and_student(name: s
     recipe = load(name)
     trials = {arm: held.get("trials") for arm, held in recipe.tuning.items()}
     assert trials.get("control") == trials.get("student")
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_says_what_to_expect(name: str):
+    expected = load(name).expected
+    assert expected
+    assert all(set(held) == {"paper", "source", "ours"} and held["source"] for held in expected.values())
