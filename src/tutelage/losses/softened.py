@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import blank, check_logits, check_mask, in_chunks, masked_mean, spread, widen
 
-__all__ = ["check_chunk_size", "check_temperature", "compare_softened", "soften"]
-
-Divergence = Callable[[Tensor, Tensor], Tensor]
-"""(log-probabilities of the student, those of the teacher) -> a number for each item."""
+__all__ = ["Softened", "check_chunk_size", "check_temperature", "soften"]
 
 
 def soften(logits: Float[Tensor, "*items classes"], temperature: float) -> Float[Tensor, "*items classes"]:
@@ -21,38 +20,57 @@ def soften(logits: Float[Tensor, "*items classes"], temperature: float) -> Float
     return (widen(logits) / temperature).log_softmax(-1)
 
 
-def compare_softened(
-    divergence: Divergence,
-    student: Float[Tensor, "*items classes"],
-    teacher: Float[Tensor, "*items classes"],
-    mask: Bool[Tensor, "*masked"] | None,
-    *,
-    temperature: float,
-    chunk_size: int | None,
-) -> Float[Tensor, ""]:
-    """Mean over the unmasked items of a divergence between softened answers; the teacher is detached.
+class Softened(Loss):
+    """A divergence between softened answers, item by item; a subclass says which, and at which power of T.
 
     Args:
-        divergence: of log-probabilities, for each item.
-        student, teacher: logits.
-        mask: true where an item counts; None when all of them do.
-        temperature: divides the logits of both.
-        chunk_size: how many items to hold in memory at a time; None for all at once.
+        temperature: T, divides the logits of both; above 0, without a unit.
+        chunk_size: how many items, or positions of items, to hold in memory at a time; None for all at once.
+
+    Attributes:
+        power: T to this power multiplies the mean, so that one weight serves at all temperatures.
 
     Raises:
-        ValueError: shapes differ, or the mask does not fit.
+        ValueError: the temperature or the chunk size is out of range.
     """
-    check_logits(student, teacher)
-    items = student.shape[:-1]
-    check_mask(mask, items)
 
-    def compare(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+    place = "logits"
+    power: ClassVar[int] = 2
+
+    def __init__(self, *, temperature: float = 4.0, chunk_size: int | None = None) -> None:
+        super().__init__()
+        self.temperature = check_temperature(temperature)
+        self.chunk_size = check_chunk_size(chunk_size)
+
+    @abstractmethod
+    def divergence(
+        self, student: Float[Tensor, "rows classes"], teacher: Float[Tensor, "rows classes"]
+    ) -> Float[Tensor, " rows"]:
+        """A number for each row of log-probabilities."""
+
+    def forward(
+        self,
+        student: Float[Tensor, "*items classes"],
+        teacher: Float[Tensor, "*items classes"],
+        mask: Bool[Tensor, "*masked"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Compare the student's softened answers with the teacher's."""
+        check_logits(student, teacher)
+        items = student.shape[:-1]
+        check_mask(mask, items)
+        rows = student.flatten(0, -2), teacher.detach().flatten(0, -2)
+        row_mask = None if mask is None else spread(mask, items).flatten()
+        values = in_chunks(self._compare_rows, *rows, row_mask, size=self.chunk_size)
+        return masked_mean(values.reshape(items), mask) * self.temperature**self.power
+
+    def _compare_rows(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
         student, teacher = blank(mask, student, teacher)
-        return divergence(soften(student, temperature), soften(teacher, temperature))
+        return self.divergence(soften(student, self.temperature), soften(teacher, self.temperature))
 
-    rows = student.flatten(0, -2), teacher.detach().flatten(0, -2)
-    row_mask = None if mask is None else spread(mask, items).flatten()
-    return masked_mean(in_chunks(compare, *rows, row_mask, size=chunk_size).reshape(items), mask)
+    def extra_repr(self) -> str:
+        """Say the hyperparameters."""
+        chunks = "" if self.chunk_size is None else f", chunk_size={self.chunk_size}"
+        return f"temperature={self.temperature}{chunks}"
 
 
 def check_temperature(temperature: float, name: str = "temperature") -> float:

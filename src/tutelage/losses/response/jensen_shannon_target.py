@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.divergences import jensen_shannon
-from tutelage.losses.loss import Loss
-from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
+from tutelage.losses.softened import Softened
 
 __all__ = ["JensenShannonTarget"]
 
 
-class JensenShannonTarget(Loss):
+class JensenShannonTarget(Softened):
     """Jensen–Shannon targets (JSD, as in GKD): generalised Jensen–Shannon divergence at a temperature.
 
     Bounded, and between covering all of the teacher's modes and settling on some of them: which of the two is
@@ -43,32 +39,16 @@ class JensenShannonTarget(Loss):
         0.6931
     """
 
-    place = "logits"
-
     def __init__(self, *, temperature: float = 1.0, skew: float = 0.5, chunk_size: int | None = None) -> None:
-        super().__init__()
+        super().__init__(temperature=temperature, chunk_size=chunk_size)
         if not 0 < skew < 1:
             raise ValueError(f"skew came as {skew}; above 0 and below 1 is expected")
-        self.temperature, self.skew = check_temperature(temperature), skew
-        self.chunk_size = check_chunk_size(chunk_size)
+        self.skew = skew
 
-    def forward(
-        self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
-        mask: Bool[Tensor, "*masked"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Compare the student's softened answers with the teacher's."""
-        value = compare_softened(
-            partial(jensen_shannon, skew=self.skew),
-            student,
-            teacher,
-            mask,
-            temperature=self.temperature,
-            chunk_size=self.chunk_size,
-        )
-        return value * self.temperature**2
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The generalised Jensen–Shannon divergence."""
+        return jensen_shannon(student, teacher, skew=self.skew)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
-        return f"temperature={self.temperature}, skew={self.skew}"
+        return f"{super().extra_repr()}, skew={self.skew}"

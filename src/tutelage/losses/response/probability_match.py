@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tutelage.losses.loss import Loss
-from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
+from tutelage.losses.softened import Softened
 
 __all__ = ["ProbabilityMatch"]
 
 
-class ProbabilityMatch(Loss):
+class ProbabilityMatch(Softened):
     """Probability matching (Brier, MSE between softmaxes): squared distance of the probability vectors.
 
     Bounded and kind to a wrong teacher; the price is a gradient that vanishes where the student is sure of
@@ -39,28 +37,11 @@ class ProbabilityMatch(Loss):
         0.1250
     """
 
-    place = "logits"
+    power = 0
 
     def __init__(self, *, temperature: float = 1.0, chunk_size: int | None = None) -> None:
-        super().__init__()
-        self.temperature = check_temperature(temperature)
-        self.chunk_size = check_chunk_size(chunk_size)
+        super().__init__(temperature=temperature, chunk_size=chunk_size)
 
-    def forward(
-        self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
-        mask: Bool[Tensor, "*masked"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Compare the student's probabilities with the teacher's."""
-        return compare_softened(
-            _squared, student, teacher, mask, temperature=self.temperature, chunk_size=self.chunk_size
-        )
-
-    def extra_repr(self) -> str:
-        """Say the hyperparameters."""
-        return f"temperature={self.temperature}"
-
-
-def _squared(student: Tensor, teacher: Tensor) -> Tensor:
-    return (student.exp() - teacher.exp()).square().sum(-1)
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The squared distance."""
+        return (student.exp() - teacher.exp()).square().sum(-1)

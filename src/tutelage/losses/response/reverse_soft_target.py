@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.divergences import reverse_kl
-from tutelage.losses.loss import Loss
-from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
+from tutelage.losses.softened import Softened
 
 __all__ = ["ReverseSoftTarget"]
 
 
-class ReverseSoftTarget(Loss):
+class ReverseSoftTarget(Softened):
     """Reverse soft targets (reverse KL, RKL): KL(student ‖ teacher) at a temperature, times its square.
 
     A student too small to cover all of the teacher's modes settles on some of them, instead of spreading
@@ -41,25 +39,6 @@ class ReverseSoftTarget(Loss):
         1.7351
     """
 
-    place = "logits"
-
-    def __init__(self, *, temperature: float = 4.0, chunk_size: int | None = None) -> None:
-        super().__init__()
-        self.temperature = check_temperature(temperature)
-        self.chunk_size = check_chunk_size(chunk_size)
-
-    def forward(
-        self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
-        mask: Bool[Tensor, "*masked"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Compare the student's softened answers with the teacher's."""
-        value = compare_softened(
-            reverse_kl, student, teacher, mask, temperature=self.temperature, chunk_size=self.chunk_size
-        )
-        return value * self.temperature**2
-
-    def extra_repr(self) -> str:
-        """Say the hyperparameters."""
-        return f"temperature={self.temperature}"
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The reverse KL."""
+        return reverse_kl(student, teacher)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
-from tutelage.losses.loss import Loss
-from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
+from tutelage.losses.softened import Softened
 
 __all__ = ["SkewedSoftTarget"]
 
 
-class SkewedSoftTarget(Loss):
+class SkewedSoftTarget(Softened):
     """Skewed soft targets (SKL, DistiLLM): forward KL from the teacher to a mixture of teacher and student.
 
     Where the student gives almost no probability, the forward KL and its gradient explode; mixed with a
@@ -44,33 +42,14 @@ class SkewedSoftTarget(Loss):
         0.8304
     """
 
-    place = "logits"
-
     def __init__(self, *, temperature: float = 1.0, skew: float = 0.1, chunk_size: int | None = None) -> None:
-        super().__init__()
+        super().__init__(temperature=temperature, chunk_size=chunk_size)
         if not 0 <= skew < 1:
             raise ValueError(f"skew came as {skew}; at least 0 and below 1 is expected")
-        self.temperature, self.skew = check_temperature(temperature), skew
-        self.chunk_size = check_chunk_size(chunk_size)
+        self.skew = skew
 
-    def forward(
-        self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
-        mask: Bool[Tensor, "*masked"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Compare a mixture of both with the teacher."""
-        value = compare_softened(
-            self._divergence,
-            student,
-            teacher,
-            mask,
-            temperature=self.temperature,
-            chunk_size=self.chunk_size,
-        )
-        return value * self.temperature**2
-
-    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The forward KL to the mixture."""
         if self.skew == 0:
             return forward_kl(student, teacher)
         mixture = torch.logaddexp(teacher + math.log(self.skew), student + math.log1p(-self.skew))
@@ -78,4 +57,4 @@ class SkewedSoftTarget(Loss):
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
-        return f"temperature={self.temperature}, skew={self.skew}"
+        return f"{super().extra_repr()}, skew={self.skew}"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
-from tutelage.losses.loss import Loss
-from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
+from tutelage.losses.softened import Softened
 
 __all__ = ["SoftTarget"]
 
 
-class SoftTarget(Loss):
+class SoftTarget(Softened):
     """Soft targets (KD): forward KL between softmaxes at a temperature, times the temperature squared.
 
     A high temperature shows what the teacher thinks of the wrong classes. The gradient through the softmax
@@ -47,26 +45,6 @@ class SoftTarget(Loss):
         0.2685
     """
 
-    place = "logits"
-
-    def __init__(self, *, temperature: float = 4.0, chunk_size: int | None = None) -> None:
-        super().__init__()
-        self.temperature = check_temperature(temperature)
-        self.chunk_size = check_chunk_size(chunk_size)
-
-    def forward(
-        self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
-        mask: Bool[Tensor, "*masked"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Compare the student's softened answers with the teacher's."""
-        value = compare_softened(
-            forward_kl, student, teacher, mask, temperature=self.temperature, chunk_size=self.chunk_size
-        )
-        return value * self.temperature**2
-
-    def extra_repr(self) -> str:
-        """Say the hyperparameters."""
-        chunks = "" if self.chunk_size is None else f", chunk_size={self.chunk_size}"
-        return f"temperature={self.temperature}{chunks}"
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The forward KL."""
+        return forward_kl(student, teacher)

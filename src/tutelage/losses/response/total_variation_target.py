@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.divergences import total_variation
-from tutelage.losses.loss import Loss
-from tutelage.losses.softened import check_chunk_size, check_temperature, compare_softened
+from tutelage.losses.softened import Softened
 
 __all__ = ["TotalVariationTarget"]
 
 
-class TotalVariationTarget(Loss):
+class TotalVariationTarget(Softened):
     """Total variation targets (TVD): half of the absolute differences of probabilities, at a temperature.
 
     Symmetric, bounded, and without a logarithm: no single class can dominate. In speculative decoding it is
@@ -41,25 +39,11 @@ class TotalVariationTarget(Loss):
         0.2500
     """
 
-    place = "logits"
+    power = 1
 
     def __init__(self, *, temperature: float = 1.0, chunk_size: int | None = None) -> None:
-        super().__init__()
-        self.temperature = check_temperature(temperature)
-        self.chunk_size = check_chunk_size(chunk_size)
+        super().__init__(temperature=temperature, chunk_size=chunk_size)
 
-    def forward(
-        self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
-        mask: Bool[Tensor, "*masked"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Compare the student's softened answers with the teacher's."""
-        value = compare_softened(
-            total_variation, student, teacher, mask, temperature=self.temperature, chunk_size=self.chunk_size
-        )
-        return value * self.temperature
-
-    def extra_repr(self) -> str:
-        """Say the hyperparameters."""
-        return f"temperature={self.temperature}"
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Half of the absolute differences."""
+        return total_variation(student, teacher)
