@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from tutelage.types import UNLABELLED
+
 __all__ = [
     "blank",
     "check_labels",
@@ -23,6 +25,7 @@ __all__ = [
     "check_mask",
     "check_same_shape",
     "in_chunks",
+    "labelled",
     "masked_mean",
     "spread",
     "widen",
@@ -190,6 +193,19 @@ def check_logits(student: Tensor, teacher: Tensor | None = None) -> None:
         )
     if teacher is not None:
         check_same_shape(student, teacher, advice="give both the same items and classes (cut the larger one)")
+
+
+def labelled(
+    labels: Shaped[Tensor, "*items"], mask: Bool[Tensor, "*masked"] | None
+) -> Bool[Tensor, "*items"]:
+    """True where an item has a label and counts.
+
+    Example:
+        >>> labelled(torch.tensor([3, UNLABELLED, 1]), torch.tensor([True, True, False]))
+        tensor([ True, False, False])
+    """
+    has_label = labels != UNLABELLED
+    return has_label if mask is None else has_label & spread(mask, labels.shape)
 
 
 def check_labels(student: Tensor, labels: Tensor) -> None:

@@ -13,12 +13,11 @@ from tutelage.losses.reduction import (
     check_labels,
     check_logits,
     check_mask,
+    labelled,
     masked_mean,
-    spread,
     widen,
 )
 from tutelage.losses.softened import check_temperature
-from tutelage.types import UNLABELLED
 
 __all__ = ["Decoupled"]
 
@@ -78,9 +77,7 @@ class Decoupled(Loss):
         check_logits(student, teacher)
         check_labels(student, labels)
         check_mask(mask, labels.shape)
-        counts = labels != UNLABELLED
-        if mask is not None:
-            counts = counts & spread(mask, labels.shape)
+        counts = labelled(labels, mask)
         student, teacher = blank(counts, student, teacher.detach())
         label = torch.where(counts, labels, 0).long().unsqueeze(-1)
         ours, theirs = (self._parts(logits, label) for logits in (student, teacher))

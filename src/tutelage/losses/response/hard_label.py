@@ -13,8 +13,8 @@ from tutelage.losses.reduction import (
     check_labels,
     check_logits,
     check_mask,
+    labelled,
     masked_mean,
-    spread,
     widen,
 )
 from tutelage.types import UNLABELLED
@@ -71,11 +71,9 @@ class HardLabel(Loss):
         check_logits(student)
         check_labels(student, labels)
         check_mask(mask, labels.shape)
-        labelled = labels != UNLABELLED
-        if mask is not None:
-            labelled = labelled & spread(mask, labels.shape)
-        (student,) = blank(labelled, student)
-        labels = torch.where(labelled, labels, UNLABELLED).long()
+        counts = labelled(labels, mask)
+        (student,) = blank(counts, student)
+        labels = torch.where(counts, labels, UNLABELLED).long()
         values = F.cross_entropy(
             widen(student).flatten(0, -2),
             labels.flatten(),

@@ -13,12 +13,11 @@ from tutelage.losses.reduction import (
     check_labels,
     check_logits,
     check_mask,
+    labelled,
     masked_mean,
-    spread,
     widen,
 )
 from tutelage.losses.softened import check_temperature
-from tutelage.types import UNLABELLED
 
 __all__ = ["Normalised"]
 
@@ -74,9 +73,7 @@ class Normalised(Loss):
         check_logits(student, teacher)
         check_labels(student, labels)
         check_mask(mask, labels.shape)
-        counts = labels != UNLABELLED
-        if mask is not None:
-            counts = counts & spread(mask, labels.shape)
+        counts = labelled(labels, mask)
         student, teacher = (widen(one) for one in blank(counts, student, teacher.detach()))
         label = torch.where(counts, labels, 0).long().unsqueeze(-1)
         trust = teacher.softmax(-1).gather(-1, label).squeeze(-1)
