@@ -124,10 +124,11 @@ def _pull(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
     weights = gradient if ctx.squared else gradient / apart[0].masked_fill(apart[0] == 0, torch.inf)
     rows = rows - rows.mean(0)
     some = rows[ctx.start : ctx.stop]
-    pulled = weights.sum(0).unsqueeze(-1) * rows - product(weights.mT, some)
     ours = weights.sum(1).unsqueeze(-1) * some - product(weights, rows)
-    pulled = pulled.slice_scatter(pulled[ctx.start : ctx.stop] + ours, 0, ctx.start, ctx.stop)
-    return pulled * 2 if ctx.squared else pulled, None, None, None
+    with torch.autocast(rows.device.type, enabled=False):  # in place: each of these is as large as the rows
+        pulled = (weights.sum(0).unsqueeze(-1) * rows).addmm_(weights.mT, some, alpha=-1)
+    pulled[ctx.start : ctx.stop] += ours
+    return pulled.mul_(2) if ctx.squared else pulled, None, None, None
 
 
 _distances.register_autograd(_pull, setup_context=_keep)
