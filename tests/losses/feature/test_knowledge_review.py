@@ -23,8 +23,10 @@ def fitted(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], **options: 
     return loss
 
 
-def zeroed(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> KnowledgeReview:
-    loss = fitted(student, teacher)
+def zeroed(
+    student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], **options: object
+) -> KnowledgeReview:
+    loss = fitted(student, teacher, **options)
     with torch.no_grad():
         for held in loss.parameters():
             held.zero_()
@@ -43,17 +45,24 @@ def test_the_hierarchy_by_hand():
 
 def test_the_fusion_by_hand():
     student = torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1, 1), 5.0)
-    teacher = torch.full((1, 1, 1, 1), 7.0), torch.full((1, 1, 1, 1), 11.0)
-    loss = zeroed(student, teacher)
+    teacher = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
+    loss = zeroed(student, teacher, width=2)
     with torch.no_grad():
         for fusion in loss.fusions:
-            fusion.inward.weight.fill_(3.0)
-            fusion.outward.weight[0, 0, 1, 1] = 2.0
+            fusion.inward.weight.copy_(torch.tensor([3.0, -3.0]).reshape(2, 1, 1, 1))
+            fusion.inward_norm.weight.fill_(4.0)
+            fusion.outward.weight[:, :, 1, 1] = torch.eye(2)
+            fusion.outward_norm.weight.fill_(2.0)
+            fusion.outward_norm.bias.fill_(0.5)
         loss.fusions[1].attention.bias.copy_(torch.tensor([0.0, 1.0]))
-    deep = 3 * 5.0
-    shallow = 3 * 2.0 / 2 + deep / (1 + math.exp(-1))
-    expected = (2 * deep - 11) ** 2 + (2 * shallow - 7) ** 2
-    assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-6)
+    # ±3x about their mean of 0, over their spread: ±1, times 4
+    deep, _ = loss.fusions[0](student[1], None, (1, 1))
+    shallow, fused = loss.fusions[1](student[0], deep, (1, 1))
+    both = 4 / 2 + 4 / (1 + math.exp(-1))
+    torch.testing.assert_close(deep.flatten(), torch.tensor([4.0, -4.0]))
+    torch.testing.assert_close(shallow.flatten(), torch.tensor([both, -both]))
+    torch.testing.assert_close(fused.flatten(), torch.tensor([2.5, -1.5]))
+    assert loss(student, teacher).item() == pytest.approx(2 * (2.5**2 + 1.5**2) / 2, rel=1e-5)
 
 
 def test_a_deeper_stage_teaches_a_shallower_one_and_not_the_reverse():

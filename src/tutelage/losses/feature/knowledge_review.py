@@ -42,8 +42,9 @@ class KnowledgeReview(Loss):
             a stage is no map and no grid of tokens, or the mask does not fit.
 
     Source: Chen et al., Distilling Knowledge via Knowledge Review, 2021, section 3; the width is that of
-    their code. Differences: no batch normalisation in the fusion, so that examples do not meet; maps grow by
-    bilinear interpolation, not by the nearest pixel, and shrink by averaging; patch tokens are taken as maps.
+    their code. Differences: what goes into and out of a fusion is normalised over the channels and places of an
+    example and not over the batch, so that examples do not meet; maps grow by bilinear interpolation, not by
+    the nearest pixel, and shrink by averaging; patch tokens are taken as maps.
 
     Example:
         >>> student = torch.ones(1, 2, 8, 8), torch.ones(1, 4, 4, 4)
@@ -110,19 +111,21 @@ class _Fusion(nn.Module):
 
     def __init__(self, in_channels: int, width: int, out_channels: int, *, joins: bool) -> None:
         super().__init__()
-        self.inward = nn.Conv2d(in_channels, width, 1)
+        self.inward = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.inward_norm = nn.GroupNorm(1, width)
         self.attention = nn.Conv2d(2 * width, 2, 1) if joins else None
-        self.outward = nn.Conv2d(width, out_channels, 3, padding=1)
+        self.outward = nn.Conv2d(width, out_channels, 3, padding=1, bias=False)
+        self.outward_norm = nn.GroupNorm(1, out_channels)
 
     def forward(self, student: Tensor, deeper: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """What goes on to the shallower stage, and what is compared with the teacher's, in its size."""
-        held = self.inward(student.to(self.inward.weight.dtype))
+        held = self.inward_norm(self.inward(student.to(self.inward.weight.dtype)))
         if self.attention is not None and deeper is not None:
             deeper = resize(deeper, (held.shape[2], held.shape[3]))
             weights = self.attention(torch.cat([held, deeper], 1)).sigmoid()
             held = held * weights[:, :1] + deeper * weights[:, 1:]
         held = resize(held, size)
-        return held, self.outward(held)
+        return held, self.outward_norm(self.outward(held))
 
 
 def _hierarchical(gap: Float[Tensor, "items channels height width"]) -> Float[Tensor, " items"]:
