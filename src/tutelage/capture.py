@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import ModelError, TutelageWarning, UnknownName
-from tutelage.types import Outputs
+from tutelage.types import HeadLogits, Outputs
 
 __all__ = ["Place", "call", "capture", "check_layers", "layer_names", "logits_of"]
 
@@ -182,7 +182,8 @@ def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outp
         {'0': (4, 3), '1:input': (4, 3)}
     """
     if not layers:
-        return Outputs(logits_of(call(network, inputs)))
+        answer = call(network, inputs)
+        return Outputs(logits_of(answer), head=_head_of(answer))
     network = _uncompiled(network)
     _refuse_replicas(network)
     places = [Place.parse(path) for path in layers]
@@ -198,7 +199,14 @@ def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outp
                 f"layer {place.path!r} did not run in this forward. Name a layer that the network calls "
                 "(not one that it skips, or whose `.forward` it calls directly)."
             )
-    return Outputs(_logits_or_none(answer), {path: features[path] for path in layers})
+    named = {path: features[path] for path in layers}
+    return Outputs(_logits_or_none(answer), named, head=_head_of(answer))
+
+
+def _head_of(answer: Any) -> HeadLogits | None:
+    """What the logits would be computed from, where a network leaves that to the loss."""
+    head = answer.get("head") if isinstance(answer, Mapping) else getattr(answer, "head", None)
+    return head if isinstance(head, HeadLogits) else None
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@
     ├── DataError           ValueError       empty sets, labels out of range, batches of an unknown kind
     ├── ModelError          ValueError       a network whose answer or width does not fit
     ├── CheckpointError     ValueError       truncated, foreign or unsafe weights
+    ├── AnswersError        ValueError       stored answers that are missing, damaged or of another teacher
     ├── OutputError         OSError          the output folder is taken, full or read-only
     ├── NonFiniteLoss       ArithmeticError  a term became NaN or infinite
     ├── MissingExtra        ImportError      an optional package is not installed
@@ -22,6 +23,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AnswersError",
     "CheckpointError",
     "DataError",
     "Interrupted",
@@ -55,6 +57,10 @@ class ModelError(TutelageError, ValueError):
 
 class CheckpointError(TutelageError, ValueError):
     """A file of weights or state that is truncated, foreign or unsafe to load."""
+
+
+class AnswersError(TutelageError, ValueError):
+    """Stored answers that are missing, damaged, of another teacher or of another form than a loss needs."""
 
 
 class OutputError(TutelageError, OSError):

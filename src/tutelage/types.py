@@ -9,7 +9,18 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["UNLABELLED", "Balance", "Batch", "Batches", "Moment", "Outputs", "Turn", "map_tensors"]
+__all__ = [
+    "UNLABELLED",
+    "Balance",
+    "Batch",
+    "Batches",
+    "HeadLogits",
+    "Moment",
+    "Outputs",
+    "SparseLogits",
+    "Turn",
+    "map_tensors",
+]
 
 UNLABELLED = -100
 """The label of an example without one: it adds nothing to a loss on labels, and stays in the denominator."""
@@ -37,12 +48,14 @@ class Batch:
         ids: one stable number for each example, shape [N]; the same example keeps it for ever.
         labels: class indices or targets, first axis N; `UNLABELLED` where there is none.
         mask: true where an item counts, shape [N] or [N, length]; None when all of them do.
+        keys: what stored answers are found by, int64 [N, 2], on the CPU; None where nobody asked for them.
     """
 
     inputs: Any
     ids: Tensor
     labels: Tensor | None = None
     mask: Tensor | None = None
+    keys: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +81,93 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadLogits:
+    """Logits that nobody has computed yet: what goes into the last linear layer, and that layer.
+
+    With a large vocabulary the logits of a batch take more memory than the rest of the network. A loss that
+    can, works through them in chunks; for any other they are computed `whole`.
+
+    Args:
+        hidden: what goes into the layer, shape [*items, width].
+        weight: of the layer, shape [classes, width].
+        bias: of the layer, shape [classes], or None.
+        scale: multiplies the logits.
+        cap: soft-capping, cap · tanh(logits / cap), after the scale; None for none.
+    """
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    cap: float | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the logits, [*items, classes]."""
+        return torch.Size([*self.hidden.shape[:-1], len(self.weight)])
+
+    def whole(self) -> Tensor:
+        """All logits, as a tensor."""
+        logits = nn.functional.linear(self.hidden, self.weight, self.bias) * self.scale
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+    def detach(self) -> HeadLogits:
+        """The same, without a gradient."""
+        bias = None if self.bias is None else self.bias.detach()
+        return replace(self, hidden=self.hidden.detach(), weight=self.weight.detach(), bias=bias)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseLogits:
+    """A distribution over many classes of which few are known.
+
+    Args:
+        classes: the classes that are known, shape [*items, k].
+        scores: their log-probabilities at temperature 1 where there are tails, else at `temperature`; −inf
+            where an item has fewer than k. They sum to 1 where there are no tails.
+        num_classes: how many classes there are.
+        tails: temperature -> log of the probability of all other classes together, shape [*items].
+        temperature: where there are no tails, the only one that the scores hold for.
+    """
+
+    classes: Tensor
+    scores: Tensor
+    num_classes: int
+    tails: Mapping[float, Tensor] = field(default_factory=dict)
+    temperature: float = 1.0
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the logits that it stands for, [*items, classes]."""
+        return torch.Size([*self.classes.shape[:-1], self.num_classes])
+
+    def at(self, temperature: float) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities of the known classes at a temperature, and of the others together, if known.
+
+        Raises:
+            ValueError: nothing is known about this temperature.
+
+        Example:
+            >>> kept = torch.tensor([[0.5, 0.25]]).log()
+            >>> tails = {1.0: torch.tensor([0.25]).log()}
+            >>> found, tail = SparseLogits(torch.tensor([[7, 2]]), kept, 9, tails).at(1.0)
+            >>> found.exp(), tail.exp()
+            (tensor([[0.5000, 0.2500]]), tensor([0.2500]))
+        """
+        known = sorted(self.tails) or [self.temperature]
+        if temperature not in known:
+            raise ValueError(
+                f"the teacher's answers came at temperature {temperature}, and few classes of them were kept "
+                f"for {', '.join(map(str, known))}; pass one of these to the loss, or label again with it"
+            )
+        if not self.tails:
+            return self.scores, None
+        tail = self.tails[temperature]
+        kept = torch.log1p(-tail.exp().clamp(max=1 - 1e-7))
+        return (self.scores / temperature).log_softmax(-1) + kept.unsqueeze(-1), tail
+
+
+@dataclass(frozen=True, slots=True)
 class Outputs:
     """What a network says about a batch.
 
@@ -75,11 +175,15 @@ class Outputs:
         logits: raw scores, the classes on the last axis.
         features: tensors by the path of the layer they were taken from.
         mask: true where it has an answer, shape [N] or [N, length]; None when it has one everywhere.
+        head: what the logits are computed from, where they are not computed yet.
+        sparse: what is known of the logits, where most classes are not.
     """
 
     logits: Tensor | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
     mask: Tensor | None = None
+    head: HeadLogits | None = None
+    sparse: SparseLogits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tutelage.cli import output
 from tutelage.cli.check import check
 from tutelage.cli.evaluate import evaluate
 from tutelage.cli.export import export
+from tutelage.cli.label import label
 from tutelage.cli.list import list_names
 from tutelage.cli.report import report
 from tutelage.cli.run import run
@@ -83,6 +84,9 @@ app.command("list", epilog="Example: tutelage list losses")(list_names)
 app.command(epilog="Examples: tutelage show vision/digits · tutelage show response.SoftTarget")(show)
 app.command(epilog="Example: tutelage check vision/digits --set stages.0.train.epochs=5")(check)
 app.command(epilog="Example: tutelage run vision/digits --set student.model.widths=[32] --seeds 3")(run)
+app.command(
+    epilog="Example: tutelage label vision/digits --budget 1MB, then tutelage run vision/digits --answers …"
+)(label)
 app.command(epilog="Example: tutelage evaluate runs/vision-digits --split validation")(evaluate)
 app.command(epilog="Example: tutelage export runs/vision-digits --format onnx")(export)
 app.command(epilog="Example: tutelage report runs/vision-digits")(report)

@@ -27,6 +27,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Take the teacher's answers from there, as tutelage label put them, in place of a teacher.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Seeds = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out that was stopped or killed.")
@@ -50,6 +58,8 @@ def run(
     """
     if resume and out is None:
         raise typer.BadParameter("say which run to go on with: --out runs/…", param_hint="--resume")
+    if answers is not None:
+        changes = [*(changes or []), f"teacher={{stored: {{answers: {answers!r}}}}}"]
     if quiet:
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     with output.only_results():

@@ -5,7 +5,8 @@ epoch alone, and cuts each global batch into the parts of processes and micro-ba
 """
 
 from tutelage.data.batches import as_batch, check_labels
-from tutelage.data.loader import Loader
+from tutelage.data.keys import keys_of
+from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.random import uniform
 from tutelage.data.sources import Examples, Items, Source, Subset, Unlabelled, source_of
 from tutelage.data.splits import fraction_of, split
@@ -18,11 +19,14 @@ __all__ = [
     "Source",
     "Subset",
     "Unlabelled",
+    "Views",
     "as_batch",
     "check_labels",
     "fraction_of",
+    "keys_of",
     "load_tables",
     "source_of",
     "split",
     "uniform",
+    "view_of",
 ]

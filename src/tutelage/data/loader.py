@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from tutelage.data.keys import keys_of
 from tutelage.data.random import own_draws
 from tutelage.data.sources import Source
 from tutelage.errors import DataError
 from tutelage.types import Batch
 
-__all__ = ["Loader", "Transform"]
+__all__ = ["Loader", "Transform", "Views", "view_of"]
 
 Transform = Callable[[Batch, int], Batch]
 """A change of a batch, random by example: (batch, seed of the view) -> batch."""
@@ -39,6 +40,7 @@ class Loader:
         rank, world: which process this is, of how many.
         accumulate: micro-batches in this process's part of a whole step.
         workers: processes that prepare batches ahead.
+        keyed: give each batch the keys by which stored answers are found.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class Loader:
         world: int = 1,
         accumulate: int = 1,
         workers: int = 0,
+        keyed: bool = False,
     ) -> None:
         if batch_size < 1:
             raise DataError(f"batch_size is {batch_size}; expected at least 1")
         self.source, self.batch_size, self.seed, self.shuffle = source, batch_size, seed, shuffle
         self.transform, self.rank, self.world = transform, rank, world
-        self.accumulate, self.workers = accumulate, workers
+        self.accumulate, self.workers, self.keyed = accumulate, workers, keyed
 
     def __len__(self) -> int:
         return len(self._starts())
@@ -71,8 +74,8 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Sequence[Batch]]:
         """The micro-batches of each step of an epoch, from step `start` on, for this process."""
         plan = [self._parts(step) for step in self._steps(epoch)[start:]]
-        view = self.seed * 1_000_003 + epoch
-        ready = _Ready(self.source, self.transform, view)
+        view = view_of(self.seed, epoch)
+        ready = Views(self.source, self.transform, view, keyed=self.keyed)
         if not self.workers:
             yield from map(ready.__getitem__, plan)
             return
@@ -106,11 +109,25 @@ class Loader:
         return [part.tolist() for part in np.array_split(mine, max(1, count))]
 
 
-class _Ready(Dataset[list[Batch]]):
-    """Finished micro-batches, by the example numbers of each."""
+def view_of(seed: int, epoch: int) -> int:
+    """The seed of what an epoch shows: the same view of an example comes back with it."""
+    return seed * 1_000_003 + epoch
 
-    def __init__(self, source: Source, transform: Transform | None, view: int) -> None:
-        self.source, self.transform, self.view = source, transform, view
+
+class Views(Dataset[list[Batch]]):
+    """Finished micro-batches, by the example numbers of each.
+
+    Args:
+        source: the examples.
+        transform: a change of each batch, or None.
+        view: see `view_of`.
+        keyed: give each batch its keys.
+    """
+
+    def __init__(
+        self, source: Source, transform: Transform | None, view: int, *, keyed: bool = False
+    ) -> None:
+        self.source, self.transform, self.view, self.keyed = source, transform, view, keyed
 
     def __getitem__(self, parts: Any) -> list[Batch]:
         # A data set's own draws depend on the step alone: alike for student and control, in any worker.
@@ -122,7 +139,9 @@ class _Ready(Dataset[list[Batch]]):
         batch = self.source.batch([-1 - n for n in numbers] if masked else numbers)
         if self.transform is not None:
             batch = self.transform(batch, self.view)
+            if batch.keys is not None:  # keys of the data's own do not know the view
+                batch = replace(batch, keys=batch.keys + (self.view + 1) * 0x9E3779B97F4A7C1)
         if masked:
             mask = torch.zeros(len(batch), dtype=torch.bool) if batch.mask is None else batch.mask & False
             batch = replace(batch, mask=mask)
-        return batch
+        return replace(batch, keys=keys_of(batch)) if self.keyed else batch

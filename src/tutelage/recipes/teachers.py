@@ -37,6 +37,7 @@ from tutelage.teachers import (
     Panel,
     PastSelf,
     Predictor,
+    Stored,
     Teacher,
     Virtual,
     learn_weights,
@@ -151,6 +152,16 @@ class PredictorSpec(Spec):
     remember: bool = False
 
 
+class StoredSpec(Spec):
+    """A teacher that answered before; see `tutelage.teachers.Stored`.
+
+    Args:
+        answers: the folder that `tutelage label` has filled, or its URL.
+    """
+
+    answers: str
+
+
 SPECS: dict[str, type[Spec]] = {
     "cautious": CautiousSpec,
     "committee": CommitteeSpec,
@@ -160,6 +171,7 @@ SPECS: dict[str, type[Spec]] = {
     "panel": PanelSpec,
     "past_self": PastSelfSpec,
     "predictor": PredictorSpec,
+    "stored": StoredSpec,
     "virtual": VirtualSpec,
 }
 """What a recipe may say about each kind of teacher."""
@@ -273,6 +285,11 @@ def _past_self(spec: PastSelfSpec, held: Field) -> _Parts:  # noqa: ARG001
     return _Parts([], lambda _: made)
 
 
+def _stored(spec: StoredSpec, held: Field) -> _Parts:  # noqa: ARG001
+    made = Stored(Path(spec.answers).expanduser() if "://" not in spec.answers else spec.answers)
+    return _Parts([], lambda _: made)
+
+
 def _members(spec: MembersSpec, held: Field, gather: Callable[[Sequence[Teacher]], Teacher]) -> _Parts:
     """The parts of all members, one after the other, and what they are gathered into."""
     members = [_parts(member, held) for member in spec.members]
@@ -315,6 +332,7 @@ _MAKERS: dict[type[Spec], Callable[[Any, Field], _Parts]] = {
     PanelSpec: _panel,
     PastSelfSpec: _past_self,
     PredictorSpec: _predictor,
+    StoredSpec: _stored,
     VirtualSpec: _virtual,
 }
 

@@ -12,7 +12,7 @@ import torch
 
 from tutelage.runs.study import Study
 
-__all__ = ["environment"]
+__all__ = ["environment", "versions"]
 
 _PACKAGES = (
     "tutelage",
@@ -38,10 +38,11 @@ def environment(study: Study) -> dict[str, Any]:
         for name, part in parts.items()
         if part is not None
     }
-    return {"versions": _versions(), "machine": _machine(), "data": data, "seeds": list(study.seeds)}
+    return {"versions": versions(), "machine": _machine(), "data": data, "seeds": list(study.seeds)}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that matter."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

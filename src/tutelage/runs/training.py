@@ -38,6 +38,7 @@ __all__ = [
     "check_width",
     "evaluation_loader",
     "fresh_network",
+    "loader_seed",
     "set_up_stage",
     "stage_loader",
     "train_arm",
@@ -118,8 +119,8 @@ def fresh_network(arm: Arm, seed: int) -> nn.Module:
         return arm.network()
 
 
-def stage_loader(stage: Stage, arm: Arm, runtime: Runtime, seed: int) -> Loader:
-    """The training batches of a stage."""
+def stage_loader(stage: Stage, arm: Arm, runtime: Runtime, seed: int, *, keyed: bool = False) -> Loader:
+    """The training batches of a stage; with the keys of stored answers where its teacher reads them."""
     return Loader(
         arm.source,
         batch_size=stage.settings.batch_size,
@@ -129,7 +130,13 @@ def stage_loader(stage: Stage, arm: Arm, runtime: Runtime, seed: int) -> Loader:
         world=runtime.world,
         accumulate=stage.settings.accumulate,
         workers=stage.settings.workers,
+        keyed=keyed,
     )
+
+
+def loader_seed(seed: int, number: int) -> int:
+    """The seed of the order and the views of a stage."""
+    return seed + 7919 * number
 
 
 def set_up_stage(
@@ -145,8 +152,10 @@ def set_up_stage(
     """A stage's scheme and batches, ready to train: seeded, labels checked, projectors fitted."""
     stage = arm.stages[number]
     seed_everything(seed * 1000 + number)
-    scheme = stage.scheme(network, teacher(stage) if teacher else None)
-    loader = stage_loader(stage, arm, runtime, seed + 7919 * number)
+    taught_by = teacher(stage) if teacher else None
+    scheme = stage.scheme(network, taught_by)
+    keyed = taught_by is not None and taught_by.keyed
+    loader = stage_loader(stage, arm, runtime, loader_seed(seed, number), keyed=keyed)
     first = arm.source.batch([0]).to(runtime.device)
     if problem.num_classes is not None:
         check_labels(arm.source.labels, problem.num_classes, where="the training data")

@@ -17,6 +17,7 @@ from tutelage.teachers.specialists import (
     specialist_labels,
 )
 from tutelage.teachers.stacking import Conflict, conflict, learn_weights
+from tutelage.teachers.stored import Stored
 from tutelage.teachers.teacher import Teacher
 from tutelage.teachers.virtual import Virtual
 
@@ -33,6 +34,7 @@ __all__ = [
     "Predictor",
     "Remembered",
     "Specialists",
+    "Stored",
     "Teacher",
     "Virtual",
     "combine",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -98,7 +99,7 @@ class Frozen(Teacher):
         if self.precision is None:
             return outputs
         logits, features = map_tensors((outputs.logits, dict(outputs.features)), _float32)
-        return Outputs(logits, features)
+        return replace(outputs, logits=logits, features=features)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision is None:

@@ -30,11 +30,13 @@ class Teacher(nn.Module, ABC):
         moves: whether it changes while the student trains, so that checkpoints hold it.
         heeds: whether it is asked through `heed`, after the student.
         reads_labels: whether it answers by the labels, so that its quality says nothing.
+        keyed: whether it finds its answers by the keys of examples.
     """
 
     moves: ClassVar[bool] = False
     heeds: ClassVar[bool] = False
     reads_labels: ClassVar[bool] = False
+    keyed: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,43 @@
+"""A teacher's answers on disk: written once, read by what the teacher was shown.
+
+`Form` says how logits are kept, `Manifest` and `ShardRecord` what a folder holds, `Answers` reads it, and
+`budget` says what a form costs before anything is stored. The files are plain safetensors and JSON.
+"""
+
+from tutelage.answers.budget import (
+    Candidate,
+    FormError,
+    candidates,
+    choose,
+    error_of,
+    read_bytes,
+    spread_log_probs,
+)
+from tutelage.answers.forms import Dense, Form, Sampled, TopK, form_of
+from tutelage.answers.places import Place
+from tutelage.answers.shards import Shard, ShardRecord, columns_of, damage, read_record, write_shard
+from tutelage.answers.store import Answers, Manifest
+
+__all__ = [
+    "Answers",
+    "Candidate",
+    "Dense",
+    "Form",
+    "FormError",
+    "Manifest",
+    "Place",
+    "Sampled",
+    "Shard",
+    "ShardRecord",
+    "TopK",
+    "candidates",
+    "choose",
+    "columns_of",
+    "damage",
+    "error_of",
+    "form_of",
+    "read_bytes",
+    "read_record",
+    "spread_log_probs",
+    "write_shard",
+]

@@ -1,0 +1,74 @@
+"""Where answers lie: a folder on this machine, or any URL that fsspec can open."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import fsspec
+
+from tutelage.errors import AnswersError
+from tutelage.files import replacing, write_atomically
+
+__all__ = ["Place"]
+
+_CACHE = Path("~/.cache/tutelage/answers").expanduser()
+
+
+class Place:
+    """A folder whose files are there whole or not at all.
+
+    Args:
+        url: a path, or a URL such as `s3://bucket/answers`.
+        cache: where files of another machine are copied to be read.
+    """
+
+    def __init__(self, url: str | Path, *, cache: Path = _CACHE) -> None:
+        self.url = str(url)
+        try:
+            self._system, root = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise AnswersError(f"answers at {self.url} cannot be reached: {error}") from error
+        self.local = Path(root) if "file" in self._system.protocol else None
+        self._root = root.rstrip("/")
+        self._cache = cache / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self.local / name).exists() if self.local else self._system.exists(self._at(name))
+
+    def read(self, name: str) -> bytes:
+        """A file's content."""
+        return (self.local / name).read_bytes() if self.local else self._system.cat_file(self._at(name))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file there in one step.
+
+        Raises:
+            OutputError: there is no room, or no right to.
+        """
+        if self.local:
+            write_atomically(self.local / name, content)
+            return
+        self._system.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
+        self._system.pipe_file(self._at(name), content)
+
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there."""
+        if self.local:
+            (self.local / name).unlink(missing_ok=True)
+        elif self.exists(name):
+            self._system.rm_file(self._at(name))
+
+    def path(self, name: str, *, size: int) -> Path:
+        """A file as one of this machine: itself, or a copy of `size` bytes that is made once."""
+        if self.local:
+            return self.local / name
+        copy = self._cache / name
+        if not copy.exists() or copy.stat().st_size != size:
+            with replacing(copy) as beside:
+                self._system.get_file(self._at(name), str(beside))
+        return copy
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}"

@@ -1,0 +1,205 @@
+"""`tutelage label`: a teacher's answers, once, for every run that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tutelage.cli import output
+from tutelage.cli.options import AsJson, Cpu, RecipeName, Seeds, Set
+from tutelage.errors import UnknownName
+
+if TYPE_CHECKING:
+    from tutelage.runs.label import LabelSettings, Stated
+    from tutelage.runs.labelling import Labelling
+
+__all__ = ["label"]
+
+_ENGINES = ("local", "ray")
+
+
+def label(
+    recipe: RecipeName,
+    changes: Set = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Where the answers go: a folder, or a URL such as s3://…; by default answers/ and the "
+            "recipe's name.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Choose the form by the room it may take: 2GB.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="How logits are kept: dense:float32 (default), float16, bfloat16 or int8; topk:64; "
+            "sampled:12. With @1,4 for other temperatures than the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Keep this layer too, beside those that the recipe matches.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the teacher's forward passes: float32 or bfloat16.")
+    ] = "float32",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local: this process, or those of accelerate launch. ray: Ray Data, on one or many machines."
+        ),
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="How many ask at a time, under --engine ray.")] = 2,
+    shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="What a file of answers takes, about.")
+    ] = "32MB",
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Check every file of finished answers, and make damaged ones again."),
+    ] = False,
+    seeds: Seeds = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    cpu: Cpu = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the teacher about everything that a recipe will show its students, and keep the answers.
+
+    A killed or stopped call goes on where it was when it is made again. Students then train without the
+    teacher: tutelage run RECIPE --answers DIR
+    """
+    if engine not in _ENGINES:
+        raise UnknownName("engine", engine, _ENGINES)
+    with output.only_results():
+        from tutelage.answers import read_bytes
+        from tutelage.recipes import name_of
+        from tutelage.runs.label import LabelSettings
+
+        settings = LabelSettings(
+            form=form,
+            budget=None if budget is None else read_bytes(budget),
+            layers=tuple(layer or ()),
+            precision=precision,
+            shard_bytes=int(read_bytes(shard_size)),
+        )
+        where = out or str(Path("answers") / name_of(recipe).replace("/", "-"))
+        done = _label(
+            recipe, list(changes or []), seeds, where, settings, engine, workers, repair, quiet, cpu
+        )
+    if done is None:  # another process speaks
+        return
+    if as_json:
+        output.print_json(done)
+    else:
+        _print(done, recipe)
+
+
+def _label(
+    recipe: str,
+    changes: list[str],
+    seeds: int | None,
+    out: str,
+    settings: LabelSettings,
+    engine: str,
+    workers: int,
+    repair: bool,
+    quiet: bool,
+    cpu: bool,
+) -> dict[str, Any] | None:
+    from tutelage.engine import StopRequest
+    from tutelage.runs import label as labels
+    from tutelage.runs.ray_engine import label_on_ray
+
+    with StopRequest() as stop:
+        stated = _stated(recipe, changes, seeds, out, settings, cpu, quiet, stop)
+        work = stated.labelling
+        if repair:
+            found = labels.repair(work)
+            output.say("\n".join(found) or "every file is as it was written")
+            return labels.finish(stated, 0.0)
+        if work.runtime.is_main:
+            _state(stated)
+        if engine == "ray":
+            make = partial(_work, recipe, changes, seeds, out, settings, cpu)
+            missing = work.missing()
+            seconds = (
+                labels.timed(partial(label_on_ray, missing, make, workers=workers, quiet=quiet))
+                if missing
+                else 0.0
+            )
+        else:
+            seconds = labels.timed(work.run)
+            work.runtime.wait()
+        return labels.finish(stated, seconds) if work.runtime.is_main else None
+
+
+def _stated(
+    recipe: str,
+    changes: Sequence[str],
+    seeds: int | None,
+    out: str,
+    settings: LabelSettings,
+    cpu: bool,
+    quiet: bool,
+    stop: Any = None,
+) -> Stated:
+    from tutelage.engine import Runtime
+    from tutelage.recipes import build, load, name_of
+    from tutelage.runs.label import prepare
+
+    study = build(load(recipe, changes=changes), name_of(recipe), seeds=seeds)
+    return prepare(study, out, settings, Runtime(cpu=cpu, quiet=quiet, stop=stop))
+
+
+def _work(
+    recipe: str, changes: Sequence[str], seeds: int | None, out: str, settings: LabelSettings, cpu: bool
+) -> Labelling:
+    """What a worker on another machine does."""
+    return _stated(recipe, changes, seeds, out, settings, cpu, quiet=True).labelling
+
+
+def _state(stated: Stated) -> None:
+    """Say what will be stored, and what that costs in error, before it is."""
+    chosen, work = stated.candidate, stated.labelling
+    output.say(
+        f"{work.examples:,} answers as {chosen.form.text}, about {chosen.nbytes / 1e6:,.1f} MB of logits"
+    )
+    for temperature, error in chosen.errors.items():
+        output.say(
+            f"expected at T = {temperature:g}: KL {error.kl:.2g} nats, gradient off by {error.gradient:.1%} "
+            f"of its norm, by {error.bias:.1%} on average"
+        )
+
+
+def _print(done: Mapping[str, Any], recipe: str) -> None:
+    from tutelage.report.numbers import size
+
+    lines = [
+        f"{done['examples']:,} answers as {done['form']} in {done['out']}",
+        "",
+        f"Size    {size(done['bytes'])} in {done['shards']} files, {done['bytes_per_row']:.1f} bytes a row",
+    ]
+    for temperature, error in done["measured"].items():
+        stated = done["stated"][temperature]
+        lines.append(
+            f"T = {temperature}   KL {error['kl']:.2g} nats (expected {stated['kl']:.2g}), gradient off by "
+            f"{error['gradient']:.1%} (expected {stated['gradient']:.1%}), on average by {error['bias']:.1%} "
+            f"({stated['bias']:.1%})"
+        )
+    output.print_rich(*lines, "", f"Train with them: tutelage run {recipe} --answers {done['out']}")

@@ -1,0 +1,257 @@
+"""From a study to a folder of its teacher's answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutelage.answers import (
+    Answers,
+    Candidate,
+    Form,
+    FormError,
+    Manifest,
+    Place,
+    candidates,
+    choose,
+    error_of,
+    form_of,
+    spread_log_probs,
+)
+from tutelage.engine import Runtime
+from tutelage.errors import ModelError, RecipeError
+from tutelage.runs.environment import versions
+from tutelage.runs.labelling import (
+    Labelling,
+    Wanted,
+    answer,
+    logits_of,
+    rows_of,
+    sample,
+    shown,
+    wanted,
+)
+from tutelage.runs.measuring import cost_of_teacher
+from tutelage.runs.run import train_teacher
+from tutelage.runs.study import Study
+from tutelage.teachers import Stored, Teacher
+
+__all__ = ["LabelSettings", "Stated", "finish", "prepare"]
+
+ABOUT = "about.json"
+"""What else is known of answers: the teacher's size and speed, the errors."""
+
+SAMPLE = 2048
+"""Rows of logits by which a form is judged."""
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How a teacher's answers are kept.
+
+    Args:
+        form: as `form_of` reads it; None to choose by the budget, or dense float32 without one.
+        budget: bytes that all answers may take.
+        layers: further layers to keep the features of, beside those that the recipe matches.
+        feature_dtype: of kept features.
+        precision: of the teacher's forward passes.
+        shard_bytes: what a shard takes, about.
+    """
+
+    form: str | None = None
+    budget: float | None = None
+    layers: Sequence[str] = ()
+    feature_dtype: str = "float32"
+    precision: str = "float32"
+    shard_bytes: int = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is known before the first answer.
+
+    Args:
+        labelling: the work.
+        candidate: the form, its size and the error to expect.
+        others: the forms that were looked at, where one was to be chosen.
+        wanted: what the recipe's losses read.
+        train_seconds: of the teacher's own training.
+    """
+
+    labelling: Labelling
+    candidate: Candidate
+    others: Sequence[Candidate]
+    wanted: Wanted
+    train_seconds: float
+
+
+def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Runtime) -> Stated:
+    """Train the teacher or read it, choose a form, and say what it will cost.
+
+    Raises:
+        RecipeError: a form that the recipe's losses cannot read, or none that fits the budget.
+        AnswersError: other answers lie there already.
+        ModelError: a teacher whose answers cannot be stored.
+    """
+    place = Place(out)
+    taught = train_teacher(
+        study, place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher", runtime
+    )
+    teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
+    _check_teacher(teacher)
+    asked = wanted(study, teacher)
+    logits, rows = _sampled(study, teacher, runtime)
+    expected = rows * sum(len(part.source) for part in shown(study))
+    found = candidates(
+        logits[::2],
+        rows=int(expected),
+        temperatures=asked.temperatures,
+        forms=_forms(settings, asked),
+    )
+    batch = study.arms["student"].stages[0].settings.batch_size
+    chosen = choose(found, settings.budget or float("inf"), batch=max(1, int(batch * rows)))
+    layers = dict.fromkeys([*asked.layers, *settings.layers])
+    labelling = Labelling(
+        study,
+        teacher,
+        place,
+        form=chosen.form,
+        features=dict.fromkeys(layers, getattr(torch, settings.feature_dtype)),
+        rows=rows,
+        runtime=runtime,
+        precision=settings.precision,
+        shard_bytes=settings.shard_bytes,
+    )
+    if runtime.is_main:
+        labelling.promise().begin(place)
+    runtime.wait()
+    return Stated(
+        labelling, chosen, found, asked, sum(one.seconds for one in taught) + study.teacher.seconds()
+    )
+
+
+def finish(stated: Stated, seconds: float) -> dict[str, Any]:
+    """List the shards, measure what the answers cost in error, and sum up.
+
+    Args:
+        stated: what was promised.
+        seconds: spent in asking, in this call.
+
+    Returns:
+        examples, rows, bytes, form; `stated` and `measured`: temperature -> error.
+    """
+    labelling = stated.labelling
+    manifest = labelling.promise().finish(labelling.place)
+    measured = _measured(labelling, stated.wanted.temperatures)
+    about = {
+        "versions": versions(),
+        "teacher": {
+            "cost": cost_of_teacher(labelling.study, labelling.teacher, labelling.runtime.device),
+            "train_seconds": stated.train_seconds,
+        },
+        "label_seconds": seconds,
+        "stated": _by_temperature(stated.candidate.errors),
+        "measured": _by_temperature(measured),
+    }
+    labelling.place.write(ABOUT, (json.dumps(about, indent=1) + "\n").encode())
+    return summary(manifest) | {"out": labelling.place.url, "seconds": seconds} | about
+
+
+def summary(manifest: Manifest) -> dict[str, Any]:
+    """The sizes of finished answers."""
+    return {
+        "form": manifest.form,
+        "examples": manifest.examples,
+        "rows": manifest.rows,
+        "bytes": manifest.nbytes,
+        "bytes_per_row": manifest.nbytes / max(manifest.rows, 1),
+        "shards": len(manifest.shards),
+    }
+
+
+def repair(labelling: Labelling) -> list[str]:
+    """Make damaged shards again; what was wrong with each."""
+    answers = Answers(labelling.place.url)
+    found = answers.damaged()
+    for number, record in enumerate(answers.manifest.shards):
+        if any(line.startswith(record.name) for line in found):
+            labelling.make(number)
+    return found
+
+
+def timed(work: Callable[[], None]) -> float:
+    """The seconds that something takes."""
+    clock = time.perf_counter()
+    work()
+    return time.perf_counter() - clock
+
+
+def _check_teacher(teacher: Teacher) -> None:
+    if teacher.moves or teacher.heeds or teacher.reads_labels:
+        raise ModelError(
+            f"{type(teacher).__name__} answers by the student or by the labels, and not by the example "
+            "alone; its answers are not stored: train with it as it is"
+        )
+    if isinstance(teacher, Stored):
+        raise ModelError("the recipe's teacher is stored already; give the teacher that answered")
+
+
+def _forms(settings: LabelSettings, asked: Wanted) -> list[Form] | None:
+    """The form that was asked for, or those to choose from; None for the whole ladder."""
+    if settings.form is None and settings.budget is None:
+        return [form_of("dense:float32")]
+    if settings.form is None:
+        kinds = ("float32", "float16", "bfloat16", "int8")
+        return [form_of(f"dense:{kind}") for kind in kinds] if asked.dense else None
+    form = form_of(settings.form, temperatures=asked.temperatures)
+    if asked.dense and not form.text.startswith("dense"):
+        raise RecipeError(
+            f"{', '.join(asked.dense)} need all logits, and {form.text} keeps few of them; use "
+            "--form dense:float16, or response.SoftTarget"
+        )
+    unserved = [each for each in asked.temperatures if not form.serves(each)]
+    if unserved:
+        at = ",".join(f"{each:g}" for each in asked.temperatures)
+        raise RecipeError(
+            f"{form.text} cannot serve temperature {', '.join(f'{each:g}' for each in unserved)}, which the "
+            "recipe uses: what is left out of it has another mass at another temperature. Use topk with "
+            f"tails (topk:64@{at}), or dense answers"
+        )
+    return [form]
+
+
+def _sampled(study: Study, teacher: Teacher, runtime: Runtime) -> tuple[Tensor, float]:
+    """Some of a teacher's logits, and how many rows an example has on average."""
+    batches = list(sample(shown(study), rows=SAMPLE))
+    found = [rows_of(logits_of(answer(teacher, batch, runtime.device)), batch) for batch in batches]
+    logits = torch.cat(found)
+    return logits, len(logits) / sum(map(len, batches))
+
+
+def _measured(labelling: Labelling, temperatures: Sequence[float]) -> dict[float, FormError]:
+    """The error of what was stored, on the sample of the validation split."""
+    answers = Answers(labelling.place.url)
+    true: list[Tensor] = []
+    kept: dict[float, list[Tensor]] = {each: [] for each in temperatures}
+    for batch in sample(labelling.parts, rows=SAMPLE):
+        true.append(rows_of(logits_of(answer(labelling.teacher, batch, labelling.runtime.device)), batch))
+        held = answers.outputs(batch)
+        stored = held.logits if held.sparse is None else held.sparse
+        assert stored is not None
+        for each, parts in kept.items():
+            log_probs = spread_log_probs(stored, each)
+            parts.append(
+                log_probs[batch.mask] if log_probs.ndim > 2 and batch.mask is not None else log_probs
+            )
+    return {each: error_of(torch.cat(parts) * each, torch.cat(true), each) for each, parts in kept.items()}
+
+
+def _by_temperature(errors: Mapping[float, FormError]) -> dict[str, Any]:
+    return {f"{temperature:g}": asdict(error) for temperature, error in errors.items()}
