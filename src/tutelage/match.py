@@ -14,11 +14,13 @@ from tutelage.errors import ModelError, TutelageError, UnknownName
 from tutelage.losses import Loss
 from tutelage.losses.reduction import spread
 from tutelage.stages import PAIRINGS, Pairing, pair
-from tutelage.types import Batch, Moment, Outputs
+from tutelage.types import Batch, Moment, Outputs, SparseLogits
 
 __all__ = ["Match"]
 
 Layers = str | Sequence[str] | None
+Value = Any
+"""What a loss is given: a tensor, or `HeadLogits` or `SparseLogits` where it can read them."""
 
 
 class Match(nn.Module):
@@ -147,7 +149,7 @@ class Match(nn.Module):
             raise ModelError(f"{self.name}: {error}") from error
         return term * self.weight.now * _kept(mask, batch)
 
-    def _sum(self, student: list[Tensor], teacher: list[Any], given: dict[str, Any]) -> Tensor:
+    def _sum(self, student: list[Value], teacher: list[Any], given: dict[str, Any]) -> Tensor:
         """The loss of all layers at once, or the sum over pairs of them."""
         if self.loss.joins_layers:
             return self._scalar(self.loss(tuple(student), tuple(teacher), **given))
@@ -157,7 +159,7 @@ class Match(nn.Module):
             term = term + self._scalar(self._call(number, one, other, given))
         return term
 
-    def _call(self, number: int, student: Tensor, teacher: Tensor | None, given: dict[str, Any]) -> Tensor:
+    def _call(self, number: int, student: Value, teacher: Value, given: dict[str, Any]) -> Tensor:
         loss = self._loss(number)
         return loss(student, **given) if teacher is None else loss(student, teacher=teacher, **given)
 
@@ -183,10 +185,10 @@ class Match(nn.Module):
             )
         return term
 
-    def _transformed(self, value: Tensor, mask: Tensor | None) -> Tensor:
+    def _transformed(self, value: Value, mask: Tensor | None) -> Value:
         return value if self.transform is None else self.transform(value, mask)
 
-    def _projected(self, values: Sequence[Tensor]) -> list[Tensor]:
+    def _projected(self, values: Sequence[Value]) -> list[Value]:
         held = list(self.projectors)
         if not held:
             return list(values)
@@ -201,13 +203,30 @@ class Match(nn.Module):
             fitted = fitted[:1]
         self.projectors.extend(nn.Identity() if one is None else one for one in fitted)
 
-    def _student(self, student: Outputs) -> list[Tensor]:
-        return [_value(student, layer, "student", self.name) for layer in self.guided or (None,)]
+    def _student(self, student: Outputs) -> list[Value]:
+        return [self._value(student, layer, "student") for layer in self.guided or (None,)]
 
-    def _teacher(self, teacher: Outputs | None) -> list[Tensor]:
+    def _teacher(self, teacher: Outputs | None) -> list[Value]:
         if teacher is None:
             raise ModelError(f"{self.name} compares the student with a teacher, and there is none")
-        return [_value(teacher, layer, "teacher", self.name).detach() for layer in self.hints or (None,)]
+        values = [self._value(teacher, layer, "teacher") for layer in self.hints or (None,)]
+        return [value if isinstance(value, SparseLogits) else value.detach() for value in values]
+
+    def _value(self, outputs: Outputs, layer: str | None, who: str) -> Value:
+        """A feature, or the logits in a form that the loss can read."""
+        if layer is not None or outputs.logits is not None:
+            return _value(outputs, layer, who, self.name)
+        if outputs.head is not None:
+            head = outputs.head.detach() if who == "teacher" else outputs.head
+            return head if self._reads_heads else head.whole()
+        if who == "teacher" and outputs.sparse is not None:
+            return _few(outputs.sparse, self)
+        return _value(outputs, layer, who, self.name)
+
+    @property
+    def _reads_heads(self) -> bool:
+        """Whether logits may stay uncomputed; a transform and a projector need them."""
+        return self.loss.reads_heads and self.transform is None and not self.projectors
 
     def _of(self, batch: Batch, need: str) -> Tensor:
         if need == "labels" and batch.labels is None:
@@ -284,6 +303,21 @@ def _check_one_shape(name: str, student: Sequence[Tensor], teacher: Sequence[Ten
             f"{name} shares one projector over pairs of several shapes ({sorted(shapes)}); a projector to "
             'each is needed: projector="auto"'
         )
+
+
+def _few(sparse: SparseLogits, match: Match) -> SparseLogits:
+    """A teacher's few classes, for a loss that can do with them."""
+    if match.transform is not None:
+        raise ModelError(
+            f"{match.name} transforms logits, and the teacher gave few of them; leave transform= out, or "
+            "use a teacher that gives all"
+        )
+    if not match.loss.reads_sparse:
+        raise ModelError(
+            f"{match.name} needs the teacher's logits of all classes, and it gave few of them; use a loss "
+            "that takes few, such as response.SoftTarget, or a teacher that gives all"
+        )
+    return sparse
 
 
 def _value(outputs: Outputs, layer: str | None, who: str, term: str) -> Tensor:

@@ -164,7 +164,8 @@ class SparseLogits:
             return self.scores, None
         tail = self.tails[temperature]
         kept = torch.log1p(-tail.exp().clamp(max=1 - 1e-7))
-        return (self.scores / temperature).log_softmax(-1) + kept.unsqueeze(-1), tail
+        known_probs = (self.scores / temperature).log_softmax(-1) + kept.unsqueeze(-1)
+        return known_probs.masked_fill(self.scores.isneginf(), -torch.inf), tail
 
 
 @dataclass(frozen=True, slots=True)

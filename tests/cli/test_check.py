@@ -26,6 +26,7 @@ def test_a_check_forecasts_and_leaves_nothing_behind(cli, tmp_path: Path, monkey
         "memory_is",
         "disk_bytes",
         "disk_free_bytes",
+        "answers",
         "warnings",
     }
     assert (found["recipe"], found["seeds"]) == ("vision/digits", [0, 1, 2, 3])

@@ -11,6 +11,7 @@ from tutelage.answers.budget import (
     choose,
     error_of,
     read_bytes,
+    redrawn,
     spread_log_probs,
 )
 from tutelage.answers.forms import Dense, Form, Sampled, TopK, form_of
@@ -38,6 +39,7 @@ __all__ = [
     "form_of",
     "read_bytes",
     "read_record",
+    "redrawn",
     "spread_log_probs",
     "write_shard",
 ]

@@ -13,7 +13,16 @@ from tutelage.answers.forms import Dense, Form, Sampled, TopK
 from tutelage.errors import RecipeError
 from tutelage.types import SparseLogits
 
-__all__ = ["Candidate", "FormError", "candidates", "choose", "error_of", "read_bytes", "spread_log_probs"]
+__all__ = [
+    "Candidate",
+    "FormError",
+    "candidates",
+    "choose",
+    "error_of",
+    "read_bytes",
+    "redrawn",
+    "spread_log_probs",
+]
 
 _K = (1, 2, 4, 8, 16, 32, 50, 64, 128, 256, 512, 1024)
 _DRAWS = (4, 8, 12, 25, 50, 100, 200)
@@ -30,7 +39,8 @@ class FormError:
     Args:
         kl: mean KL(stored ‖ teacher) in nats; the tail of a top-k spread evenly.
         gradient: norm of the difference of the gradients over the norm of the true one, root mean squares.
-        bias: the same of the gradients' means over the rows: what does not go away over a long training.
+        bias: the part of it that is the same whenever a row is stored, so that no long training averages it
+            out: all of it for a rounding or a cut, none for a fair sample.
     """
 
     kl: float
@@ -39,7 +49,7 @@ class FormError:
 
     def in_training(self, batch: int) -> float:
         """The error of a step's gradient: the bias, and what a batch's mean leaves of the rest."""
-        return float((self.bias**2 + self.gradient**2 / batch) ** 0.5)
+        return float((self.bias**2 + max(0.0, self.gradient**2 - self.bias**2) / batch) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,11 @@ class Candidate:
 
 
 def error_of(
-    stored: Tensor | SparseLogits, logits: Float[Tensor, "rows classes"], temperature: float
+    stored: Tensor | SparseLogits,
+    logits: Float[Tensor, "rows classes"],
+    temperature: float,
+    *,
+    again: Tensor | SparseLogits | None = None,
 ) -> FormError:
     """How far stored rows are from the dense ones.
 
@@ -70,6 +84,8 @@ def error_of(
         stored: the same rows, as they come back from a form.
         logits: the teacher's.
         temperature: of the loss.
+        again: the rows, stored another time with draws of their own; None for a form without draws. The mean
+            product of two independent errors is the square of what they share.
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0]])
@@ -80,12 +96,12 @@ def error_of(
     log_kept = spread_log_probs(stored, temperature)
     true, kept = log_true.exp(), log_kept.exp()
     kl = torch.where(kept > 0, kept * (log_kept - log_true), 0).sum(-1)
-    gap, gradient = kept - true, 1 / logits.shape[-1] - true
-
-    def ratio(one: Tensor, other: Tensor) -> float:
-        return float(one.square().sum().sqrt() / other.square().sum().sqrt().clamp(min=1e-30))
-
-    return FormError(max(0.0, float(kl.mean())), ratio(gap, gradient), ratio(gap.mean(0), gradient.mean(0)))
+    gap, size = kept - true, (1 / logits.shape[-1] - true).square().sum().clamp(min=1e-30)
+    other = gap if again is None else spread_log_probs(again, temperature).exp() - true
+    gradient, bias = (
+        float((product.sum() / size).clamp(min=0).sqrt()) for product in (gap * gap, gap * other)
+    )
+    return FormError(max(0.0, float(kl.mean())), gradient, min(bias, gradient))
 
 
 def candidates(
@@ -108,9 +124,16 @@ def candidates(
     found = []
     for form in forms if forms is not None else ladder(classes, temperatures):
         columns = form.encode(logits, names)
-        errors = {each: error_of(form.decode(columns, classes), logits, each) for each in temperatures}
+        stored, again = form.decode(columns, classes), redrawn(form, logits)
+        errors = {each: error_of(stored, logits, each, again=again) for each in temperatures}
         found.append(Candidate(form, rows * _bytes_of_row(columns, len(logits)), errors))
     return found
+
+
+def redrawn(form: Form, logits: Float[Tensor, "rows classes"]) -> Tensor | SparseLogits:
+    """Rows as they come back from a form, with other draws than those that are stored."""
+    names = -1 - torch.arange(len(logits))
+    return form.decode(form.encode(logits, names), logits.shape[-1])
 
 
 def choose(found: Sequence[Candidate], budget: float, *, batch: int) -> Candidate:

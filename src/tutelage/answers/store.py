@@ -21,10 +21,12 @@ from tutelage.data import keys_of
 from tutelage.errors import AnswersError
 from tutelage.types import Batch, Outputs, SparseLogits
 
-__all__ = ["Answers", "Manifest"]
+__all__ = ["ABOUT", "Answers", "Manifest"]
 
 _FORMAT = "tutelage.answers.1"
 _MANIFEST = "manifest.json"
+ABOUT = "about.json"
+"""What else is known of answers; it differs from one labelling to the next."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,11 @@ class Answers:
             Shard(self.place.path(record.name, size=record.nbytes), self.form, self.manifest.num_classes)
             for record in self.manifest.shards
         ]
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What else was noted: the teacher's size, speed and training, the errors that were measured."""
+        return json.loads(self.place.read(ABOUT)) if self.place.exists(ABOUT) else {}
 
     def damaged(self) -> list[str]:
         """What is wrong with the files, one line for each shard that is; empty where all are as written."""

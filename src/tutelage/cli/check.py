@@ -65,7 +65,18 @@ def _print(name: str, seeds: int, found: Mapping[str, Any]) -> None:
         f"Time    {_words(found['seconds'])}, some seconds of measuring apart",
         f"Memory  {size(found['memory_bytes'])}: {found['memory_is']}",
         f"Disk    {size(found['disk_bytes'])}, and {size(found['disk_free_bytes'])} are free",
+        *_answers(found["answers"]),
     )
+
+
+def _answers(found: Mapping[str, Any] | None) -> list[str]:
+    """Whether to label first."""
+    from tutelage.report.numbers import size
+
+    if found is None:
+        return []
+    room = f" ({size(found['bytes'])})" if "bytes" in found else ""
+    return [f"Store   {found['advice']}{room}"]
 
 
 def _words(seconds: float) -> str:

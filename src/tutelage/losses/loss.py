@@ -39,6 +39,8 @@ class Loss(nn.Module):
         least_at_teacher: whether a student that equals the teacher has the least loss, and that is 0.
         compares_items: whether items are compared with one another, so that the loss of a batch is not the
             sum of those of its micro-batches.
+        reads_heads: whether student and teacher may come as `HeadLogits`, of logits not computed yet.
+        reads_sparse: whether the teacher may come as `SparseLogits`, of whom few classes are known.
         needs: the arguments of `forward` after `student`.
 
     Raises:
@@ -64,6 +66,8 @@ class Loss(nn.Module):
     targets: ClassVar[Literal["classes", "values"]] = "classes"
     least_at_teacher: ClassVar[bool] = True
     compares_items: ClassVar[bool] = False
+    reads_heads: ClassVar[bool] = False
+    reads_sparse: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     forward: Callable[..., Tensor]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tutelage.losses.heads import compare_heads
 from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import blank, check_logits, check_mask, in_chunks, masked_mean, spread, widen
+from tutelage.losses.slopes import differentiate
+from tutelage.types import HeadLogits, SparseLogits
 
 __all__ = ["Softened", "check_chunk_size", "check_temperature", "soften"]
 
@@ -23,9 +26,13 @@ def soften(logits: Float[Tensor, "*items classes"], temperature: float) -> Float
 class Softened(Loss):
     """A divergence between softened answers, item by item; a subclass says which, and at which power of T.
 
+    Student and teacher may each come as `HeadLogits`. Then logits are computed, compared and forgotten so
+    many items at a time, whatever the chunk size.
+
     Args:
         temperature: T, divides the logits of both; above 0, without a unit.
-        chunk_size: how many items, or positions of items, to hold in memory at a time; None for all at once.
+        chunk_size: how many items, or positions of items, to hold in memory at a time; None for all at once,
+            and of `HeadLogits` for as many as fit into some tens of megabytes.
 
     Attributes:
         power: T to this power multiplies the mean, so that one weight serves at all temperatures.
@@ -35,7 +42,16 @@ class Softened(Loss):
     """
 
     place = "logits"
+    reads_heads = True
     power: ClassVar[int] = 2
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Another divergence has another gradient, and takes few classes only where it says so."""
+        super().__init_subclass__(**kwargs)
+        if "divergence" in vars(cls):
+            for name in ("slope", "from_few"):
+                setattr(cls, name, vars(cls).get(name, getattr(Softened, name)))
+            cls.reads_sparse = cls.from_few is not Softened.from_few
 
     def __init__(self, *, temperature: float = 4.0, chunk_size: int | None = None) -> None:
         super().__init__()
@@ -48,20 +64,49 @@ class Softened(Loss):
     ) -> Float[Tensor, " rows"]:
         """A number for each row of log-probabilities."""
 
+    def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """The number of each row, and its gradient by the student's logits over T; may overwrite both.
+
+        Here the divergence is differentiated by torch; a subclass may write its gradient out.
+        """
+        return differentiate(self.divergence, student, teacher)
+
+    def from_few(self, student: Tensor | HeadLogits, teacher: SparseLogits, mask: Tensor | None) -> Tensor:  # noqa: ARG002
+        """The mean over unmasked items, from few classes of the teacher's; a subclass may know it.
+
+        Raises:
+            ValueError: this divergence needs all classes.
+        """
+        raise ValueError(
+            f"{type(self).__name__} came with a teacher of whom few classes are known, and it needs all of "
+            "them; losses that take few have `reads_sparse`: use response.SoftTarget, or whole logits"
+        )
+
     def forward(
         self,
-        student: Float[Tensor, "*items classes"],
-        teacher: Float[Tensor, "*items classes"],
+        student: Float[Tensor, "*items classes"] | HeadLogits,
+        teacher: Float[Tensor, "*items classes"] | HeadLogits | SparseLogits,
         mask: Bool[Tensor, "*masked"] | None = None,
     ) -> Float[Tensor, ""]:
         """Compare the student's softened answers with the teacher's."""
+        if isinstance(teacher, SparseLogits):
+            mean = self.from_few(student, teacher, mask)
+        elif isinstance(student, HeadLogits) or isinstance(teacher, HeadLogits):
+            at, size = self.temperature, self.chunk_size
+            mean = compare_heads(student, teacher, self.slope, temperature=at, mask=mask, chunk_size=size)
+        else:
+            mean = self._compare(student, teacher, mask)
+        return mean * self.temperature**self.power
+
+    def _compare(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+        """The mean, of logits that are there."""
         check_logits(student, teacher)
         items = student.shape[:-1]
         check_mask(mask, items)
         rows = student.flatten(0, -2), teacher.detach().flatten(0, -2)
         row_mask = None if mask is None else spread(mask, items).flatten()
         values = in_chunks(self._compare_rows, *rows, row_mask, size=self.chunk_size)
-        return masked_mean(values.reshape(items), mask) * self.temperature**self.power
+        return masked_mean(values.reshape(items), mask)
 
     def _compare_rows(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
         student, teacher = blank(mask, student, teacher)

@@ -287,7 +287,9 @@ def _past_self(spec: PastSelfSpec, held: Field) -> _Parts:  # noqa: ARG001
 
 def _stored(spec: StoredSpec, held: Field) -> _Parts:  # noqa: ARG001
     made = Stored(Path(spec.answers).expanduser() if "://" not in spec.answers else spec.answers)
-    return _Parts([], lambda _: made)
+    about = made.answers.about
+    seconds = about.get("teacher", {}).get("train_seconds", 0.0) + about.get("label_seconds", 0.0)
+    return _Parts([], lambda _: made, fitted=[lambda: seconds])
 
 
 def _members(spec: MembersSpec, held: Field, gather: Callable[[Sequence[Teacher]], Teacher]) -> _Parts:

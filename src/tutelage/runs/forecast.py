@@ -22,6 +22,7 @@ from tutelage.data import Loader, Source, Subset
 from tutelage.engine import Runtime, TrainSettings, fit, save_weights
 from tutelage.evaluation import predict
 from tutelage.modes import evaluating
+from tutelage.runs.break_even import break_even
 from tutelage.runs.run import Classroom
 from tutelage.runs.study import Arm, Stage, Study
 from tutelage.runs.training import evaluation_loader, fresh_network, set_up_stage
@@ -75,6 +76,7 @@ def forecast(
         memory_bytes, memory_is: what was needed, and how that was found.
         disk_bytes: weights, checkpoints and history of all arms and seeds.
         disk_free_bytes: what is left where the run would write.
+        answers: whether it pays to store the teacher's answers; see `break_even`.
         warnings: what will not do, in plain words.
 
     Raises:
@@ -98,6 +100,8 @@ def forecast(
             _, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=asked)
             arms[name] = _entry(parts if arm.like is None else parts[-1:], len(study.seeds))
             disk += len(study.seeds) * sum(part.disk for part in parts)
+    asked = any(arm.needs_teacher for arm in study.arms.values())
+    taught_by = classroom.teacher(study.arms["student"], None) if asked else None
     if not study.teacher.arms:
         arms = {"teacher": {"steps": 0, "seconds_per_step": None, "seconds": study.teacher.seconds()}} | arms
     free = _free_bytes(out)
@@ -107,6 +111,7 @@ def forecast(
         **_memory(runtime.device),
         "disk_bytes": disk,
         "disk_free_bytes": free,
+        "answers": break_even(study, taught_by, runtime.device) if taught_by is not None else None,
         "warnings": _warnings(disk, free, out),
     }
 

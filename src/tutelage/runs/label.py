@@ -23,8 +23,10 @@ from tutelage.answers import (
     choose,
     error_of,
     form_of,
+    redrawn,
     spread_log_probs,
 )
+from tutelage.answers.store import ABOUT
 from tutelage.engine import Runtime
 from tutelage.errors import ModelError, RecipeError
 from tutelage.runs.environment import versions
@@ -44,9 +46,6 @@ from tutelage.runs.study import Study
 from tutelage.teachers import Stored, Teacher
 
 __all__ = ["LabelSettings", "Stated", "finish", "prepare"]
-
-ABOUT = "about.json"
-"""What else is known of answers: the teacher's size and speed, the errors."""
 
 SAMPLE = 2048
 """Rows of logits by which a form is judged."""
@@ -250,7 +249,11 @@ def _measured(labelling: Labelling, temperatures: Sequence[float]) -> dict[float
             parts.append(
                 log_probs[batch.mask] if log_probs.ndim > 2 and batch.mask is not None else log_probs
             )
-    return {each: error_of(torch.cat(parts) * each, torch.cat(true), each) for each, parts in kept.items()}
+    logits = torch.cat(true)
+    again = redrawn(labelling.form, logits)
+    return {
+        each: error_of(torch.cat(parts) * each, logits, each, again=again) for each, parts in kept.items()
+    }
 
 
 def _by_temperature(errors: Mapping[float, FormError]) -> dict[str, Any]:

@@ -215,7 +215,7 @@ class Labelling:
         """The manifest, as it is before the first answer."""
         splits = {part.name: part.source for part in reversed(self.parts)}
         changed = [part.views for part in self.parts if part.views.transform is not None]
-        views = {"transform": repr(changed[0].transform), "count": len(changed)} if changed else {}
+        views = {"transform": _said(changed[0].transform), "count": len(changed)} if changed else {}
         return Manifest(
             teacher=fingerprint(self.teacher, self.first),
             data={name: source.fingerprint() for name, source in sorted(splits.items())},
@@ -274,6 +274,12 @@ def logits_of(outputs: Outputs) -> Tensor:
     logits = outputs.logits if outputs.head is None else outputs.head.whole()
     assert logits is not None
     return logits.detach()
+
+
+def _said(transform: object) -> str:
+    """A transform in words that do not change from call to call."""
+    own = type(transform).__repr__ is not object.__repr__ and not hasattr(transform, "__name__")
+    return repr(transform) if own else getattr(transform, "__qualname__", type(transform).__qualname__)
 
 
 def fingerprint(teacher: Teacher, first: Tensor) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tutelage.capture import capture
-from tutelage.data import Loader, check_labels
+from tutelage.data import Loader, Views, check_labels, view_of
 from tutelage.engine import (
     Fitted,
     Runtime,
@@ -156,7 +156,8 @@ def set_up_stage(
     scheme = stage.scheme(network, taught_by)
     keyed = taught_by is not None and taught_by.keyed
     loader = stage_loader(stage, arm, runtime, loader_seed(seed, number), keyed=keyed)
-    first = arm.source.batch([0]).to(runtime.device)
+    shown = Views(arm.source, stage.transform, view_of(loader_seed(seed, number), 0), keyed=keyed)
+    first = shown[[[0]]][0].to(runtime.device)
     if problem.num_classes is not None:
         check_labels(arm.source.labels, problem.num_classes, where="the training data")
         with torch.no_grad(), evaluating(network):

@@ -17,7 +17,8 @@ from tutelage.losses.reduction import (
     masked_mean,
     widen,
 )
-from tutelage.types import UNLABELLED
+from tutelage.losses.sparse import compare_labels
+from tutelage.types import UNLABELLED, HeadLogits
 
 __all__ = ["HardLabel"]
 
@@ -54,6 +55,7 @@ class HardLabel(Loss):
     """
 
     place = "logits"
+    reads_heads = True
 
     def __init__(self, *, smoothing: float = 0.0) -> None:
         super().__init__()
@@ -63,11 +65,13 @@ class HardLabel(Loss):
 
     def forward(
         self,
-        student: Float[Tensor, "*items classes"],
+        student: Float[Tensor, "*items classes"] | HeadLogits,
         labels: Integer[Tensor, "*items"],
         mask: Bool[Tensor, "*masked"] | None = None,
     ) -> Float[Tensor, ""]:
         """Compare the student's answers with the labels."""
+        if isinstance(student, HeadLogits):
+            return compare_labels(student, labels, smoothing=self.smoothing, mask=mask)
         check_logits(student)
         check_labels(student, labels)
         check_mask(mask, labels.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import jensen_shannon
+from tutelage.losses.slopes import jensen_shannon_
 from tutelage.losses.softened import Softened
 
 __all__ = ["JensenShannonTarget"]
@@ -48,6 +49,10 @@ class JensenShannonTarget(Softened):
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The generalised Jensen–Shannon divergence."""
         return jensen_shannon(student, teacher, skew=self.skew)
+
+    def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with its gradient written out."""
+        return jensen_shannon_(student, teacher, skew=self.skew)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""

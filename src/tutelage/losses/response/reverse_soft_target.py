@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import reverse_kl
+from tutelage.losses.slopes import reverse_kl_
 from tutelage.losses.softened import Softened
 
 __all__ = ["ReverseSoftTarget"]
@@ -42,3 +43,7 @@ class ReverseSoftTarget(Softened):
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The reverse KL."""
         return reverse_kl(student, teacher)
+
+    def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with its gradient written out."""
+        return reverse_kl_(student, teacher)

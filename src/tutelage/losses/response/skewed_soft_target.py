@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
+from tutelage.losses.slopes import skewed_kl_
 from tutelage.losses.softened import Softened
 
 __all__ = ["SkewedSoftTarget"]
@@ -52,8 +53,13 @@ class SkewedSoftTarget(Softened):
         """The forward KL to the mixture."""
         if self.skew == 0:
             return forward_kl(student, teacher)
+        student = student.masked_fill(torch.isneginf(student) & torch.isneginf(teacher), 0)  # no −inf twice
         mixture = torch.logaddexp(teacher + math.log(self.skew), student + math.log1p(-self.skew))
         return forward_kl(mixture, teacher)
+
+    def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with its gradient written out."""
+        return skewed_kl_(student, teacher, skew=self.skew)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
+from tutelage.losses.slopes import forward_kl_
 from tutelage.losses.softened import Softened
+from tutelage.losses.sparse import compare_sparse
+from tutelage.types import HeadLogits, SparseLogits
 
 __all__ = ["SoftTarget"]
 
@@ -48,3 +51,12 @@ class SoftTarget(Softened):
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The forward KL."""
         return forward_kl(student, teacher)
+
+    def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with its gradient written out."""
+        return forward_kl_(student, teacher)
+
+    def from_few(self, student: Tensor | HeadLogits, teacher: SparseLogits, mask: Tensor | None) -> Tensor:
+        """The forward KL over the known classes and all others as one, or from a sample of classes."""
+        at, size = self.temperature, self.chunk_size
+        return compare_sparse(student, teacher, temperature=at, mask=mask, chunk_size=size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import total_variation
+from tutelage.losses.slopes import total_variation_
 from tutelage.losses.softened import Softened
 
 __all__ = ["TotalVariationTarget"]
@@ -47,3 +48,7 @@ class TotalVariationTarget(Softened):
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Half of the absolute differences."""
         return total_variation(student, teacher)
+
+    def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with its gradient written out."""
+        return total_variation_(student, teacher)

@@ -28,6 +28,9 @@ class Augment:
             raise RecipeError(f"jitter is {jitter} pixels; expected 0 or more")
         self.jitter, self.flip = jitter, flip
 
+    def __repr__(self) -> str:
+        return f"Augment(jitter={self.jitter}, flip={self.flip})"
+
     @classmethod
     def of(cls, settings: Mapping[str, object]) -> Augment:
         """The augmentation that a recipe describes."""
