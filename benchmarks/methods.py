@@ -1,8 +1,9 @@
 """Which method helps, and what it costs: the recipe `vision/cifar10_methods`, tuned with one budget for all.
 
 Every arm gets three trials on one dial of its own: the learning rate of the control, the temperature or the
-weight of a method; the control and the two that needed them six (see `DIALS`). A trial that diverges is lost. A trial trains with one seed that no result uses, and is judged by the
-validation split. The chosen values then run with the recipe's seeds; the test split is read once, at the end.
+weight of a method; the control, and the two that needed them, get six (see `DIALS`). A trial that diverges is
+lost. A trial trains with one seed that no result uses, and is judged by the validation split. The chosen values
+then run with the recipe's seeds; the test split is read once, at the end.
 
     python benchmarks/methods.py teach --out runs/methods --set task.data=data/cifar10
     python benchmarks/methods.py tune  --out runs/methods --set task.data=data/cifar10 --epochs 20
@@ -64,8 +65,8 @@ DIALS: dict[str, tuple[str, list[float]]] = {
 }
 """For each arm what is tuned, and the values that are tried: three, and six where a first three were too large.
 
-Decoupled and transformed-teacher matching did not get off the ground at the first three weights; they, and the control
-beside them, had three more.
+Decoupled and transformed-teacher matching did not get off the ground at the first three weights; they, and the
+control beside them, had three more.
 """
 
 METHODS = [arm for arm in DIALS if arm != "control"]

@@ -1,8 +1,9 @@
 """How much faster an epoch is when the teacher's answers are read and not computed.
 
 For each pair of networks, one process takes blocks of training steps in turns, with the teacher and with its
-stored answers: the same student, data, batch size and optimiser. The bound is 1 + r/3, where r is the teacher's
-forward arithmetic over the student's: a student's step is three forwards. Reading alone is timed too.
+stored answers: the same student, data, batch size and optimiser. The bound is 1 + r/3, where r is the
+teacher's forward arithmetic over the student's: a student's step is three forwards. Reading alone is timed
+too.
 
     python benchmarks/stored_speed.py --data data [--cases mlp resnet language] [--blocks 12] [--steps 10]
 
@@ -106,7 +107,7 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
         arm = study.arms["student"]
         ratio = flops(live, arm, "teacher") / flops(arm.network(), arm, "student")
         pairs = [timed_pair(study, arm, live, stored, options.steps, runtime) for _ in range(options.blocks)]
-        reading = read_seconds(study, arm, stored)
+        reading = read_seconds(arm, stored)
     gains = sorted(one / other for one, other in pairs)
     bound, step = 1 + ratio / 3, median(other for _, other in pairs)
     low, middle, high = quantiles(gains, n=4)
@@ -124,8 +125,8 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
         "store_bytes": stored_bytes,
     }
     print(
-        f"{title}: {middle:.3f}× faster ({low:.3f} to {high:.3f}), {middle / bound:.1%} of the bound {bound:.3f}; "
-        f"reading is {step / reading:.0f} times as fast as training"
+        f"{title}: {middle:.3f}× faster ({low:.3f} to {high:.3f}), {middle / bound:.1%} of the bound "
+        f"{bound:.3f}; reading is {step / reading:.0f} times as fast as training"
     )
     return row
 
@@ -161,7 +162,7 @@ def block(study: Study, arm: Arm, teacher: Teacher, steps: int, runtime: Runtime
     return median(clocked.seconds[2:])
 
 
-def read_seconds(study: Study, arm: Arm, stored: Stored) -> float:
+def read_seconds(arm: Arm, stored: Stored) -> float:
     """Median seconds to look one batch up, hashing of its examples included."""
     settings = arm.stages[0].settings
     seconds = []

@@ -1,4 +1,4 @@
-"""A teacher's answers, made once: the same training, no answer lost, and nothing stored that a loss cannot read."""
+"""A teacher's answers, made once: the same training, nothing lost, nothing stored that a loss cannot read."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ class Runtime:
             log_with=list(trackers) or None,
             project_dir=folder,
         )
-        self._device = torch.device("cpu") if cpu else self.accelerator.device
+        device = self.accelerator.device
+        self._device = torch.device("cpu") if cpu or device.type == "cpu" else device  # which has no number
         self.quiet = quiet or not self.is_main
         self._tracks, self._started = bool(trackers), False
 

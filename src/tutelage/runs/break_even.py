@@ -80,4 +80,5 @@ def _an_example(study: Study, teacher: Teacher, device: torch.device) -> tuple[f
 def _advice(pays: float | None, epochs: int, saved: float) -> str:
     if pays is None:
         return "each view is shown once: stored answers save nothing in this run, and do from the second on"
-    return f"stored answers pay after {pays:.1f} of {epochs} epochs over all seeds, and save {saved:,.0f} seconds here"
+    gain = f"save {saved:,.0f} seconds here"
+    return f"stored answers pay after {pays:.1f} of {epochs} epochs over all seeds, and {gain}"

@@ -42,9 +42,9 @@ class KnowledgeReview(Loss):
             a stage is no map and no grid of tokens, or the mask does not fit.
 
     Source: Chen et al., Distilling Knowledge via Knowledge Review, 2021, section 3; the width is that of
-    their code. Differences: what goes into and out of a fusion is normalised over the channels and places of an
-    example and not over the batch, so that examples do not meet; maps grow by bilinear interpolation, not by
-    the nearest pixel, and shrink by averaging; patch tokens are taken as maps.
+    their code. Differences: what goes into and out of a fusion is normalised over the channels and places
+    of an example and not over the batch, so that examples do not meet; maps grow by bilinear interpolation,
+    not by the nearest pixel, and shrink by averaging; patch tokens are taken as maps.
 
     Example:
         >>> student = torch.ones(1, 2, 8, 8), torch.ones(1, 4, 4, 4)
