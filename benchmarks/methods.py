@@ -2,8 +2,8 @@
 
 Every arm gets three trials on one dial of its own: the learning rate of the control, the temperature or the
 weight of a method; the control, and the two that needed them, get six (see `DIALS`). A trial that diverges is
-lost. A trial trains with one seed that no result uses, and is judged by the validation split. The chosen values
-then run with the recipe's seeds; the test split is read once, at the end.
+lost. A trial trains with one seed that no result uses, and is judged by the validation split. The chosen
+values then run with the recipe's seeds; the test split is read once, at the end.
 
     python benchmarks/methods.py teach --out runs/methods --set task.data=data/cifar10
     python benchmarks/methods.py tune  --out runs/methods --set task.data=data/cifar10 --epochs 20
@@ -63,10 +63,10 @@ DIALS: dict[str, tuple[str, list[float]]] = {
     "memory_contrast": ("weight", [0.2, 0.8, 2.0]),
     "review": (PART, [0.1, 0.3, 0.5]),
 }
-"""For each arm what is tuned, and the values that are tried: three, and six where a first three were too large.
+"""For each arm what is tuned, and the values that are tried: three, and six where three were too large.
 
-Decoupled and transformed-teacher matching did not get off the ground at the first three weights; they, and the
-control beside them, had three more.
+Decoupled and transformed-teacher matching did not get off the ground at the first three weights; they, and
+the control beside them, had three more.
 """
 
 METHODS = [arm for arm in DIALS if arm != "control"]

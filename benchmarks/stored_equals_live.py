@@ -1,8 +1,8 @@
 """Is training from stored answers the training with the teacher, step by step?
 
-`vision/digits`, a convolutional teacher, three epochs, shuffled, with views drawn at random: with the teacher;
-from its dense answers; from them on two processes with micro-batches; and so, killed on the way and resumed on
-one process. The losses of all steps are compared.
+`vision/digits`, a convolutional teacher, three epochs, shuffled, with views drawn at random: with the
+teacher; from its dense answers; from them on two processes with micro-batches; and so, killed on the way and
+resumed on one process. The losses of all steps are compared.
 
     python benchmarks/stored_equals_live.py
 """
