@@ -79,7 +79,7 @@ def test_non_finite_logits_are_counted_by_example():
         predict(echo, [batch_of(rows)], device="cpu")
 
 
-@pytest.mark.parametrize("logits", [None, torch.zeros(2), torch.zeros(3, 2), torch.zeros(2, 4, 5)])
+@pytest.mark.parametrize("logits", [None, torch.zeros(2), torch.zeros(3, 2), torch.zeros(2, 4, 5, 6)])
 def test_logits_of_another_shape_are_an_error(logits):
     with pytest.raises(ModelError, match=r"\[2, classes\]"):
         predict(lambda batch: Outputs(logits=logits), [batch_of([[1.0], [2.0]])], device="cpu")

@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import tutelage.losses
 from tutelage.data import Source, Subset
@@ -18,6 +19,7 @@ from tutelage.runs import Arm, Stage, Study
 from tutelage.runs.run import Classroom, train_teacher
 from tutelage.runs.training import train_arm
 from tutelage.shelf import recipe_text
+from tutelage.tasks.language.vocabulary import Vocabulary
 
 ROWS = 200
 
@@ -30,12 +32,35 @@ def tiny_copy(folder: Path, to: Path) -> Path:
     return to
 
 
+ANIMALS = ("cat", "dog", "owl", "fox", "bee")
+
+
+def tiny_language(task: dict[str, Any], to: Path) -> list[str]:
+    """A text of a few words; and a network of 30 small layers, in place of one that comes with weights."""
+    lines = [f"the {a} saw a {b} and the {c} ran" for a in ANIMALS for b in ANIMALS for c in ANIMALS]
+    (to / "train.txt").write_text("\n\n".join(f"= {n} =\n\n{line}" for n, line in enumerate(lines)))
+    changes = [f"task.data={to}", "task.length=16"]
+    if isinstance(task["tokenizer"], dict):
+        return [*changes, "task.tokenizer={bpe: 300}"]
+    Vocabulary.learnt(lines, size=300).tokenizer.save_pretrained(to)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=8, intermediate_size=8, num_attention_heads=1, num_hidden_layers=30
+    )
+    LlamaForCausalLM(config).save_pretrained(to)
+    return [
+        *changes,
+        *(f"{who}={to}" for who in ("task.tokenizer", "teacher.model.path", "student.model.path")),
+    ]
+
+
 def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     """What makes a recipe's data tiny; data of the hub come from a copy on disk, or the test is skipped."""
     recipe = load(name)
     task = recipe.task.settings
     trees = recipe.teacher.name == "predictor" and "n_estimators" in str(recipe.teacher.settings)
     fewer = ["teacher.model.n_estimators=5"] if trees else []
+    if recipe.task.name.startswith("language."):
+        return tiny_language(task, tmp_path)
     if task["data"].startswith("sklearn."):
         return fewer
     folder = request.getfixturevalue("shared_data") / task["data"].rpartition("/")[2]

@@ -41,6 +41,7 @@ class Loader:
         accumulate: micro-batches in this process's part of a whole step.
         workers: processes that prepare batches ahead.
         keyed: give each batch the keys by which stored answers are found.
+        pinned: put batches into memory from which an accelerator copies while the processor goes on.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Loader:
         accumulate: int = 1,
         workers: int = 0,
         keyed: bool = False,
+        pinned: bool = False,
     ) -> None:
         if batch_size < 1:
             raise DataError(f"batch_size is {batch_size}; expected at least 1")
         self.source, self.batch_size, self.seed, self.shuffle = source, batch_size, seed, shuffle
         self.transform, self.rank, self.world = transform, rank, world
-        self.accumulate, self.workers, self.keyed = accumulate, workers, keyed
+        self.accumulate, self.workers = accumulate, workers
+        self.keyed, self.pinned = keyed, pinned
 
     def __len__(self) -> int:
         return len(self._starts())
@@ -77,11 +80,17 @@ class Loader:
         view = view_of(self.seed, epoch)
         ready = Views(self.source, self.transform, view, keyed=self.keyed)
         if not self.workers:
-            yield from map(ready.__getitem__, plan)
+            for micros in map(ready.__getitem__, plan):
+                yield [batch.pin_memory() for batch in micros] if self.pinned else micros
             return
         own = torch.Generator().manual_seed(view)  # the loader must not draw from the global one
         loader: DataLoader[Any] = DataLoader(
-            ready, sampler=plan, batch_size=None, num_workers=self.workers, generator=own
+            ready,
+            sampler=plan,
+            batch_size=None,
+            num_workers=self.workers,
+            generator=own,
+            pin_memory=self.pinned,
         )
         yield from loader
 

@@ -26,11 +26,11 @@ from tutelage.engine.seed import random_state, restore_random_state
 from tutelage.engine.settings import OptimizerSettings, TrainSettings
 from tutelage.engine.shares import Apart, Shares
 from tutelage.engine.tracking import History, Progress
+from tutelage.engine.values import Values
 from tutelage.errors import (
     CheckpointError,
     Interrupted,
     ModelError,
-    NonFiniteLoss,
 )
 from tutelage.modes import evaluating
 from tutelage.types import Batch, Batches, Moment, Turn
@@ -126,8 +126,8 @@ class _Loop:
         self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
         self.step, self.seconds = 0, 0.0
         self.best: dict[str, float] | None = None
-        self.pending: list[tuple[int, dict[str, Tensor | float]]] = []
-        self.immediate = runtime.device.type == "cpu"
+        self.values = Values(runtime, lambda: str(self.checkpoint.path) if self.checkpoint else "")
+        self.checkpoint: Checkpoint | None = None
 
     def attach(self, validation: Validation | None, folder: Path | None, label: str) -> None:
         """Say how to validate, where to write and what to be called."""
@@ -157,7 +157,8 @@ class _Loop:
         epoch, start = divmod(self.step, length)
         clock = time.perf_counter()
         for micros in self.batches.epoch(epoch, start):
-            self._step([batch.to(self.runtime.device) for batch in micros])
+            parts = self._parts(micros)  # counted where the batches are, before they move
+            self._step([self._moved(batch) for batch in micros], parts)
             self.seconds += time.perf_counter() - clock
             if self.step == self.total_steps or self.step % length == 0:
                 break
@@ -167,9 +168,12 @@ class _Loop:
             self._validate(epoch + 1)
         self._pause()
 
-    def _step(self, micros: Sequence[Batch]) -> None:
+    def _moved(self, batch: Batch) -> Batch:
+        format_ = torch.channels_last if self.settings.channels_last else None
+        return batch.to(self.runtime.device, memory_format=format_)
+
+    def _step(self, micros: Sequence[Batch], parts: Sequence[float]) -> None:
         values: dict[str, Tensor | float] = {}
-        parts = self._parts(micros)
         for turn in self.turns:
             turn.before(self._moment(self.step))
         self.step += 1
@@ -180,7 +184,7 @@ class _Loop:
             turn.after(self._moment(self.step))
         if self.average is not None:
             self.average.update()
-        self.pending.append((self.step, values))
+        self.values.add(self.step, values)
         if self.step % self.settings.log_every == 0:
             self._log()
 
@@ -224,42 +228,13 @@ class _Loop:
                 f"no term of turn {turn.name!r} ({', '.join(terms)}) depends on what it trains; compute "
                 "them from the student's tensors, not detached, and leave its parameters their gradient"
             )
-        if self.immediate:
-            for name, term in terms.items():
-                self._check_finite(self.step, f"{turn.name}/{name}", float(term.detach()))
-
-    def _check_finite(self, step: int, name: str, value: float) -> None:
-        if not math.isfinite(value):
-            turn, _, term = name.partition("/")
-            raise self._not_finite(f"the loss became {value} at step {step}, in turn {turn!r}, term {term!r}")
-
-    def _check_weights(self) -> None:
-        """Refuse to store what a finite loss with an infinite gradient has left behind."""
-        for turn in self.turns:
-            if not all(bool(p.isfinite().all()) for p in turn.parameters):
-                raise self._not_finite(
-                    f"weights of turn {turn.name!r} are NaN or infinite after step {self.step}"
-                )
-
-    def _not_finite(self, what: str) -> NonFiniteLoss:
-        kept = f" The last good checkpoint is {self.checkpoint.path}." if self.checkpoint else ""
-        advice = "Lower the learning rate, clip gradients (clip: 1.0), or train in float32."
-        return NonFiniteLoss(f"{what}. {advice}{kept}")
+        self.values.check(self.step, turn.name, terms)
 
     def _log(self) -> None:
         """Read the values since the last line back to the host, all at once, and write their means."""
-        if not self.pending:
+        if not self.values.steps:
             return
-        sums: dict[str, float] = {}
-        for step, values in self.pending:
-            for name, value in values.items():
-                number = float(value)
-                self._check_finite(step, name, number)
-                sums[name] = sums.get(name, 0.0) + number
-        names = sorted(sums)
-        held = torch.tensor([sums[name] for name in names], dtype=torch.float64, device=self.runtime.device)
-        self.runtime.sum_([held])
-        terms = {n: v / len(self.pending) for n, v in zip(names, held.tolist(), strict=True)}
+        terms = self.values.means()
         record = {
             "step": self.step,
             "epoch": self.step / len(self.batches),
@@ -269,10 +244,9 @@ class _Loop:
             "weights": {f"{t.name}/{name}": held for t in self.turns for name, held in t.weights().items()},
             "shares": dict(self.shares.last),
         }
-        self.pending.clear()
         self._record(record)
         best = {"best": self.best["value"]} if self.best else {}
-        self.progress.show(self.step, {"loss": record["loss"]} | best)
+        self.progress.show(self.step, {"loss": sum(terms.values())} | best)
 
     def _record(self, record: dict[str, Any]) -> None:
         self.history.add(record)
@@ -331,11 +305,8 @@ class _Loop:
     def _save(self) -> None:
         if self.checkpoint is None:
             return
-        pending = [(step, {n: float(v) for n, v in values.items()}) for step, values in self.pending]
-        for step, values in pending:
-            for name, value in values.items():
-                self._check_finite(step, name, value)
-        self._check_weights()
+        pending = self.values.state()
+        self.values.check_weights(self.turns, self.step)
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -367,7 +338,7 @@ class _Loop:
 
     def _take_up(self, state: Mapping[str, Any]) -> None:
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self.pending = [(step, dict(values)) for step, values in state["pending"]]
+        self.values.restore(state["pending"])
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         self.movers.restore(state)

@@ -100,6 +100,8 @@ class TrainSettings(BaseModel):
         checkpoint_every: seconds from one checkpoint to the next; 0 writes one after each step.
         log_every: steps from one line of history to the next.
         workers: processes that load data; 0 loads in the training process.
+        compiled: run the trained network through `torch.compile`; uncompiled where layers are matched.
+        channels_last: lay images and the trained network's filters out with the channels innermost.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -116,6 +118,8 @@ class TrainSettings(BaseModel):
     checkpoint_every: Annotated[float, Field(ge=0)] = 60.0
     log_every: Annotated[int, Field(ge=1)] = 50
     workers: Annotated[int, Field(ge=0)] = 0
+    compiled: bool = False
+    channels_last: bool = False
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainSettings:

@@ -22,33 +22,42 @@ def fidelity(student: Predictions, teacher: Predictions, *, bins: int = 10) -> d
     labels, or from chance. The bins tell whether it follows where the teacher is sure, where it doubts, or
     both.
 
+    Where the logits of a sample are held, KL and bins are those of the sample, the rest those of all items.
+
     Args:
-        student, teacher: answers with the same ids and the same classes.
+        student, teacher: answers with the same ids and the same classes, and logits of the same items.
         bins: how many equal-width bins the teacher's confidence (its greatest probability) is cut into.
 
     Returns:
-        agreement: share of examples with the same top class, 0 … 1.
+        agreement: share of items with the same top class, 0 … 1.
         kl: mean KL(teacher‖student) at temperature 1 in nats; 0 where the probabilities are equal.
         bins: a list of {"low", "high", "count", "agreement", "kl"}; empty bins are left out.
-        teacher_errors: how many labelled examples the teacher gets wrong.
+        teacher_errors: how many labelled items the teacher gets wrong.
         agreement_on_teacher_errors: share of these where the student says the same; None without any.
 
     Raises:
-        ValueError: ids that differ or repeat, other classes, labels that differ, or no example.
+        ValueError: ids that differ or repeat, other classes, labels that differ, logits of other items, or no
+            example.
 
     Source: Stanton et al. 2021, "Does Knowledge Distillation Really Work?", section 2: top-1 agreement and
     predictive KL. The bins and the errors are ours.
     """
     student, teacher = _aligned(student, teacher)
     agree = student.classes == teacher.classes
+    wrong = (teacher.labels != UNLABELLED) & (teacher.classes != teacher.labels)
     log_teacher = teacher.log_probs
     kl = (log_teacher.exp() * (log_teacher - student.log_probs)).sum(-1).clamp_min(0)
     cut = confidence_bins(log_teacher.exp().amax(-1), bins=bins)
-    wrong = (teacher.labels != UNLABELLED) & (teacher.classes != teacher.labels)
+    agree_there = agree[teacher.sampled]
     return {
         **_agreement(agree, kl),
         "bins": [
-            {"low": low, "high": high, "count": int(inside.sum()), **_agreement(agree[inside], kl[inside])}
+            {
+                "low": low,
+                "high": high,
+                "count": int(inside.sum()),
+                **_agreement(agree_there[inside], kl[inside]),
+            }
             for low, high, inside in cut
         ],
         "teacher_errors": int(wrong.sum()),
@@ -59,7 +68,7 @@ def fidelity(student: Predictions, teacher: Predictions, *, bins: int = 10) -> d
 def confusion(student: Predictions, teacher: Predictions) -> list[list[int]]:
     """Count the student's top class (columns) against the teacher's (rows).
 
-    Shapes: C lists of C counts; they sum to the number of examples.
+    Shapes: C lists of C counts; they sum to the number of items.
 
     Raises:
         ValueError: as `fidelity`.
@@ -94,6 +103,11 @@ def _aligned(student: Predictions, teacher: Predictions) -> tuple[Predictions, P
             f"{differ} examples have one label in the student's answers and another in the teacher's; "
             "their ids do not name the same examples"
         )
+    if not torch.equal(student.sampled, teacher.sampled):
+        raise ValueError(
+            f"the student's logits are of {len(student.sampled)} items and the teacher's of "
+            f"{len(teacher.sampled)} others; ask both about the same set with `predict`"
+        )
     return student, teacher
 
 
@@ -103,4 +117,4 @@ def _sorted(predictions: Predictions, who: str) -> Predictions:
     if repeated or not len(ids):
         what = f"{repeated} repeated ids" if repeated else "no example"
         raise ValueError(f"the {who}'s answers hold {what}; one answer for each id was expected")
-    return Predictions(predictions.logits[order], predictions.labels[order], ids)
+    return predictions.take(order)

@@ -1,56 +1,51 @@
-"""What a network answers on a whole set, and the modes it was in before it was asked."""
+"""The answers of a network to a whole set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from tutelage.errors import DataError, ModelError
-from tutelage.modes import evaluating
-from tutelage.types import UNLABELLED, Batch, Outputs
+from tutelage.errors import DataError
+from tutelage.evaluation.scores import Scores
+from tutelage.types import UNLABELLED
 
-__all__ = ["Predictions", "predict"]
+__all__ = ["Predictions", "check_labels"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """The answers to a set of examples, on the CPU.
+    """The answers to a set of items (examples, or positions of them), on the CPU.
 
     Args:
-        logits: raw scores.
+        logits: raw scores, of all items or of those that `sampled` names.
         labels: class indices; `UNLABELLED` where there is none.
-        ids: the stable number of each example.
+        ids: the stable number of each item.
+        scores: what each answer comes to; by default read from the logits, which then are those of all items.
+        sampled: which items the logits are of, by their place in `ids`; all by default.
 
-    Shapes: logits [N, C]; labels and ids [N].
+    Shapes: logits [m, C]; labels, ids and each of the scores [n]; sampled [m].
 
     Raises:
         DataError: shapes that do not fit together, or a label outside 0 … C−1.
     """
 
-    logits: Float[Tensor, "n c"]
-    labels: Int[Tensor, " n"]
-    ids: Int[Tensor, " n"]
-
-    def __post_init__(self) -> None:
-        if self.logits.ndim != 2 or self.labels.shape != (len(self),) or self.ids.shape != (len(self),):
-            raise DataError(
-                f"predictions need logits [N, C], labels [N] and ids [N]; got {list(self.logits.shape)}, "
-                f"{list(self.labels.shape)} and {list(self.ids.shape)}"
-            )
-        labelled = self.labels[self.labels != UNLABELLED]
-        if len(labelled) and not 0 <= int(labelled.min()) <= int(labelled.max()) < self.num_classes:
-            raise DataError(
-                f"labels run from {int(labelled.min())} to {int(labelled.max())}, but the network answers "
-                f"with {self.num_classes} classes (0 … {self.num_classes - 1}); number the labels from 0, or "
-                "widen the network"
-            )
+    def __init__(
+        self,
+        logits: Float[Tensor, "m c"],
+        labels: Int[Tensor, " n"],
+        ids: Int[Tensor, " n"],
+        *,
+        scores: Scores | None = None,
+        sampled: Int[Tensor, " m"] | None = None,
+    ) -> None:
+        _check_shapes(logits, labels, ids, sampled)
+        self.logits, self.labels, self.ids = logits, labels, ids
+        check_labels(labels, self.num_classes)
+        self.scores = Scores.of(logits, labels) if scores is None else scores
+        self.sampled = torch.arange(len(ids)) if sampled is None else sampled
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.ids)
 
     @property
     def num_classes(self) -> int:
@@ -58,23 +53,23 @@ class Predictions:
         return self.logits.shape[1]
 
     @property
-    def log_probs(self) -> Float[Tensor, "n c"]:
-        """Log-softmax of the logits at temperature 1, in nats, float64."""
+    def log_probs(self) -> Float[Tensor, "m c"]:
+        """Log-softmax of the logits that are held, at temperature 1, in nats, float64."""
         return self.logits.double().log_softmax(-1)
 
     @property
-    def probs(self) -> Float[Tensor, "n c"]:
-        """Softmax of the logits at temperature 1, float64."""
+    def probs(self) -> Float[Tensor, "m c"]:
+        """Softmax of the logits that are held, at temperature 1, float64."""
         return self.logits.double().softmax(-1)
 
     @property
     def classes(self) -> Int[Tensor, " n"]:
         """The class with the greatest logit; the lowest index of equals."""
-        return self.logits.argmax(-1)
+        return self.scores.classes
 
     @property
     def labelled(self) -> Predictions:
-        """Only the examples with a label.
+        """Only the items with a label.
 
         Raises:
             DataError: none of them has one.
@@ -82,61 +77,43 @@ class Predictions:
         keep = self.labels != UNLABELLED
         if not keep.any():
             raise DataError(f"none of the {len(self)} examples has a label, so nothing can be right or wrong")
-        return self if keep.all() else Predictions(self.logits[keep], self.labels[keep], self.ids[keep])
+        return self if keep.all() else self.take(keep.nonzero().squeeze(-1))
+
+    @property
+    def sample(self) -> Predictions:
+        """Only the items whose logits are held."""
+        return self.take(self.sampled)
+
+    def take(self, places: Int[Tensor, " k"]) -> Predictions:
+        """The items at these places, in this order."""
+        row = torch.full((len(self),), -1)
+        row[self.sampled] = torch.arange(len(self.sampled))
+        rows = row[places]
+        held = rows >= 0
+        return Predictions(
+            self.logits[rows[held]],
+            self.labels[places],
+            self.ids[places],
+            scores=self.scores.take(places),
+            sampled=held.nonzero().squeeze(-1),
+        )
 
 
-def predict(
-    answer: Callable[[Batch], Outputs], batches: Iterable[Batch], *, device: torch.device | str
-) -> Predictions:
-    """Ask for the answer to each batch, in inference mode.
-
-    An `answer` that is an `nn.Module` is put into eval mode and back; put what a plain function calls into
-    eval mode with `evaluating`.
-
-    Args:
-        answer: a teacher or a wrapped student.
-        batches: what to ask; items with mask = false are left out.
-        device: where the batches are moved before they are asked about.
-
-    Shapes: `answer` returns logits [n, C] for a batch of n, with a mask of [n] or None.
-
-    Raises:
-        DataError: no (unmasked) example, or labels or masks of another shape.
-        ModelError: no logits, logits of another shape, or logits that are NaN or infinite.
-    """
-    asked = [answer] if isinstance(answer, nn.Module) else []
-    with evaluating(*asked), torch.inference_mode():
-        parts = [_part(answer(moved), moved) for moved in (batch.to(device) for batch in batches)]
-    widths = sorted({logits.shape[1] for logits, _, _ in parts})
-    if sum(len(logits) for logits, _, _ in parts) == 0:
+def _check_shapes(logits: Tensor, labels: Tensor, ids: Tensor, sampled: Tensor | None) -> None:
+    rows = ids if sampled is None else sampled
+    if logits.ndim != 2 or ids.ndim != 1 or len(logits) != len(rows) or labels.shape != ids.shape:
         raise DataError(
-            "there is not one example to predict: the set is empty, or its masks leave out all of it"
+            f"predictions need logits [N, C], labels [N] and ids [N]; got {list(logits.shape)}, "
+            f"{list(labels.shape)} and {list(ids.shape)}"
         )
-    if len(widths) > 1:
-        raise ModelError(f"the network answers with {widths} classes in one set; one number was expected")
-    logits, labels, ids = (torch.cat(column) for column in zip(*parts, strict=True))
-    broken = int((~logits.isfinite()).any(-1).sum())
-    if broken:
-        raise ModelError(
-            f"the network's logits are NaN or infinite for {broken} of {len(logits)} examples; "
-            "check its weights and the scale of its inputs"
-        )
-    return Predictions(logits, labels, ids)
 
 
-def _part(outputs: Outputs, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """The logits, labels and ids of a batch's unmasked items, on the CPU."""
-    logits, size = outputs.logits, len(batch)
-    if logits is None or logits.ndim != 2 or len(logits) != size:
-        came = "none" if logits is None else list(logits.shape)
-        raise ModelError(f"one row of logits for each example was expected ([{size}, classes]); got {came}")
-    labels = torch.full((size,), UNLABELLED) if batch.labels is None else batch.labels
-    if labels.shape != (size,) or labels.is_floating_point():
+def check_labels(labels: Int[Tensor, " n"], num_classes: int) -> None:
+    """Refuse labels that a network of so many classes cannot answer."""
+    labelled = labels[labels != UNLABELLED]
+    if len(labelled) and not 0 <= int(labelled.min()) <= int(labelled.max()) < num_classes:
         raise DataError(
-            f"one class index for each example was expected (whole numbers, [{size}]); got {labels.dtype}, "
-            f"{list(labels.shape)}"
+            f"labels run from {int(labelled.min())} to {int(labelled.max())}, but the network answers "
+            f"with {num_classes} classes (0 … {num_classes - 1}); number the labels from 0, or "
+            "widen the network"
         )
-    keep = torch.ones(size, dtype=torch.bool) if batch.mask is None else batch.mask.bool().cpu()
-    if keep.shape != (size,):
-        raise DataError(f"one mask value for each example was expected ([{size}]); got {list(keep.shape)}")
-    return logits.float().cpu()[keep], labels.long().cpu()[keep], batch.ids.long().cpu()[keep]

@@ -1,18 +1,20 @@
-"""How often a classifier is right, over all and class by class."""
+"""How often answers are right, over all and class by class; how probable the labels are."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tutelage.errors import TutelageWarning
 from tutelage.evaluation.predictions import Predictions
 
-__all__ = ["classification"]
+__all__ = ["classification", "mean_nll", "next_token"]
 
 
 def classification(predictions: Predictions, *, watch: Sequence[int] = ()) -> dict[str, float]:
@@ -56,6 +58,44 @@ def classification(predictions: Predictions, *, watch: Sequence[int] = ()) -> di
             message = f"watched class {index} has no example in this set, so it has no recall"
             warnings.warn(message, TutelageWarning, stacklevel=2)
     return values
+
+
+def next_token(predictions: Predictions, *, lengths: Int[Tensor, " c"] | None = None) -> dict[str, float]:
+    """Measure how probable the next tokens of a text are (NLL, perplexity).
+
+    Args:
+        predictions: answers and labels; positions without a label are left out.
+        lengths: how many bytes of text each token stands for; None where that is not known.
+
+    Returns:
+        nll: mean negative log-likelihood of the next token, in nats.
+        perplexity: its exponential: among how many equally likely tokens the model would be as unsure.
+        accuracy: share of positions where the likeliest token comes next, 0 … 1.
+        bits_per_byte: bits over all positions by bytes of their next tokens, which compares models with
+            different tokens; missing without `lengths`.
+
+    Raises:
+        DataError: no position has a label.
+
+    Source: Jelinek et al. 1977, "Perplexity, a measure of the difficulty of speech recognition tasks".
+    """
+    known = predictions.labelled
+    nll = mean_nll(known)
+    values = {
+        "nll": nll,
+        "perplexity": math.exp(min(nll, 700.0)),
+        "accuracy": float((known.classes == known.labels).double().mean()),
+    }
+    if lengths is not None:
+        count = int(lengths[known.labels].sum())
+        values["bits_per_byte"] = nll * len(known) / math.log(2) / max(1, count)
+    return values
+
+
+def mean_nll(known: Predictions) -> float:
+    """Mean negative log-likelihood of the labels, in nats; every item must have one."""
+    log_probs = known.scores.log_prob.unsqueeze(-1)
+    return float(F.nll_loss(log_probs, torch.zeros(len(known), dtype=torch.int64)))
 
 
 def _recalls(known: Predictions) -> tuple[Int[Tensor, " c"], Float[Tensor, " c"]]:

@@ -21,7 +21,7 @@ from tutelage.recipes.names import call, check_settings, find
 from tutelage.recipes.spec import MatchSpec, Named, StageSpec, checked, named
 from tutelage.runs import Stage
 from tutelage.schemes import Alone, Scheme
-from tutelage.tasks import tabular, vision
+from tutelage.tasks import language, tabular, vision
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
 
@@ -41,7 +41,7 @@ __all__ = [
 WEIGHTS, GATES = ("Ramp", "Share"), ("Confident", "Decided", "Right")
 """What may stand for a weight, and for a gate, in `tutelage.balancing`."""
 
-FIELDS = {"tabular": tabular, "vision": vision}
+FIELDS = {"language": language, "tabular": tabular, "vision": vision}
 """The folders of `tutelage.tasks`, by name."""
 
 

@@ -100,8 +100,8 @@ def forecast(
             _, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=asked)
             arms[name] = _entry(parts if arm.like is None else parts[-1:], len(study.seeds))
             disk += len(study.seeds) * sum(part.disk for part in parts)
-    asked = any(arm.needs_teacher for arm in study.arms.values())
-    taught_by = classroom.teacher(study.arms["student"], None) if asked else None
+    taught = any(arm.needs_teacher for arm in study.arms.values())
+    taught_by = classroom.teacher(study.arms["student"], None) if taught else None
     if not study.teacher.arms:
         arms = {"teacher": {"steps": 0, "seconds_per_step": None, "seconds": study.teacher.seconds()}} | arms
     free = _free_bytes(out)

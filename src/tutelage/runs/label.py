@@ -40,7 +40,7 @@ from tutelage.runs.labelling import (
     shown,
     wanted,
 )
-from tutelage.runs.measuring import cost_of_teacher
+from tutelage.runs.measuring import cost_of_teacher, measure_teacher
 from tutelage.runs.run import train_teacher
 from tutelage.runs.study import Study
 from tutelage.teachers import Stored, Teacher
@@ -151,10 +151,7 @@ def finish(stated: Stated, seconds: float) -> dict[str, Any]:
     measured = _measured(labelling, stated.wanted.temperatures)
     about = {
         "versions": versions(),
-        "teacher": {
-            "cost": cost_of_teacher(labelling.study, labelling.teacher, labelling.runtime.device),
-            "train_seconds": stated.train_seconds,
-        },
+        "teacher": _of_teacher(labelling) | {"train_seconds": stated.train_seconds},
         "label_seconds": seconds,
         "stated": _by_temperature(stated.candidate.errors),
         "measured": _by_temperature(measured),
@@ -254,6 +251,16 @@ def _measured(labelling: Labelling, temperatures: Sequence[float]) -> dict[float
     return {
         each: error_of(torch.cat(parts) * each, logits, each, again=again) for each, parts in kept.items()
     }
+
+
+def _of_teacher(labelling: Labelling) -> dict[str, Any]:
+    """What the teacher costs; and how good it is, where its answers are not kept whole."""
+    teacher, problem, device = labelling.teacher, labelling.study.problem, labelling.runtime.device
+    found: dict[str, Any] = {"cost": cost_of_teacher(labelling.study, teacher, device)}
+    if not labelling.form.text.startswith("dense"):
+        measured = measure_teacher(teacher, problem, device)
+        found |= {"quality": measured.quality, "calibration": measured.calibration}
+    return found
 
 
 def _by_temperature(errors: Mapping[float, FormError]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from tutelage.engine import read_history
-from tutelage.evaluation import confusion, fidelity, gap_closed, judge, warnings_about
+from tutelage.evaluation import Predictions, confusion, fidelity, gap_closed, judge, warnings_about
 from tutelage.runs.environment import environment
 from tutelage.runs.folder import RunFolder
 from tutelage.runs.measuring import (
@@ -31,6 +31,8 @@ from tutelage.runs.training import Trained
 from tutelage.teachers import Teacher
 
 __all__ = ["Outcome", "collect"]
+
+_CLASSES = 100  # of a confusion that is still read
 
 
 @dataclass(frozen=True)
@@ -219,11 +221,16 @@ def _details(study: Study, arms: _Arms, folder: RunFolder) -> dict[str, Any]:
             if name in ("teacher", "control", "student")
         },
         "fidelity_bins": fidelity(student.answers, arms.teacher.answers)["bins"],
-        "confusion": confusion(student.answers, arms.teacher.answers),
+        "confusion": _confusion(student.answers, arms.teacher.answers),
         "class_names": list(study.problem.class_names),
         "recipe_yaml": yaml.safe_dump(dict(study.resolved), sort_keys=False, allow_unicode=True),
         "environment": environment(study),
     }
+
+
+def _confusion(student: Predictions, teacher: Predictions) -> list[list[int]] | None:
+    """Who is taken for whom; None where there are too many classes to look at."""
+    return confusion(student, teacher) if teacher.num_classes <= _CLASSES else None
 
 
 def _curves(name: str, study: Study, folder: RunFolder) -> list[dict[str, Any]]:

@@ -131,6 +131,7 @@ def stage_loader(stage: Stage, arm: Arm, runtime: Runtime, seed: int, *, keyed: 
         accumulate=stage.settings.accumulate,
         workers=stage.settings.workers,
         keyed=keyed,
+        pinned=runtime.device.type == "cuda",
     )
 
 
@@ -164,9 +165,26 @@ def set_up_stage(
             answer = capture(network, first.inputs)
         check_width(answer, problem.num_classes, who=type(network).__name__)
     scheme.prepare(first)
+    _lay_out(network, taught_by, stage)
     _warn_of_parts(scheme, stage, runtime)
     seed_everything(seed * 1000 + number + runtime.rank)
     return scheme, loader
+
+
+def _lay_out(network: nn.Module, teacher: Teacher | None, stage: Stage) -> None:
+    """Compile and lay out as the stage's settings ask."""
+    if stage.settings.channels_last:
+        for module in (network, teacher):
+            if module is not None:
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if stage.settings.compiled:
+        network.compile()
+
+
+def plain(network: nn.Module) -> None:
+    """Undo what a stage's settings asked for in how a network is run and laid out."""
+    network._compiled_call_impl = None
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def _warn_of_parts(scheme: Scheme, stage: Stage, runtime: Runtime) -> None:
@@ -247,6 +265,7 @@ def _train_stage(
         folder=folder,
         label=label if len(arm.stages) == 1 else f"{label}, stage {number + 1}",
     )
+    plain(network)
     if runtime.is_main:
         save_weights(folder / "weights.safetensors", network)
         write_json(done, {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best})

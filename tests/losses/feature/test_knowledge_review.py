@@ -23,9 +23,7 @@ def fitted(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], **options: 
     return loss
 
 
-def zeroed(
-    student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], **options: object
-) -> KnowledgeReview:
+def zeroed(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], **options: object) -> KnowledgeReview:
     loss = fitted(student, teacher, **options)
     with torch.no_grad():
         for held in loss.parameters():

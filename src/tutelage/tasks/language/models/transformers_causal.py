@@ -1,0 +1,161 @@
+"""Causal language models of the Transformers library: from a folder, the hub, or a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tutelage.errors import CheckpointError, ModelError, UnknownName
+from tutelage.tasks.language.library import optional, place_of, read
+from tutelage.tasks.language.models.depth import keep_blocks
+from tutelage.tasks.language.models.packed import pack
+
+__all__ = ["transformers_causal"]
+
+_KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_ATTENTION = ("sdpa", "eager")
+
+
+def transformers_causal(
+    *,
+    path: str | None = None,
+    gguf_file: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    layers: Sequence[int] | None = None,
+    dtype: str = "float32",
+    attention: str | None = None,
+    head: bool = False,
+    vocabulary: int | None = None,
+    length: int | None = None,
+) -> nn.Module:
+    """A causal language model of Transformers: trained weights from `path`, or random ones from `config`.
+
+    No pickle is read and no code of a checkpoint is run. The network is Transformers' own, with its own names
+    of weights; besides `input_ids` it takes `position_ids` and `documents`, across which nobody looks.
+
+    Args:
+        path: a folder with `config.json` and safetensors, a GGUF file, or a name on the hub.
+        gguf_file: the name of a GGUF file at `path`; its weights are unpacked.
+        config: `model_type` ("llama", "qwen2" …) and that type's own settings; instead of `path`.
+        layers: the numbers of the blocks to keep, from 0; None keeps all.
+        dtype: of the weights: "float32", "bfloat16" or "float16".
+        attention: how attention is computed: "sdpa", or "eager", which alone gives attention matrices; None
+            takes the first where the network can.
+        head: answer with `head` (what goes into the last layer, and that layer) instead of logits, for losses
+            that work through a large vocabulary in chunks.
+        vocabulary: how many tokens there are, for a `config` without `vocab_size`; the task says it.
+        length: positions in a row; the task says it.
+
+    Shapes:
+        input_ids, position_ids and documents [N, length] -> `logits` [N, length, vocabulary], or `head`.
+
+    Raises:
+        ModelError: both or neither of `path` and `config`; rows that are too long; no causal model.
+        CheckpointError: weights that are missing, truncated, incomplete or pickled.
+        UnknownName: a model type, a setting, a dtype or an attention that there is not.
+        MissingExtra: Transformers is not installed.
+
+    Source:
+        The networks as the installed Transformers builds them.
+    """
+    if (path is None) == (config is None) or (gguf_file is not None and path is None):
+        raise ModelError("give either path (trained weights) or config (random ones), and not both")
+    for what, came, legal in (("dtype", dtype, _KINDS), ("attention", attention or "sdpa", _ATTENTION)):
+        if came not in legal:
+            raise UnknownName(what, came, legal)
+    library = optional("transformers", "transformers_causal")
+    if config is not None:
+        network = _random(library, config, vocabulary, length).to(_KINDS[dtype])
+    else:
+        assert path is not None
+        network = _trained(library, path, gguf_file, _KINDS[dtype])
+    _set_attention(network, attention)
+    _check_length(network, length)
+    if layers is not None:
+        keep_blocks(network, layers)
+    return pack(network, head=head)
+
+
+def _random(library: Any, config: Mapping[str, Any], vocabulary: int | None, length: int | None) -> Any:
+    settings = dict(config)
+    model_type = settings.pop("model_type", None)
+    if model_type is None:
+        raise ModelError(
+            'config has no model_type; name one, e.g. {"model_type": "llama", "hidden_size": 64}'
+        )
+    if model_type not in library.CONFIG_MAPPING:
+        raise UnknownName("model type", str(model_type), library.CONFIG_MAPPING.keys())
+    usual = library.AutoConfig.for_model(model_type)
+    for key in settings:
+        if not hasattr(usual, key):
+            raise UnknownName(f"setting of {model_type}", key, usual.to_dict())
+    if vocabulary is not None:
+        settings.setdefault("vocab_size", vocabulary)
+    if length is not None and hasattr(usual, "max_position_embeddings"):
+        settings.setdefault("max_position_embeddings", max(length, usual.max_position_embeddings))
+    built = library.AutoConfig.for_model(model_type, **settings)
+    if type(built) not in library.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ModelError(f"Transformers has no causal model of the type {model_type!r}; take llama or qwen2")
+    return library.AutoModelForCausalLM.from_config(built, trust_remote_code=False)
+
+
+def _trained(library: Any, path: str, gguf_file: str | None, kind: torch.dtype) -> Any:
+    where, packed = place_of(path, gguf_file)
+    how: dict[str, Any] = {**packed} if packed else {"use_safetensors": True}
+    if not packed:
+        _refuse_pickle(Path(where))
+    network, info = read(
+        "a causal language model",
+        where,
+        library.AutoModelForCausalLM.from_pretrained,
+        dtype=kind,
+        output_loading_info=True,
+        **how,
+    )
+    missing = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
+    if missing:
+        raise CheckpointError(
+            f"the weights of {path!r} lack {missing[0]!r} ({len(missing)} in all) or have it in another "
+            "shape; take a whole checkpoint of a causal language model"
+        )
+    return network
+
+
+def _refuse_pickle(folder: Path) -> None:
+    pickles = sorted(folder.glob("pytorch_model*.bin"))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{str(folder)!r} holds only {pickles[0].name}, a pickle, which can run code when it is read. "
+            "Load it once where you trust it, call save_pretrained(folder) on the network, which writes "
+            "model.safetensors, and use that folder."
+        )
+
+
+def _set_attention(network: Any, attention: str | None) -> None:
+    """Choose how attention is computed, of a network that has nothing but attention between positions."""
+    kind = type(network).__name__
+    if network._is_stateful:
+        raise ModelError(
+            f"{kind} carries a state from position to position, and so from one document of a row into the "
+            "next; take a network of attention alone, such as llama or qwen2"
+        )
+    try:
+        network.set_attn_implementation(attention or ("sdpa" if network._supports_sdpa else "eager"))
+    except (ImportError, ValueError) as error:
+        raise ModelError(f"{kind} cannot compute attention as {attention!r}: {error}") from error
+
+
+def _check_length(network: Any, length: int | None) -> None:
+    """Refuse rows longer than what a network has positions, or a window, for."""
+    config = network.config.get_text_config()
+    for name in ("max_position_embeddings", "sliding_window"):
+        limit = getattr(config, name, None)
+        if length is not None and limit is not None and length > limit:
+            raise ModelError(
+                f"rows of {length} tokens came, and {type(network).__name__} has {name} {limit}; set "
+                f"task.length to at most {limit}"
+            )

@@ -1,0 +1,115 @@
+"""Tokens: a tokenizer that comes ready, or byte pairs learnt from the training text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.language.library import optional, place_of, read
+
+__all__ = ["END", "Vocabulary"]
+
+END = "<|endoftext|>"
+"""The token that ends a document, of vocabularies that are learnt here."""
+
+_AT_ONCE = 1000  # documents
+
+
+class Vocabulary:
+    """A tokenizer, and what a language model must know of it.
+
+    Args:
+        tokenizer: one of Transformers'.
+
+    Raises:
+        DataError: it has no token that ends a text.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.eos_token_id is None:
+            raise DataError(
+                f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token (eos_token), and "
+                "documents are ended by it; save it with one"
+            )
+        self.tokenizer = tokenizer
+        self.end = int(tokenizer.eos_token_id)
+
+    @classmethod
+    def of(cls, came: str | Mapping[str, Any], texts: Sequence[str]) -> Vocabulary:
+        """The vocabulary that a recipe names.
+
+        Args:
+            came: a folder, a GGUF file or a name on the hub; or `{bpe: size}`, learnt from the texts.
+            texts: the training documents.
+
+        Raises:
+            UnknownName, RecipeError, CheckpointError: it cannot be had.
+            MissingExtra: Transformers, or what reads the file, is not installed.
+        """
+        if isinstance(came, str):
+            where, options = place_of(came)
+            library = optional("transformers", "a tokenizer")
+            return cls(read("a tokenizer", where, library.AutoTokenizer.from_pretrained, **options))
+        if set(came) != {"bpe"}:
+            raise UnknownName("tokenizer", ", ".join(came), ["bpe"], hint="Or give a folder or a hub name.")
+        return cls.learnt(texts, size=came["bpe"])
+
+    @classmethod
+    def learnt(cls, texts: Sequence[str], *, size: int) -> Vocabulary:
+        """Byte-level byte-pair encoding (BPE), learnt from texts; the same texts give the same tokens.
+
+        Args:
+            texts: what to learn from.
+            size: how many tokens, the 256 bytes and the end of a text included; fewer if the texts are short.
+
+        Source: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units", section
+        3.2; on bytes, as Radford et al. 2019, "Language Models are Unsupervised Multitask Learners",
+        section 2.2.
+        """
+        if not isinstance(size, int) or size < 257:
+            raise RecipeError(f"tokenizer: {{bpe: {size}}}; expected at least 257, 256 bytes and an end")
+        library = optional("transformers", "a tokenizer")
+        parts = optional("tokenizers", "a tokenizer")
+        model = parts.Tokenizer(parts.models.BPE())
+        model.pre_tokenizer = parts.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = parts.decoders.ByteLevel()
+        trainer = parts.trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=[END],
+            initial_alphabet=sorted(parts.pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        model.train_from_iterator(texts, trainer)
+        return cls(library.PreTrainedTokenizerFast(tokenizer_object=model, eos_token=END))
+
+    def __len__(self) -> int:
+        return 1 + max(int(number) for number in self.tokenizer.get_vocab().values())
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.int32]]]:
+        """The tokens of each text, with those that the tokenizer sets at its start, and the end's."""
+        found = []
+        for start in range(0, len(texts), _AT_ONCE):
+            some = list(texts[start : start + _AT_ONCE])
+            for tokens in self.tokenizer(some, return_attention_mask=False, verbose=False)["input_ids"]:
+                ended = tokens if tokens and tokens[-1] == self.end else [*tokens, self.end]
+                found.append(np.asarray(ended, dtype=np.int32))
+        return found
+
+    def byte_lengths(self) -> Int[Tensor, " c"] | None:
+        """How many bytes of text each token stands for; None where its tokens are not made of bytes."""
+        model = getattr(self.tokenizer, "backend_tokenizer", None)
+        if model is None or '"ByteLevel"' not in json.dumps(json.loads(model.to_str())["decoder"]):
+            return None
+        lengths = torch.zeros(len(self), dtype=torch.int64)
+        for token, number in self.tokenizer.get_vocab().items():
+            lengths[number] = len(token)  # a letter for each byte
+        for number, token in self.tokenizer.added_tokens_decoder.items():
+            lengths[number] = 0 if token.special else len(str(token).encode())
+        return lengths
