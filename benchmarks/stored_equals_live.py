@@ -2,7 +2,8 @@
 
 `vision/digits`, a convolutional teacher, three epochs, shuffled, with views drawn at random: with the
 teacher; from its dense answers; from them on two processes with micro-batches; and so, killed on the way and
-resumed on one process. The losses of all steps are compared.
+resumed on one process; and with the student's weights spread over two processes. The losses of all steps are
+compared.
 
     python benchmarks/stored_equals_live.py
 """
@@ -34,6 +35,7 @@ COMMON = [
     "control=false",
 ]
 MICRO = ["stages.0.train.accumulate=2"]
+SHARDED = ["stages.0.train.sharded=true", "stages.0.train.clip=1000.0"]
 BAR = 1e-6
 
 
@@ -57,6 +59,12 @@ def main() -> None:
             "the same, killed, resumed on 1 process": difference(
                 live, train(folder / "killed", [*rest, *MICRO, stored], world=2, kill=True)
             ),
+            "student sharded over 2 processes": difference(
+                live, train(folder / "sharded", [*rest, *SHARDED, stored], world=2)
+            ),
+            "the same, killed, resumed on 1 process whole": difference(
+                live, train(folder / "shards", [*rest, *SHARDED, stored], world=2, kill=True)
+            ),
         }
     print(json.dumps({"steps": len(live), "bar": BAR, "greatest_difference_of_a_loss": rows}, indent=2))
     sys.exit(max(rows.values()) > BAR)
@@ -72,6 +80,7 @@ def train(out: Path, changes: Sequence[str], *, world: int = 1, kill: bool = Fal
     run = ["run", "vision/digits", "--out", str(out), *given(changes), "--quiet", "--json"]
     processes = together(run, world)
     if kill:
+        assert world > 1
         history = out / STUDENT
         while not history.exists() or len(read_history(history)) < 15:
             time.sleep(0.05)

@@ -13,6 +13,7 @@ from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import seed_everything, seeded
 from tutelage.engine.settings import OptimizerSettings, TrainSettings, complaints, name_and_settings
+from tutelage.engine.sharding import rest, sharded, whole
 from tutelage.engine.tracking import Progress, read_history
 
 __all__ = [
@@ -31,7 +32,10 @@ __all__ = [
     "load_weights",
     "name_and_settings",
     "read_history",
+    "rest",
     "save_weights",
     "seed_everything",
     "seeded",
+    "sharded",
+    "whole",
 ]

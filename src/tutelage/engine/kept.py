@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from tutelage.engine.checkpoint import Checkpoint
+from tutelage.engine.sharding import spread, whole
 
 __all__ = ["KeptWeights"]
 
@@ -21,7 +22,7 @@ class KeptWeights:
 
     def save(self, modules: Mapping[str, nn.Module], *, writes: bool) -> None:
         """Keep the weights of now; only a process that `writes` touches the file."""
-        state = {name: module.state_dict() for name, module in modules.items()}
+        state = {name: whole(module.state_dict()) for name, module in modules.items()}
         if self.file is None:
             self.held = {name: {k: v.detach().clone() for k, v in s.items()} for name, s in state.items()}
         elif writes:
@@ -31,4 +32,4 @@ class KeptWeights:
         """Put the kept weights into the modules."""
         state = self.file.load() if self.file else self.held
         for name, module in modules.items():
-            module.load_state_dict(state[name])
+            module.load_state_dict(spread(state[name], module))

@@ -24,6 +24,7 @@ from tutelage.engine.movers import Movers
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import random_state, restore_random_state
 from tutelage.engine.settings import OptimizerSettings, TrainSettings
+from tutelage.engine.sharding import is_sharded, like, spread, whole
 from tutelage.engine.shares import Apart, Shares
 from tutelage.engine.tracking import History, Progress
 from tutelage.engine.values import Values
@@ -190,7 +191,8 @@ class _Loop:
 
     def _turn(self, turn: Turn, micros: Sequence[Batch], parts: Sequence[float]) -> dict[str, Tensor | float]:
         self.movers.clear(turn)
-        apart = Apart(turn.parameters) if self.shares.due(turn, self.step) else None
+        measures = self.shares.due(turn, self.step) and not is_sharded(turn.parameters)
+        apart = Apart(turn.parameters) if measures else None
         values: dict[str, Tensor | float] = {}
         for batch, part in zip(micros, parts, strict=True):
             with self.runtime.autocast(self.settings.precision):
@@ -313,10 +315,10 @@ class _Loop:
             "best": self.best,
             "pending": pending,
             "records": len(self.history.records),
-            "modules": {name: module.state_dict() for name, module in self.modules.items()},
-            **self.movers.state(),
+            "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
+            **whole(self.movers.state()),
             "shares": self.shares.state(),
-            "average": self.average.averages if self.average else None,
+            "average": whole(self.average.averages) if self.average else None,
             "random": self.runtime.gather(random_state()),
         }
         if self.runtime.is_main:
@@ -340,12 +342,12 @@ class _Loop:
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.values.restore(state["pending"])
         for name, module in self.modules.items():
-            module.load_state_dict(state["modules"][name])
+            module.load_state_dict(spread(state["modules"][name], module))
         self.movers.restore(state)
         self.shares.restore(state["shares"])
         if self.average is not None:
             for average, held in zip(self.average.averages, state["average"], strict=True):
-                average.copy_(held)
+                average.copy_(like(held, average))
         self.history.resume(state["records"])
         if self.runtime.rank < len(state["random"]):
             restore_random_state(state["random"][self.runtime.rank])

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.settings import OptimizerSettings
+from tutelage.engine.sharding import spread_moments_, whole
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.types import Turn
 
@@ -53,7 +56,7 @@ class Movers:
     def move(self, turn: Turn) -> None:
         """Clip, update, and go on in the schedule."""
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(turn.parameters, self.clip)
+            _clip_(turn.parameters, self.clip)
         self.optimizers[turn.name].step()
         schedule = self.schedules[turn.name]
         if schedule is not None:
@@ -76,10 +79,23 @@ class Movers:
         """Take up what `state` gave."""
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            spread_moments_(optimizer)
         for name, held in state["schedules"].items():
             schedule = self.schedules[name]
             assert schedule is not None
             schedule.load_state_dict(held)
+
+
+def _clip_(parameters: Sequence[nn.Parameter], limit: float) -> None:
+    """Shorten the gradient to a norm, that of whole parameters and of spread ones together."""
+    moved = [parameter for parameter in parameters if parameter.grad is not None]
+    kinds = [[p for p in moved if isinstance(p.grad, DTensor) is spread] for spread in (False, True)]
+    norms = [nn.utils.get_total_norm([p.grad for p in kind]) for kind in kinds if kind]  # type: ignore[misc]
+    if norms:
+        each = [whole(norm) for norm in norms]
+        total = each[0] if len(each) == 1 else torch.stack(each).norm()
+        for kind in kinds:
+            nn.utils.clip_grads_with_norm_(kind, limit, total)
 
 
 def _check_names(turns: Sequence[Turn], optimizers: Mapping[str, OptimizerSettings]) -> None:

@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from tutelage.engine.interrupt import StopRequest
 from tutelage.errors import MissingExtra, UnknownName
@@ -136,7 +137,11 @@ class Runtime:
         for parameter in moved:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self.sum_([p.grad for p in moved if p.grad is not None])
+        whole = [p.grad for p in moved if p.grad is not None and not isinstance(p.grad, DTensor)]
+        self.sum_(whole)
+        for parameter in moved:
+            if isinstance(parameter.grad, DTensor):  # its parts were averaged over processes in the backward
+                parameter.grad.mul_(self.world)
 
     def same_everywhere_(self, modules: Iterable[nn.Module]) -> None:
         """Give every process the first one's parameters and buffers."""
@@ -144,7 +149,8 @@ class Runtime:
             return
         for module in modules:
             for tensor in (*module.parameters(), *module.buffers()):
-                dist.broadcast(tensor.detach(), src=0)
+                if not isinstance(tensor, DTensor):
+                    dist.broadcast(tensor.detach(), src=0)
 
     def share(self, value: Any) -> Any:
         """The first process's value, on every process."""

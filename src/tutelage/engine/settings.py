@@ -101,6 +101,8 @@ class TrainSettings(BaseModel):
         log_every: steps from one line of history to the next.
         workers: processes that load data; 0 loads in the training process.
         compiled: run the trained network through `torch.compile`; uncompiled where layers are matched.
+        sharded: spread the trained network's weights over the processes (FSDP2); shares of the gradient are
+            then not measured.
         channels_last: lay images and the trained network's filters out with the channels innermost.
     """
 
@@ -119,6 +121,7 @@ class TrainSettings(BaseModel):
     log_every: Annotated[int, Field(ge=1)] = 50
     workers: Annotated[int, Field(ge=0)] = 0
     compiled: bool = False
+    sharded: bool = False
     channels_last: bool = False
 
     @model_validator(mode="after")

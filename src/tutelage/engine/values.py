@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tutelage.engine.parallel import Runtime
+from tutelage.engine.sharding import own
 from tutelage.errors import NonFiniteLoss
 from tutelage.types import Turn
 
@@ -67,9 +68,9 @@ class Values:
         self.steps = [(step, dict(values)) for step, values in state]
 
     def check_weights(self, turns: Sequence[Turn], step: int) -> None:
-        """Refuse to store what a finite loss with an infinite gradient has left behind."""
+        """Refuse to store what a finite loss with an infinite gradient has left behind, on any process."""
         for turn in turns:
-            if not all(bool(p.isfinite().all()) for p in turn.parameters):
+            if self.runtime.any(not all(bool(own(p).isfinite().all()) for p in turn.parameters)):
                 raise self._error(f"weights of turn {turn.name!r} are NaN or infinite after step {step}")
 
     def _read(self) -> list[tuple[int, dict[str, float]]]:

@@ -9,9 +9,12 @@ import signal
 import sys
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tutelage import errors
 from tutelage.engine.tracking import Progress
 from tutelage.errors import AnswersError, Interrupted, MissingExtra, TutelageError
 
@@ -21,7 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["label_on_ray"]
 
 DEATHS = 8
-"""How many workers may die over one shard; a worker dies for many reasons, and a shard kills it each time."""
+"""How many workers may die over one shard before it is held to be what kills them."""
+
+_BUG, _SYSTEM = "bug", "system"
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 
 
 def label_on_ray(
@@ -67,9 +77,9 @@ def label_on_ray(
 
 
 def _ray() -> Any:
-    """Ray, which says nothing of itself to others, and nothing of its devices to the user."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    """Ray, told to say nothing of itself to others, nor of its inner life to the user."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
@@ -85,7 +95,7 @@ def _cluster(ray: Any, workers: int) -> Iterator[None]:
         yield
         return
     said: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with _own_signals():
+    with _own_signals(), _hushed():
         try:
             ray.init(address="auto", **said)
         except ConnectionError:
@@ -112,37 +122,53 @@ def _own_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """No words from libraries on stderr: Ray's announces there at which level it logs."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
 def _silent(ray: Any) -> Iterator[None]:
     """No bars and no lines of Ray's own; its files of logs have them."""
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.execution_options.verbose_progress = False
-    context.execution_no_progress_timeout_s = -1  # a shard of a large teacher may take its time
-    names = ("ray", "ray.data")
-    before = [logging.getLogger(name).level for name in names]
-    with ray.data.DataContext.current(context):
-        for name in names:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for name, level in zip(names, before, strict=True):
-                logging.getLogger(name).setLevel(level)
+    settings = ray.data.DataContext.get_current()
+    # a shard of a large teacher may take its time
+    wanted: dict[str, Any] = {"enable_progress_bars": False, "execution_no_progress_timeout_s": -1}
+    before = {name: getattr(settings, name, None) for name in wanted}
+    loggers = {logging.getLogger(name): logging.getLogger(name).level for name in ("ray", "ray.data")}
+    try:
+        for name, value in wanted.items():
+            setattr(settings, name, value)
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
+        for logger, level in loggers.items():
+            logger.setLevel(level)
 
 
 def _shards(ray: Any, missing: Sequence[int], make: Callable[[], Labelling], workers: int) -> Any:
     """The rows of made shards, as they will come."""
     accelerators = ray.cluster_resources().get("GPU", 0)
+    starts = ray.remote(_Starts).options(num_cpus=0).remote()
     work = ray.data.from_items([{"shard": number} for number in missing], override_num_blocks=len(missing))
     return work.map_batches(
         _Worker,
-        fn_constructor_args=(make, os.getcwd(), tuple(sys.path)),
+        fn_constructor_args=(make, partial(_begin, starts), DEATHS, os.getcwd(), tuple(sys.path)),
         batch_size=1,
         concurrency=workers,
         num_cpus=1,
         num_gpus=min(1.0, accelerators / workers),
-        max_restarts=-1,
-        max_task_retries=DEATHS,
     )
 
 
@@ -153,61 +179,97 @@ def _rows(ray: Any, made: Any) -> Iterator[dict[str, Any]]:
     except ray.exceptions.RayError as error:
         said = str(error).strip().splitlines()
         raise AnswersError(
-            f"the workers could not go on ({type(error).__name__}: {said[-1] if said else ''}). One that "
-            f"dies is started again, {DEATHS} times over one shard: look for memory that ran out, and take "
-            "fewer --workers. Finished shards stay; label again to go on"
+            f"Ray's workers could not go on ({type(error).__name__}: {said[-1] if said else ''}); each "
+            "machine needs this version of tutelage. Finished shards stay; label again to go on"
         ) from error
+
+
+class _Starts:
+    """Counts how often each shard was begun, for all workers."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+
+    def begin(self, number: int) -> int:
+        """How often it has been begun before."""
+        self.counts[number] += 1
+        return self.counts[number] - 1
+
+
+def _begin(starts: Any, number: int) -> int:
+    import ray
+
+    before: int = ray.get(starts.begin.remote(number))
+    return before
 
 
 class _Worker:
     """Builds the teacher once, and makes the shards that it is given.
 
-    The teacher is built with the first shard, so that a worker that dies while it builds has that shard's
-    deaths counted. Errors travel as rows: Ray would wrap them, and some do not survive pickling.
+    Ray starts a dead worker again without end, and its shards with it; a shard that kills its workers is
+    found by counting. The teacher is built with the first shard, so that deaths meanwhile count too. Errors
+    travel as rows: Ray would wrap them, and some do not survive pickling.
+
+    Args:
+        make: -> the work.
+        begin: a shard -> how often it was begun before, by any worker.
+        deaths: how many may die over one shard.
+        folder, path: the working folder and the import path of who asks.
     """
 
-    def __init__(self, make: Callable[[], Labelling], folder: str, path: Sequence[str]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Labelling],
+        begin: Callable[[int], int],
+        deaths: int,
+        folder: str,
+        path: Sequence[str],
+    ) -> None:
         if os.path.isdir(folder):
             os.chdir(folder)
         sys.path += [entry for entry in path if entry not in sys.path]
-        self.make = make
+        self.make, self.begin, self.deaths = make, begin, deaths
         self.labelling: Labelling | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        (number,) = batch["shard"]
+        number = int(batch["shard"][0])
+        kind, said = "", ""
         try:
-            self.labelling = self.labelling or self.make()
-            self.labelling.make(int(number))
+            self._make(number)
         except Exception as error:
-            return {"shard": [number], "kind": [_kind(error)], "said": [str(error)], "where": [_trace()]}
-        return {"shard": [number], "kind": [""], "said": [""], "where": [""]}
+            kind, said = _kind(error), str(error)
+            if kind == _BUG:
+                said = traceback.format_exc()
+        return {"shard": [number], "kind": [kind], "said": [said]}
+
+    def _make(self, number: int) -> None:
+        died = self.begin(number)
+        if died >= self.deaths:
+            raise AnswersError(
+                f"{died} workers died over shard {number}, one after the other; if a machine ran out of "
+                "memory, take fewer --workers. Finished shards stay; label again to go on"
+            )
+        self.labelling = self.labelling or self.make()
+        self.labelling.make(number)
 
 
 def _kind(error: Exception) -> str:
-    """A name for an error by which `_check` finds its class again."""
+    """What an error is, in a word: a class of ours, one of the system's, or a bug."""
     if isinstance(error, TutelageError):
         return type(error).__name__
-    return f"OSError:{type(error).__name__}" if isinstance(error, OSError) else f"bug:{type(error).__name__}"
-
-
-def _trace() -> str:
-    return traceback.format_exc()
+    return _SYSTEM if isinstance(error, OSError) else _BUG
 
 
 def _check(row: dict[str, Any]) -> None:
     """Raise what a worker raised."""
-    kind, said = str(row["kind"]), str(row["said"])
-    if not kind:
-        return
-    from tutelage import errors
-
-    if ":" not in kind:
-        found = getattr(errors, kind, AnswersError)
-        raise found.__new__(found, said)
-    origin, _, name = kind.partition(":")
-    if origin == "OSError":
+    number, kind, said = int(row["shard"]), str(row["kind"]), str(row["said"])
+    if kind == _BUG:
+        raise RuntimeError(f"a worker failed at shard {number}:\n{said}")
+    if kind == _SYSTEM:
         raise AnswersError(
-            f"a worker could not make shard {row['shard']} ({name}: {said}); workers have this process's "
-            "paths, and all of them must reach what lies there. Finished shards stay; label again to go on"
+            f"a worker could not make shard {number}: {said}. Every machine must reach what lies at this "
+            "one's paths. Finished shards stay; label again to go on"
         )
-    raise RuntimeError(f"a worker failed at shard {row['shard']}; it said:\n{row['where']}")
+    if kind:
+        found = getattr(errors, kind, AnswersError)
+        raise found.__new__(found, said)  # some take other arguments than their message

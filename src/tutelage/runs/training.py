@@ -18,9 +18,12 @@ from tutelage.engine import (
     Validation,
     fit,
     load_weights,
+    rest,
     save_weights,
     seed_everything,
     seeded,
+    sharded,
+    whole,
 )
 from tutelage.errors import ModelError, TutelageWarning
 from tutelage.evaluation import predict
@@ -165,6 +168,7 @@ def set_up_stage(
             answer = capture(network, first.inputs)
         check_width(answer, problem.num_classes, who=type(network).__name__)
     scheme.prepare(first)
+    rest(network)
     _lay_out(network, taught_by, stage)
     _warn_of_parts(scheme, stage, runtime)
     seed_everything(seed * 1000 + number + runtime.rank)
@@ -253,7 +257,10 @@ def _train_stage(
     if runtime.share(done.exists()):
         load_weights(folder / "weights.safetensors", network)
         return Fitted(**read_json(done), history=[])
-    scheme, loader = set_up_stage(arm, number, network, problem, runtime, seed=seed, teacher=teacher)
+    trained = sharded(network, runtime) if stage.settings.sharded else network
+    if trained is not network:
+        network.to("cpu")  # it waits there
+    scheme, loader = set_up_stage(arm, number, trained, problem, runtime, seed=seed, teacher=teacher)
     fitted = fit(
         scheme.turns(),
         scheme.modules,
@@ -261,11 +268,14 @@ def _train_stage(
         stage.settings,
         optimizers=stage.optimizers,
         runtime=runtime,
-        validation=validation_of(network, problem, runtime),
+        validation=validation_of(trained, problem, runtime),
         folder=folder,
         label=label if len(arm.stages) == 1 else f"{label}, stage {number + 1}",
     )
-    plain(network)
+    plain(trained)
+    if trained is not network:
+        network.load_state_dict(whole(trained.state_dict()))
+        network.to(runtime.device)
     if runtime.is_main:
         save_weights(folder / "weights.safetensors", network)
         write_json(done, {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best})
