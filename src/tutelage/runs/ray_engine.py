@@ -73,7 +73,9 @@ def label_on_ray(
                 _check(row)
                 progress.show(done, {})
                 if stop_asked() and done < len(missing):
-                    raise Interrupted(f"stopped on request; {done} of {len(missing)} shards were made")
+                    raise Interrupted(
+                        f"stopped on request; {done} of {len(missing)} shards are made, and stay"
+                    )
 
 
 def _ray() -> Any:
