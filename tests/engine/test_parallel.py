@@ -57,6 +57,23 @@ def test_two_processes_equal_one(training, start, tmp_path):
         assert all(one[name].equal(two[name]) for name in one)
 
 
+def test_weights_that_are_spread_train_as_whole_ones_do(training, start, tmp_path):
+    """And the run goes on, whole, from the checkpoint of two processes."""
+    train = {
+        "optimizer": {"name": "adamw", "options": {"lr": 0.01}},
+        "settings": {"sharded": True, "accumulate": 2, "clip": 0.5, "average": 0.9, "checkpoint_every": 0},
+        "folder": str(tmp_path / "run"),
+        "validate": True,
+        "count": 35,
+    }
+    compare(training, start, tmp_path, 2, **train)
+    longer = train | {"settings": train["settings"] | {"epochs": 4}}
+    resumed, _ = training.train(**longer)
+    alone, _ = training.train(**longer | {"folder": None})
+    for one, other in zip(resumed.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(("world", "size", "count"), [(2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)])
 def test_steps_that_leave_processes_empty(training, start, tmp_path, world, size, count):
     """With steps of one example, all processes but one are always empty."""

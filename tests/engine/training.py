@@ -21,6 +21,8 @@ from tutelage.engine import (
     fit,
     save_weights,
     seed_everything,
+    sharded,
+    whole,
 )
 from tutelage.types import Batch, Turn
 
@@ -96,7 +98,8 @@ def train(
         workers=workers,
     )
     seed_everything(12 + runtime.rank)
-    turn = turn_of(student)
+    moved = sharded(student, runtime) if chosen.sharded else student
+    turn = turn_of(moved)
     calls = 0
 
     def terms(batch: Batch) -> dict[str, Tensor]:
@@ -106,12 +109,12 @@ def train(
         return turn.terms(batch)
 
     def measure() -> dict[str, float]:
-        student.eval()
-        return {"accuracy": accuracy(student, data)}
+        moved.eval()
+        return {"accuracy": accuracy(moved, data)}
 
     fitted = fit(
         [Turn("student", turn.parameters, terms)],
-        {"student": student},
+        {"student": moved},
         loader,
         chosen,
         optimizers={"student": OptimizerSettings(**optimizer or {"name": "sgd", "options": {"lr": 0.1}})},
@@ -119,6 +122,8 @@ def train(
         validation=Validation(measure, "accuracy") if validate else None,
         folder=Path(folder) if folder else None,
     )
+    if moved is not student:
+        student.load_state_dict(whole(moved.state_dict()))
     return student, fitted
 
 
