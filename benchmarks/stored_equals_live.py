@@ -62,6 +62,14 @@ def main() -> None:
             "student sharded over 2 processes": difference(
                 live, train(folder / "sharded", [*rest, *SHARDED, stored], world=2)
             ),
+            "student and live teacher sharded over 2 processes": difference(
+                live,
+                train(
+                    folder / "both",
+                    [*rest, *SHARDED, teacher.replace("weights:", "sharded: true, weights:")],
+                    world=2,
+                ),
+            ),
             "the same, killed, resumed on 1 process whole": difference(
                 live, train(folder / "shards", [*rest, *SHARDED, stored], world=2, kill=True)
             ),

@@ -57,6 +57,7 @@ class FrozenSpec(Spec):
         seed: of its training.
         precision: `bfloat16` answers faster where the processor can.
         compiled: run it through torch.compile.
+        sharded: spread it over the processes of a run (FSDP2).
         remember: keep its answers to unaugmented examples in memory, and ask it once about each. Its time is
             then charged once, not each epoch; layers are not remembered.
     """
@@ -69,6 +70,7 @@ class FrozenSpec(Spec):
     seed: int = 0
     precision: str | None = None
     compiled: bool = False
+    sharded: bool = False
     remember: bool = False
 
 
@@ -211,7 +213,7 @@ def _parts(came: Any, held: Field) -> _Parts:
 
 def _frozen(spec: FrozenSpec, held: Field) -> _Parts:
     build = make_network(spec.model, held)
-    wrap = partial(Frozen, precision=spec.precision, compiled=spec.compiled)  # type: ignore[arg-type]
+    wrap = partial(Frozen, precision=spec.precision, compiled=spec.compiled, sharded=spec.sharded)  # type: ignore[arg-type]
     if spec.weights is not None and not Path(spec.weights).expanduser().is_file():
         raise CheckpointError(f"teacher.frozen.weights: there is no file {spec.weights}")
     if spec.train is None:

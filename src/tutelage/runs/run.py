@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from tutelage import report
-from tutelage.engine import Runtime, StopRequest, save_weights
+from tutelage.engine import Runtime, StopRequest, save_weights, sharded
 from tutelage.evaluation import Verdict
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
@@ -23,7 +23,7 @@ from tutelage.runs.folder import RunFolder
 from tutelage.runs.results import collect
 from tutelage.runs.study import Arm, Stage, Study, TeacherPlan
 from tutelage.runs.training import Trained, evaluation_loader, train_arm
-from tutelage.teachers import Remembered, Teacher
+from tutelage.teachers import Frozen, Remembered, Teacher
 
 __all__ = ["Classroom", "Run", "run", "train_teacher"]
 
@@ -161,16 +161,23 @@ class Classroom:
     def teacher(self, arm: Arm, stage: Stage | None) -> Teacher:
         """The teacher of a stage; of what comes after the stages where there is none."""
         if not self.plan.remember or stage is None or stage.transform is not None:
-            return self.plan.finish(self.networks).to(self.runtime.device)
+            return self._spread(self.plan.finish(self.networks).to(self.runtime.device))
         held = self._remembered.get(id(arm.source))
         if held is None:
-            held = Remembered(self.plan.finish(self.networks)).to(self.runtime.device)
+            held = Remembered(self._spread(self.plan.finish(self.networks).to(self.runtime.device)))
             if self.ahead:
                 clock = time.perf_counter()
                 held.ask_ahead(b.to(self.runtime.device) for b in evaluation_loader(arm.source))
                 self.seconds += time.perf_counter() - clock
             self._remembered[id(arm.source)] = held
         return held
+
+    def _spread(self, teacher: Teacher) -> Teacher:
+        """The teacher, those of its networks spread over the processes that asked for it."""
+        for member in teacher.modules():
+            if isinstance(member, Frozen) and member.sharded:
+                member.spread(partial(sharded, runtime=self.runtime))
+        return teacher
 
 
 def _close(

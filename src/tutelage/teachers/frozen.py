@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ class Frozen(Teacher):
         precision: "bfloat16" runs the network under autocast and answers in float32; "float32" switches a
             surrounding autocast off, and answers in float32; None leaves precision to the caller.
         compiled: run it through `torch.compile`. While layers are watched the uncompiled network runs.
+        sharded: it may be spread over the processes of a run (FSDP2), which `spread` does.
         input_gradient: let gradient reach the batch's inputs, as a generator's training needs; parameters
             still get none. Otherwise no graph is built.
 
@@ -61,6 +62,7 @@ class Frozen(Teacher):
         layers: Sequence[str] = (),
         precision: Precision | None = None,
         compiled: bool = False,
+        sharded: bool = False,
         input_gradient: bool = False,
     ) -> None:
         super().__init__()
@@ -69,10 +71,16 @@ class Frozen(Teacher):
         self.network = network.eval().requires_grad_(False)
         self.layers: tuple[str, ...] = ()
         self.precision = precision
+        self.sharded = sharded
         self.input_gradient = input_gradient
         self.watch(layers)
         # A tuple keeps the compiled twin, which holds the same parameters, out of the state dict.
         self._callee: tuple[Any] = (torch.compile(network) if compiled else network,)
+
+    def spread(self, over: Callable[[nn.Module], nn.Module]) -> None:
+        """Answer by a copy that `over` makes of the network; the network itself stays whole."""
+        self.network = over(self.network)
+        self._callee = (self.network,)
 
     def watch(self, layers: Sequence[str]) -> None:
         """Add layers to the features of every later answer; those already watched stay.
