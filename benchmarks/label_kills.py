@@ -188,7 +188,7 @@ def damaged(label: Label, out: Path, draw: random.Random) -> dict[str, Any]:
 def compare(calm: Path, other: Path) -> dict[str, Any]:
     """How many files are alike, and which are not; all but what tells how long it took."""
     names = {path.relative_to(root) for root in (calm, other) for path in root.rglob("*") if path.is_file()}
-    counted = sorted(name for name in names if name.name != "about.json")
+    counted = sorted(name for name in names if name.name != "about.json" and "times" not in name.parts)
     different = [str(name) for name in counted if content(calm / name) != content(other / name)]
     return {"alike": len(counted) - len(different), "different": different}
 

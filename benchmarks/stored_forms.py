@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
-import time
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -125,9 +124,8 @@ def teacher(study: Study, out: Path, form: str) -> Any:
             if not (folder / "teacher").exists():
                 (folder / "teacher").symlink_to((out / "teacher").resolve())
             stated = prepare(study, folder, LabelSettings(form=form), runtime)
-            clock = time.perf_counter()
             stated.labelling.run(label=f"label {form}")
-            finish(stated, time.perf_counter() - clock)
+            finish(stated)
     return Stored(folder)
 
 

@@ -102,7 +102,7 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
     with tempfile.TemporaryDirectory() as out:
         stated = prepare(study, out, LabelSettings(form=options.form), runtime)
         stated.labelling.run()
-        stored_bytes = finish(stated, 0.0)["bytes"]
+        stored_bytes = finish(stated)["bytes"]
         live, stored = stated.labelling.teacher, Stored(out)
         arm = study.arms["student"]
         ratio = flops(live, arm, "teacher") / flops(arm.network(), arm, "student")

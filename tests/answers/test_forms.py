@@ -75,6 +75,13 @@ def test_dense_answers_are_exact_or_rounded():
     assert torch.equal(back(Dense("int8"), torch.full((2, 3), 7.0)), torch.full((2, 3), 7.0))
 
 
+def test_temperatures_keep_their_digits_and_what_cannot_be_is_no_nan():
+    assert form_of("topk:3@1.23456789").temperatures == [1.23456789]
+    assert form_of(form_of("sampled:3@1.23456789").text).temperature == 1.23456789
+    given = torch.tensor([[1.0, -torch.inf, 3.0]])
+    assert torch.allclose(back(Dense("int8"), given), torch.tensor([[1.0, 1.0, 3.0]]), atol=0.01)
+
+
 def test_top_k_at_two_temperatures_by_hand():
     given = torch.tensor([[4.0, 2.0, 0.0, 0.0]])
     sparse = back(TopK(2, temperatures=[1.0, 2.0]), given)
@@ -150,6 +157,10 @@ def test_a_vocabulary_beyond_two_bytes():
         ("topk", [1.0], "expected dense:float16"),
         ("topk:x", [1.0], "expected dense:float16"),
         ("topk:0", [1.0], "expected at least 1"),
+        ("topk:64:foo", [1.0], "expected dense:float16"),
+        ("dense:float16:x", [1.0], "expected dense:float16"),
+        ("dense:float16@4", [1.0], "expected dense:float16"),
+        ("sampled:12:bare", [1.0], "expected dense:float16"),
         ("topk:4:bare", [1.0, 4.0], "keep the tails"),
         ("sampled:12", [1.0, 4.0], "drawn for one temperature"),
         ("sampled:300", [1.0], "expected 1 to 255"),

@@ -84,6 +84,39 @@ def test_features_come_back_in_their_dtype(tmp_path):
     assert torch.equal(held, hidden[order].half())
 
 
+def test_a_refused_example_stays_refused(tmp_path):
+    batch, logits = examples(sequences=False)
+    place, form = Place(tmp_path), form_of("dense:float32")
+    manifest = Manifest("t", {}, form.text, CLASSES, 1)
+    manifest.begin(place)
+    answered = torch.arange(20) % 3 > 0
+    write_shard(place, 0, columns_of([(batch, Outputs(logits, mask=answered))], form, {}))
+    manifest.finish(place)
+    order = torch.tensor([0, 5, 6, 1])
+    assert Answers(tmp_path).outputs(some(batch, order)).mask.tolist() == [False, True, False, True]
+    assert Answers(tmp_path).outputs(some(batch, order[1:2])).mask is None
+
+
+def test_answers_of_another_plan_are_not_mixed(tmp_path):
+    batch, logits = examples(sequences=False)
+    place, form = Place(tmp_path), form_of("dense:float32")
+    write_shard(place, 0, columns_of([(batch, Outputs(logits))], form, {}))
+    with pytest.raises(AnswersError, match="holds 20 answers where 21 were planned"):
+        Manifest("t", {}, form.text, CLASSES, 1, planned=21).finish(place)
+    Manifest("t", {}, form.text, CLASSES, 1).begin(place)
+    with pytest.raises(AnswersError, match=r"differ in .*precision"):
+        Manifest("t", {}, form.text, CLASSES, 1, precision="bfloat16").begin(place)
+
+
+def test_a_copy_of_remote_answers_is_never_stale(tmp_path):
+    batch, logits = examples(sequences=False)
+    for number in (1.0, 2.0):
+        store("memory://answers-made-again", batch, number * logits)
+        answers = Answers("memory://answers-made-again")
+        answers.place._cache = tmp_path
+        assert torch.equal(answers.outputs(batch).logits, number * logits)
+
+
 def test_an_example_that_was_never_shown_is_refused(tmp_path):
     batch, logits = examples(sequences=False)
     store(tmp_path, batch, logits)

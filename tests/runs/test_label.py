@@ -11,7 +11,7 @@ import torch
 from tutelage.answers import Answers, Place
 from tutelage.data import Examples, Items
 from tutelage.engine import Runtime, read_history
-from tutelage.errors import AnswersError, Interrupted, ModelError, RecipeError
+from tutelage.errors import AnswersError, Interrupted, ModelError, OutputError, RecipeError
 from tutelage.recipes import build, load
 from tutelage.runs import Study
 from tutelage.runs.label import LabelSettings, Stated, finish, prepare, repair
@@ -45,7 +45,7 @@ def stated(out: Path, *changes: str, **settings) -> Stated:
 def label(out: Path, *changes: str, **settings) -> dict:
     held = stated(out, *changes, **settings)
     held.labelling.run()
-    return finish(held, 1.0)
+    return finish(held)
 
 
 def losses(held: Study, folder: Path, teacher) -> list[float]:
@@ -94,7 +94,7 @@ def test_who_stops_goes_on_and_asks_nothing_twice(tmp_path):
     again = stated(tmp_path / "stopped", *VIEWS, shard_bytes=20_000)
     assert len(again.labelling.missing()) == 4
     again.labelling.run()
-    finish(again, 0.0)
+    finish(again)
     for file in sorted((tmp_path / "calm" / "shards").iterdir()):
         assert file.read_bytes() == (tmp_path / "stopped" / "shards" / file.name).read_bytes()
 
@@ -144,8 +144,8 @@ def test_the_error_that_is_stated_is_near_the_one_that_is_measured(tmp_path):
 
 
 def test_a_budget_chooses_a_form_that_fits(tmp_path):
-    chosen = stated(tmp_path, budget=40e3).candidate
-    assert chosen.nbytes <= 40e3
+    chosen = stated(tmp_path, budget=90e3).candidate
+    assert chosen.nbytes <= 90e3
     assert chosen.form.serves(2.0)
 
 
@@ -164,6 +164,25 @@ def test_a_budget_chooses_a_form_that_fits(tmp_path):
 def test_what_cannot_be_used_is_not_stored(tmp_path, changes, form, message):
     with pytest.raises(RecipeError, match=message):
         stated(tmp_path, *changes, form=form)
+
+
+def test_a_teacher_of_another_recipe_is_not_taken_up(tmp_path):
+    label(tmp_path)
+    with pytest.raises(OutputError, match="a teacher of another recipe"):
+        stated(tmp_path, "teacher.frozen.train.epochs=2")
+
+
+def test_seconds_add_up_and_are_not_lost(tmp_path):
+    first = label(tmp_path)["label_seconds"]
+    assert 0 < first == label(tmp_path)["label_seconds"]
+
+
+def test_arms_that_show_the_same_are_asked_once():
+    scheme = "{offline: {matches: [{loss: response.SoftTarget}]}}"
+    train = "{epochs: 3, batch_size: 64, accumulate: 2, augment: {jitter: 1}}"
+    stage = f"{{scheme: {scheme}, optimizers: {{student: sgd}}, train: {train}}}"
+    also = f"also={{second: {{stages: [{stage}]}}}}"
+    assert len(shown(study(*VIEWS, also))) == len(shown(study(*VIEWS)))
 
 
 def test_a_teacher_that_moves_has_no_answers_to_keep(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -110,6 +111,7 @@ def candidates(
     rows: int,
     temperatures: Sequence[float],
     forms: Sequence[Form] | None = None,
+    beside: float = 0.0,
 ) -> list[Candidate]:
     """Forms with their size and error, from a sample of the teacher's answers.
 
@@ -118,6 +120,7 @@ def candidates(
         rows: how many rows will be stored.
         temperatures: of the losses that will read them.
         forms: which to look at; None for a ladder of all kinds.
+        beside: bytes that keys and features take, whatever the form.
     """
     classes = logits.shape[-1]
     names = torch.arange(len(logits))
@@ -126,7 +129,7 @@ def candidates(
         columns = form.encode(logits, names)
         stored, again = form.decode(columns, classes), redrawn(form, logits)
         errors = {each: error_of(stored, logits, each, again=again) for each in temperatures}
-        found.append(Candidate(form, rows * _bytes_of_row(columns, len(logits)), errors))
+        found.append(Candidate(form, beside + rows * _bytes_of_row(columns, len(logits)), errors))
     return found
 
 
@@ -146,8 +149,8 @@ def choose(found: Sequence[Candidate], budget: float, *, batch: int) -> Candidat
     if not fitting:
         least = min(found, key=lambda candidate: candidate.nbytes)
         raise RecipeError(
-            f"no form of these answers fits into {budget / 1e6:,.1f} MB; the smallest, {least.form.text}, "
-            f"takes {least.nbytes / 1e6:,.1f} MB: give a larger --budget, fewer views, or fewer examples"
+            f"no form of these answers fits into {budget:,.0f} bytes; the smallest, {least.form.text}, "
+            f"takes {least.nbytes:,.0f}: give a larger --budget, fewer views, or fewer examples"
         )
     return min(fitting, key=lambda candidate: (round(candidate.worst(batch), 4), candidate.nbytes))
 
@@ -178,7 +181,7 @@ def read_bytes(text: str) -> float:
         size = float(number.removesuffix(unit)) * _UNITS[unit]
     except ValueError:
         size = 0.0
-    if size <= 0:
+    if not 0 < size < math.inf:
         raise RecipeError(f"a size came as {text!r}; expected one such as 500MB or 2GB")
     return size
 

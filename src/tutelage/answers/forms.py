@@ -90,7 +90,9 @@ class Dense(Form):
         """Round."""
         if self.dtype != "int8":
             return {"logits": logits.to(getattr(torch, self.dtype))}
-        low, high = logits.amin(-1, keepdim=True), logits.amax(-1, keepdim=True)
+        least = logits.masked_fill(logits.isneginf(), torch.inf).amin(-1, keepdim=True)
+        logits = torch.maximum(logits, least)  # what cannot be is as good as the least that can
+        low, high = least, logits.amax(-1, keepdim=True)
         step = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).tiny)
         levels = ((logits - low) / step).round().to(torch.uint8)
         return {"logits": levels, "low": low.float().squeeze(-1), "step": step.float().squeeze(-1)}
@@ -180,7 +182,7 @@ class TopK(Form):
     @property
     def text(self) -> str:
         """`topk:64@1,4`; without tails `topk:64:bare@1`."""
-        at = ",".join(f"{each:g}" for each in self.temperatures)
+        at = ",".join(map(_said, self.temperatures))
         return f"topk:{self.k}{'' if self.tails else ':bare'}@{at}"
 
 
@@ -260,7 +262,7 @@ class Sampled(Form):
     @property
     def text(self) -> str:
         """`sampled:12@1`."""
-        return f"sampled:{self.draws}@{self.temperature:g}"
+        return f"sampled:{self.draws}@{_said(self.temperature)}"
 
 
 def form_of(text: str, *, temperatures: Sequence[float] = (1.0,)) -> Form:
@@ -280,6 +282,7 @@ def form_of(text: str, *, temperatures: Sequence[float] = (1.0,)) -> Form:
     head, _, at = text.partition("@")
     name, *settings = head.split(":")
     try:
+        _check_settings(name, settings, at)
         held = [float(each) for each in at.split(",")] if at else list(temperatures)
         if name == "dense":
             return Dense(settings[0] if settings else "float32")  # type: ignore[arg-type]
@@ -294,6 +297,22 @@ def form_of(text: str, *, temperatures: Sequence[float] = (1.0,)) -> Form:
             f"the form came as {text!r}; expected dense:float16, topk:64@1,4 or sampled:12@1"
         ) from error
     raise UnknownName("form of answers", name, ("dense", "topk", "sampled"))
+
+
+def _check_settings(name: str, settings: Sequence[str], at: str) -> None:
+    """Refuse settings that a form does not have."""
+    right = {
+        "dense": len(settings) <= 1 and not at,
+        "topk": list(settings[1:]) in ([], ["bare"]),
+        "sampled": len(settings) == 1,
+    }
+    if not right.get(name, True):
+        raise ValueError(f"{name} has no such settings: {settings} {at}")
+
+
+def _said(temperature: float) -> str:
+    """A number that reads back as itself."""
+    return repr(temperature).removesuffix(".0")
 
 
 def _sampled(draws: int, temperatures: Sequence[float]) -> Sampled:

@@ -60,12 +60,12 @@ class Place:
         elif self.exists(name):
             self._system.rm_file(self._at(name))
 
-    def path(self, name: str, *, size: int) -> Path:
-        """A file as one of this machine: itself, or a copy of `size` bytes that is made once."""
+    def path(self, name: str, *, sha256: str) -> Path:
+        """A file as one of this machine: itself, or a copy of this content that is made once."""
         if self.local:
             return self.local / name
-        copy = self._cache / name
-        if not copy.exists() or copy.stat().st_size != size:
+        copy = self._cache / sha256 / Path(name).name
+        if not copy.exists():
             with replacing(copy) as beside:
                 self._system.get_file(self._at(name), str(beside))
         return copy

@@ -1,6 +1,7 @@
 """A shard: the answers to some examples in one safetensors file, and a record beside it that says so.
 
-The file has a row for each example in `keys` and in each `feature.<layer>`. Where an answer is a sequence,
+The file has a row for each example in `keys`, in `answered` (false where the teacher refused) and in each
+`feature.<layer>`. Where an answer is a sequence,
 `rows[i] … rows[i + 1]` are its rows in the columns `logits.*`; otherwise example i has row i. In a ragged
 column `reach[i] … reach[i + 1]` are its entries. The record is written after the file, so that a shard
 without one was not finished.
@@ -74,7 +75,7 @@ def _part(
     if logits is None:
         raise ModelError("the teacher answers without logits, and logits are what is stored; ask another one")
     keys = keys_of(batch)
-    columns = {"keys": keys}
+    columns = {"keys": keys, "answered": _answered(outputs, len(batch))}
     logits = logits.detach().float().cpu()
     if logits.ndim > 2:
         there = torch.ones(logits.shape[:2], dtype=torch.bool) if batch.mask is None else batch.mask.cpu()
@@ -87,6 +88,18 @@ def _part(
     for layer, dtype in features.items():
         columns[f"feature.{layer}"] = outputs.features[layer].detach().to("cpu", dtype)
     return columns
+
+
+def _answered(outputs: Outputs, size: int) -> Tensor:
+    """True for each example that the teacher did not refuse."""
+    if outputs.mask is None:
+        return torch.ones(size, dtype=torch.bool)
+    if outputs.mask.ndim > 1:
+        raise ModelError(
+            "the teacher refuses single positions, and stored answers know refused examples only; train with "
+            "it as it is"
+        )
+    return outputs.mask.cpu()
 
 
 def _offsets(counts: Tensor) -> Tensor:
@@ -175,7 +188,7 @@ class Shard:
             kind, _, rest = name.partition(".")
             if kind == "logits":
                 picked[name] = _take(column, entries if rest in self.form.ragged else rows)
-            elif kind == "feature":
+            elif kind in ("feature", "answered"):
                 picked[name] = _take(column, places)
         return picked
 

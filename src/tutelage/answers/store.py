@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,11 @@ class Manifest:
     Args:
         teacher: a fingerprint of the teacher.
         data: name of a split -> its fingerprint.
-        views: how training examples were changed, and which seeds and epochs were shown; empty where they
-            were shown as they are.
+        views: how training examples were changed, and the seeds of the views that were shown; empty where
+            they were shown as they are.
+        planned: how many answers there will be.
+        shard_examples: how many of them a shard holds, before it is brought to whole batches.
+        precision: of the teacher's forward passes.
         form: how logits are kept, as `form_of` reads it.
         num_classes: the width of the logits.
         features: layer -> dtype of what is kept of it.
@@ -53,6 +56,9 @@ class Manifest:
     num_shards: int
     views: Mapping[str, Any] = field(default_factory=dict)
     features: Mapping[str, str] = field(default_factory=dict)
+    planned: int = 0
+    shard_examples: int = 0
+    precision: str = "float32"
     examples: int = 0
     rows: int = 0
     nbytes: int = 0
@@ -92,6 +98,12 @@ class Manifest:
         if len(records) < self.num_shards:
             missing = [number for number, record in enumerate(found) if record is None]
             raise AnswersError(f"{place.url} lacks shards {missing[:8]}; label again to go on")
+        examples = sum(record.examples for record in records)
+        if self.planned not in (0, examples):
+            raise AnswersError(
+                f"{place.url} holds {examples:,} answers where {self.planned:,} were planned: shards of "
+                "another plan lie among them; delete it, and label again"
+            )
         whole = replace(
             self,
             shards=records,
@@ -104,7 +116,8 @@ class Manifest:
 
     def promise(self) -> dict[str, Any]:
         """What was said before the first answer: the same for those who go on with it."""
-        names = ("teacher", "data", "form", "num_classes", "num_shards", "views", "features")
+        counted = ("examples", "rows", "nbytes", "shards")
+        names = [one.name for one in fields(self) if one.name not in counted]
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))  # type: ignore[no-any-return]
 
     def _write(self, place: Place) -> None:
@@ -161,7 +174,7 @@ class Answers:
     def shards(self) -> list[Shard]:
         """The shards, mapped into memory."""
         return [
-            Shard(self.place.path(record.name, size=record.nbytes), self.form, self.manifest.num_classes)
+            Shard(self.place.path(record.name, sha256=record.sha256), self.form, self.manifest.num_classes)
             for record in self.manifest.shards
         ]
 
@@ -198,9 +211,11 @@ class Answers:
         }
         answer = self.form.decode(held, self.manifest.num_classes)
         answer = _ordered(answer, back, columns.get("rows"), batch)
+        answered = columns["answered"][back].to(batch.ids.device)
+        mask = None if bool(answered.all()) else answered
         if isinstance(answer, SparseLogits):
-            return Outputs(sparse=answer, features=features)
-        return Outputs(logits=answer, features=features)
+            return Outputs(sparse=answer, features=features, mask=mask)
+        return Outputs(logits=answer, features=features, mask=mask)
 
     @cached_property
     def _index(self) -> tuple[np.ndarray[Any, Any], Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -132,21 +133,19 @@ def _label(
         if repair:
             found = labels.repair(work)
             output.say("\n".join(found) or "every file is as it was written")
-            return labels.finish(stated, 0.0)
-        if work.runtime.is_main:
+            return labels.finish(stated)
+        if work.runtime.is_main and not quiet:
             _state(stated)
         if engine == "ray":
             make = partial(_work, recipe, changes, seeds, out, settings, cpu)
-            missing = work.missing()
-            seconds = (
-                labels.timed(partial(label_on_ray, missing, make, workers=workers, quiet=quiet))
-                if missing
-                else 0.0
-            )
+            missing, clock = work.missing(), time.perf_counter()
+            if missing:
+                label_on_ray(missing, make, workers=workers, quiet=quiet, stop_asked=lambda: stop.asked)
+                work.spend(clock, "ray")
         else:
-            seconds = labels.timed(work.run)
+            work.run()
             work.runtime.wait()
-        return labels.finish(stated, seconds) if work.runtime.is_main else None
+        return labels.finish(stated) if work.runtime.is_main else None
 
 
 def _stated(

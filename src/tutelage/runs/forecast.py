@@ -101,7 +101,7 @@ def forecast(
             arms[name] = _entry(parts if arm.like is None else parts[-1:], len(study.seeds))
             disk += len(study.seeds) * sum(part.disk for part in parts)
     taught = any(arm.needs_teacher for arm in study.arms.values())
-    taught_by = classroom.teacher(study.arms["student"], None) if taught else None
+    taught_by = _taught_by(study, classroom) if taught else None
     if not study.teacher.arms:
         arms = {"teacher": {"steps": 0, "seconds_per_step": None, "seconds": study.teacher.seconds()}} | arms
     free = _free_bytes(out)
@@ -114,6 +114,12 @@ def forecast(
         "answers": break_even(study, taught_by, runtime.device) if taught_by is not None else None,
         "warnings": _warnings(disk, free, out),
     }
+
+
+def _taught_by(study: Study, classroom: Classroom) -> Teacher:
+    """The teacher as the first stage that asks it has it."""
+    arm = next(arm for arm in study.arms.values() if arm.needs_teacher)
+    return classroom.teacher(arm, arm.stages[0])
 
 
 def _entry(parts: Sequence[_Part], seeds: int) -> dict[str, Any]:

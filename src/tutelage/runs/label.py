@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,9 @@ from tutelage.answers import (
 )
 from tutelage.answers.store import ABOUT
 from tutelage.engine import Runtime
-from tutelage.errors import ModelError, RecipeError
+from tutelage.errors import ModelError, OutputError, RecipeError, UnknownName
 from tutelage.runs.environment import versions
+from tutelage.runs.folder import read_json, write_json
 from tutelage.runs.labelling import (
     Labelling,
     Wanted,
@@ -46,6 +46,9 @@ from tutelage.runs.study import Study
 from tutelage.teachers import Stored, Teacher
 
 __all__ = ["LabelSettings", "Stated", "finish", "prepare"]
+
+KEY_BYTES = 25
+"""What an example takes beside its answer: its key, where its rows begin, whether it was answered."""
 
 SAMPLE = 2048
 """Rows of logits by which a form is judged."""
@@ -70,6 +73,12 @@ class LabelSettings:
     feature_dtype: str = "float32"
     precision: str = "float32"
     shard_bytes: int = 32 * 2**20
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise UnknownName("precision", self.precision, ("float32", "bfloat16"))
+        if self.form is not None:
+            form_of(self.form)
 
 
 @dataclass(frozen=True)
@@ -100,23 +109,26 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
         ModelError: a teacher whose answers cannot be stored.
     """
     place = Place(out)
-    taught = train_teacher(
-        study, place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher", runtime
-    )
+    folder = place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher"
+    _check_same_teacher(folder / "teacher.json", study, runtime)
+    taught = train_teacher(study, folder, runtime)
     teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
     _check_teacher(teacher)
-    asked = wanted(study, teacher)
+    asked = wanted(study, teacher, runtime.device)
+    forms = _forms(settings, asked)
     logits, rows = _sampled(study, teacher, runtime)
-    expected = rows * sum(len(part.source) for part in shown(study))
+    examples = sum(len(part.source) for part in shown(study))
+    layers = dict.fromkeys([*asked.layers, *settings.layers])
+    beside = examples * (KEY_BYTES + _feature_bytes(study, teacher, list(layers), runtime, settings))
     found = candidates(
         logits[::2],
-        rows=int(expected),
+        rows=int(rows * examples),
         temperatures=asked.temperatures,
-        forms=_forms(settings, asked),
+        forms=forms,
+        beside=beside,
     )
     batch = study.arms["student"].stages[0].settings.batch_size
     chosen = choose(found, settings.budget or float("inf"), batch=max(1, int(batch * rows)))
-    layers = dict.fromkeys([*asked.layers, *settings.layers])
     labelling = Labelling(
         study,
         teacher,
@@ -136,12 +148,11 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
     )
 
 
-def finish(stated: Stated, seconds: float) -> dict[str, Any]:
+def finish(stated: Stated) -> dict[str, Any]:
     """List the shards, measure what the answers cost in error, and sum up.
 
     Args:
         stated: what was promised.
-        seconds: spent in asking, in this call.
 
     Returns:
         examples, rows, bytes, form; `stated` and `measured`: temperature -> error.
@@ -152,12 +163,12 @@ def finish(stated: Stated, seconds: float) -> dict[str, Any]:
     about = {
         "versions": versions(),
         "teacher": _of_teacher(labelling) | {"train_seconds": stated.train_seconds},
-        "label_seconds": seconds,
+        "label_seconds": labelling.spent(),
         "stated": _by_temperature(stated.candidate.errors),
         "measured": _by_temperature(measured),
     }
     labelling.place.write(ABOUT, (json.dumps(about, indent=1) + "\n").encode())
-    return summary(manifest) | {"out": labelling.place.url, "seconds": seconds} | about
+    return summary(manifest) | {"out": labelling.place.url} | about
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
@@ -182,11 +193,32 @@ def repair(labelling: Labelling) -> list[str]:
     return found
 
 
-def timed(work: Callable[[], None]) -> float:
-    """The seconds that something takes."""
-    clock = time.perf_counter()
-    work()
-    return time.perf_counter() - clock
+def _check_same_teacher(mark: Path, study: Study, runtime: Runtime) -> None:
+    """Refuse to go on with a teacher that another recipe, or other data, had trained there."""
+    ours = json.loads(
+        json.dumps({name: study.resolved.get(name) for name in ("teacher", "task")}, default=str)
+    )
+    if runtime.is_main and study.teacher.arms:
+        if mark.exists() and read_json(mark) != ours:
+            raise OutputError(
+                f"{mark.parent} holds a teacher of another recipe or of other data; choose another folder "
+                "(--out), or delete that one"
+            )
+        write_json(mark, ours)
+    runtime.wait()
+
+
+def _feature_bytes(
+    study: Study, teacher: Teacher, layers: list[str], runtime: Runtime, settings: LabelSettings
+) -> float:
+    """What the kept layers of an example take."""
+    if not layers:
+        return 0.0
+    teacher.watch(layers)
+    batch = next(sample(shown(study), rows=1))
+    features = answer(teacher, batch, runtime.device).features
+    each = getattr(torch, settings.feature_dtype).itemsize
+    return float(sum(features[layer].numel() for layer in layers) * each / len(batch))
 
 
 def _check_teacher(teacher: Teacher) -> None:

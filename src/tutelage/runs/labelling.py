@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,18 +76,18 @@ def shown(study: Study) -> list[Shown]:
     Raises:
         AnswersError: a data set draws at random, so that what was shown does not come back.
     """
-    found: dict[tuple[int, int, int | None], Shown] = {}
+    found: dict[tuple[int, str, int | None], Shown] = {}
     for arm in study.arms.values():
         for number, stage in enumerate(arm.stages if arm.needs_teacher else ()):
             size = -(-stage.settings.batch_size // stage.settings.accumulate)
             for view in _views(study, stage, number, arm.source):
-                key = (id(arm.source), id(stage.transform) if view is not None else 0, view)
+                key = (id(arm.source), _said(stage.transform), view)
                 views = Views(arm.source, stage.transform, view or 0, keyed=True)
                 found.setdefault(key, Shown("train", views, size))
     problem = study.problem
     for name, source in (("validation", problem.validation), ("test", problem.test)):
         if source is not None:
-            found[id(source), 0, None] = Shown(name, Views(source, None, 0, keyed=True), 500)
+            found.setdefault((id(source), "", None), Shown(name, Views(source, None, 0, keyed=True), 500))
     for each in found.values():
         _check_repeats(each)
     return list(found.values())
@@ -115,15 +116,15 @@ def _check_repeats(each: Shown) -> None:
         )
 
 
-def wanted(study: Study, teacher: Teacher) -> Wanted:
+def wanted(study: Study, teacher: Teacher, device: torch.device) -> Wanted:
     """What the losses of a study will read, found by a dry run of each stage."""
     temperatures: set[float] = set()
     layers: dict[str, None] = {}
     dense: dict[str, None] = {}
     for arm in study.arms.values():
         for stage in arm.stages if arm.needs_teacher else ():
-            scheme = stage.scheme(fresh_network(arm, 0), teacher)
-            scheme.prepare(arm.source.batch([0]))
+            scheme = stage.scheme(fresh_network(arm, 0).to(device), teacher)
+            scheme.prepare(arm.source.batch([0]).to(device))
             for match in (one for one in scheme.matches if isinstance(one, Match)):
                 if match.gate is not None:
                     dense[match.name] = None
@@ -148,7 +149,7 @@ def answer(teacher: Teacher, batch: Batch, device: torch.device, precision: str 
 
 def sample(parts: Sequence[Shown], *, rows: int, name: str = "validation") -> Iterator[Batch]:
     """Batches from the start of a split until they have so many rows of logits, or the split ends."""
-    part = next(each for each in parts if each.name == name)
+    part = next((each for each in parts if each.name == name), parts[0])
     found = 0
     for numbers in _batches(0, len(part.source), 64):
         batch = part.views[[numbers]][0]
@@ -215,15 +216,18 @@ class Labelling:
         """The manifest, as it is before the first answer."""
         splits = {part.name: part.source for part in reversed(self.parts)}
         changed = [part.views for part in self.parts if part.views.transform is not None]
-        views = {"transform": _said(changed[0].transform), "count": len(changed)} if changed else {}
+        views = [[_said(each.transform), each.view] for each in changed]
         return Manifest(
-            teacher=fingerprint(self.teacher, self.first),
+            teacher=fingerprint(self.teacher, self.first, self.study.resolved.get("teacher")),
             data={name: source.fingerprint() for name, source in sorted(splits.items())},
-            views=views,
+            views={"shown": views} if views else {},
             form=self.form.text,
             num_classes=self.num_classes,
             features={layer: str(dtype).removeprefix("torch.") for layer, dtype in self.features.items()},
             num_shards=len(self.plan),
+            planned=self.examples,
+            shard_examples=self.shard_examples,
+            precision=self.precision,
         )
 
     @property
@@ -248,8 +252,8 @@ class Labelling:
         Raises:
             Interrupted: a stop was asked for; finished shards stay.
         """
-        mine = self.missing()[self.runtime.rank :: self.runtime.world]
-        done = 0
+        mine = self.runtime.share(self.missing())[self.runtime.rank :: self.runtime.world]
+        done, clock = 0, time.perf_counter()
         sizes = [stop - start for _, start, stop in self.plan]
         with Progress(label, sum(sizes[number] for number in mine), quiet=self.runtime.quiet) as progress:
             for number in mine:
@@ -257,7 +261,21 @@ class Labelling:
                     raise Interrupted(f"stopped on request; {self.place.url} keeps what was answered")
                 record = self.make(number)
                 done += sizes[number]
+                clock = self.spend(clock, str(self.runtime.rank))
                 progress.show(done, {"MB in all": record.nbytes / sizes[number] * self.examples / 1e6})
+
+    def spend(self, since: float, who: str) -> float:
+        """Note the seconds since a moment, beside those of earlier calls; the moment of now."""
+        now, name = time.perf_counter(), f"times/{who}.json"
+        held = json.loads(self.place.read(name)) if self.place.exists(name) else 0.0
+        self.place.write(name, json.dumps(held + now - since).encode())
+        return now
+
+    def spent(self) -> float:
+        """Seconds of asking by all, over all calls."""
+        whose = [*map(str, range(self.runtime.world)), "ray"]
+        names = [f"times/{who}.json" for who in whose]
+        return sum(float(json.loads(self.place.read(name))) for name in names if self.place.exists(name))
 
     def _ask(self, part: Shown, numbers: list[int]) -> tuple[Batch, Outputs]:
         batch = part.views[[numbers]][0]
@@ -282,9 +300,10 @@ def _said(transform: object) -> str:
     return repr(transform) if own else getattr(transform, "__qualname__", type(transform).__qualname__)
 
 
-def fingerprint(teacher: Teacher, first: Tensor) -> str:
-    """A hash of a teacher's weights; of its first answers where it has none."""
+def fingerprint(teacher: Teacher, first: Tensor, said: Any = None) -> str:
+    """A hash of a teacher's weights, its first answers where it has none, and what a recipe says of it."""
     digest = hashlib.sha256(type(teacher).__name__.encode())
+    digest.update(json.dumps(_lasting(said), sort_keys=True, default=str).encode())
     for name, value in sorted(teacher.state_dict().items()):
         if isinstance(value, Tensor):
             digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
@@ -292,6 +311,15 @@ def fingerprint(teacher: Teacher, first: Tensor) -> str:
     if not teacher.state_dict():
         digest.update(_raw(first.float()))
     return digest.hexdigest()
+
+
+def _lasting(said: Any) -> Any:
+    """What a recipe says of a teacher, without what leaves its answers as they are: where, and how fast."""
+    if isinstance(said, Mapping):
+        passing = {"remember", "sharded", "compiled"}
+        passing |= {"weights"} if isinstance(said.get("weights"), str) else set()
+        return {key: _lasting(held) for key, held in said.items() if key not in passing}
+    return [_lasting(held) for held in said] if isinstance(said, list | tuple) else said
 
 
 def _raw(value: Tensor) -> Any:

@@ -49,8 +49,8 @@ class Stored(Teacher):
         """
         missing = [layer for layer in layers if layer not in self.answers.layers]
         if missing:
-            kept = ", ".join(self.answers.layers) or "none"
+            kept = f"the layers {', '.join(self.answers.layers)}" if self.answers.layers else "no layers"
             raise ModelError(
-                f"the answers at {self.answers.place.url} hold the layers: {kept}; {', '.join(missing)} is "
-                f"asked for. Label again with --layer {missing[0]}, or match another one"
+                f"the answers at {self.answers.place.url} hold {kept}, and {', '.join(missing)} is asked "
+                f"for. Label again with --layer {missing[0]}, or match another one"
             )
