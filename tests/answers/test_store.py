@@ -87,14 +87,16 @@ def test_features_come_back_in_their_dtype(tmp_path):
 def test_a_refused_example_stays_refused(tmp_path):
     batch, logits = examples(sequences=False)
     place, form = Place(tmp_path), form_of("dense:float32")
-    manifest = Manifest("t", {}, form.text, CLASSES, 1)
+    manifest = Manifest("t", {}, form.text, CLASSES, 2)
     manifest.begin(place)
     answered = torch.arange(20) % 3 > 0
-    write_shard(place, 0, columns_of([(batch, Outputs(logits, mask=answered))], form, {}))
+    for number, part in enumerate(torch.arange(20).chunk(2)):
+        held = Outputs(logits[part], mask=answered[part])
+        write_shard(place, number, columns_of([(some(batch, part), held)], form, {}))
     manifest.finish(place)
-    order = torch.tensor([0, 5, 6, 1])
-    assert Answers(tmp_path).outputs(some(batch, order)).mask.tolist() == [False, True, False, True]
-    assert Answers(tmp_path).outputs(some(batch, order[1:2])).mask is None
+    order = torch.tensor([13, 0, 15, 5, 6, 1])
+    assert Answers(tmp_path).outputs(some(batch, order)).mask.tolist() == answered[order].tolist()
+    assert Answers(tmp_path).outputs(some(batch, order[:1])).mask is None
 
 
 def test_answers_of_another_plan_are_not_mixed(tmp_path):
@@ -126,6 +128,15 @@ def test_an_example_that_was_never_shown_is_refused(tmp_path):
         AnswersError, match=r"1 of 20 examples \(ids 3\) have no answer .* found by their content"
     ):
         Answers(tmp_path).outputs(other)
+
+
+def test_half_a_key_is_not_enough(tmp_path):
+    batch, logits = examples(sequences=False)
+    store(tmp_path, batch, logits)
+    keys = keys_of(batch)
+    keys[7, 1] ^= 1
+    with pytest.raises(AnswersError, match=r"1 of 20 examples \(ids 7\)"):
+        Answers(tmp_path).outputs(replace(batch, keys=keys))
 
 
 def test_another_mask_is_refused_and_none_at_all_is_not(tmp_path):

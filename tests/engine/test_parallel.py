@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -68,10 +69,16 @@ def test_weights_that_are_spread_train_as_whole_ones_do(training, start, tmp_pat
     }
     compare(training, start, tmp_path, 2, **train)
     longer = train | {"settings": train["settings"] | {"epochs": 4}}
+    shutil.copytree(tmp_path / "run", tmp_path / "spread")
+    (tmp_path / "more").mkdir()
+    together(start, tmp_path / "more", 2, **longer | {"folder": str(tmp_path / "spread")})
     resumed, _ = training.train(**longer)
     alone, _ = training.train(**longer | {"folder": None})
     for one, other in zip(resumed.parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    held = load_file(tmp_path / "more" / "weights1.safetensors")
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(held[name], value, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("world", "size", "count"), [(2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)])

@@ -164,7 +164,7 @@ class TopK(Form):
 
     def decode(self, columns: Columns, num_classes: int) -> SparseLogits:
         """Give the known classes, and the mass of the others."""
-        classes, scores = _wide(columns["classes"]), columns["scores"].float()
+        classes, scores = columns["classes"].long(), columns["scores"].float()
         if not self.tails:
             return SparseLogits(classes, scores, num_classes, temperature=self.temperatures[0])
         tails = columns["tails"].unbind(-1)
@@ -247,7 +247,7 @@ class Sampled(Form):
         there = torch.arange(int(known.max()) if len(known) else 0) < known.unsqueeze(-1)
         classes = torch.zeros(there.shape, dtype=torch.int64)
         scores = torch.full(there.shape, -torch.inf)
-        classes[there] = _wide(columns["classes"])
+        classes[there] = columns["classes"].long()
         scores[there] = (columns["counts"].float() / self.draws).log()
         return SparseLogits(classes, scores, num_classes, temperature=self.temperature)
 
@@ -338,7 +338,3 @@ def _width(num_classes: int) -> int:
 def _narrow(classes: Tensor, num_classes: int) -> Tensor:
     """Class indices in two bytes where they fit."""
     return classes.to(torch.uint16 if _width(num_classes) == 2 else torch.int32)
-
-
-def _wide(classes: Tensor) -> Tensor:
-    return classes.long()
