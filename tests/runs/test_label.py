@@ -14,8 +14,7 @@ from tutelage.engine import Runtime, read_history
 from tutelage.errors import AnswersError, Interrupted, ModelError, OutputError, RecipeError
 from tutelage.recipes import build, load
 from tutelage.runs import Study
-from tutelage.runs.label import LabelSettings, Stated, finish, prepare, repair
-from tutelage.runs.labelling import shown
+from tutelage.runs.label import LabelSettings, Stated, finish, prepare, repair, shown
 from tutelage.runs.run import Classroom, train_teacher
 from tutelage.runs.training import train_arm
 from tutelage.teachers import Stored

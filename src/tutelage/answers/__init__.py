@@ -15,11 +15,13 @@ from tutelage.answers.budget import (
     spread_log_probs,
 )
 from tutelage.answers.forms import Dense, Form, Sampled, TopK, form_of
+from tutelage.answers.manifest import ABOUT, Manifest
 from tutelage.answers.places import Place
 from tutelage.answers.shards import Shard, ShardRecord, columns_of, damage, read_record, write_shard
-from tutelage.answers.store import Answers, Manifest
+from tutelage.answers.store import Answers
 
 __all__ = [
+    "ABOUT",
     "Answers",
     "Candidate",
     "Dense",

@@ -10,7 +10,7 @@ import torch
 
 from tutelage.data import Loader
 from tutelage.errors import AnswersError
-from tutelage.runs.labelling import answer, logits_of, rows_of, shown
+from tutelage.runs.label import answer, logits_of, rows_of, shown
 from tutelage.runs.study import Arm, Stage, Study
 from tutelage.teachers import Remembered, Stored, Teacher
 

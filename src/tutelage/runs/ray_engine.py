@@ -19,7 +19,7 @@ from tutelage.engine.tracking import Progress
 from tutelage.errors import AnswersError, Interrupted, MissingExtra, TutelageError
 
 if TYPE_CHECKING:
-    from tutelage.runs.labelling import Labelling
+    from tutelage.runs.label import Labelling
 
 __all__ = ["label_on_ray"]
 

@@ -1,0 +1,136 @@
+"""The first page of a folder of answers: what it holds, and of whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from tutelage.answers.places import Place
+from tutelage.answers.shards import ShardRecord, read_record
+from tutelage.errors import AnswersError
+
+__all__ = ["ABOUT", "Manifest"]
+
+_FORMAT = "tutelage.answers.1"
+_MANIFEST = "manifest.json"
+ABOUT = "about.json"
+"""What else is known of answers; it differs from one labelling to the next."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a store holds, and of whom.
+
+    Args:
+        teacher: a fingerprint of the teacher.
+        data: name of a split -> its fingerprint.
+        views: how training examples were changed, and the seeds of the views that were shown; empty where
+            they were shown as they are.
+        planned: how many answers there will be.
+        shard_examples: how many of them a shard holds, before it is brought to whole batches.
+        precision: of the teacher's forward passes.
+        form: how logits are kept, as `form_of` reads it.
+        num_classes: the width of the logits.
+        features: layer -> dtype of what is kept of it.
+        num_shards: how many there will be.
+        examples, rows, nbytes: of all shards, once it is complete.
+        shards: their records, once it is complete.
+    """
+
+    teacher: str
+    data: Mapping[str, str]
+    form: str
+    num_classes: int
+    num_shards: int
+    views: Mapping[str, Any] = field(default_factory=dict)
+    features: Mapping[str, str] = field(default_factory=dict)
+    planned: int = 0
+    shard_examples: int = 0
+    precision: str = "float32"
+    examples: int = 0
+    rows: int = 0
+    nbytes: int = 0
+    shards: Sequence[ShardRecord] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard is there."""
+        return len(self.shards) == self.num_shards
+
+    def begin(self, place: Place) -> None:
+        """Put the manifest where the answers will be, or take up what is there.
+
+        Raises:
+            AnswersError: answers of another teacher, other data or another form lie there.
+        """
+        if place.exists(_MANIFEST):
+            held = Manifest.read(place)
+            ours = self.promise()
+            differ = [name for name, value in held.promise().items() if value != ours[name]]
+            if differ:
+                raise AnswersError(
+                    f"{place.url} holds other answers: they differ in {', '.join(differ)}; choose another "
+                    "folder (--out), or delete that one"
+                )
+            return
+        self._write(place)
+
+    def finish(self, place: Place) -> Manifest:
+        """List the shards, now that all are there.
+
+        Raises:
+            AnswersError: some are missing.
+        """
+        found = [read_record(place, number) for number in range(self.num_shards)]
+        records = [record for record in found if record is not None]
+        if len(records) < self.num_shards:
+            missing = [number for number, record in enumerate(found) if record is None]
+            raise AnswersError(f"{place.url} lacks shards {missing[:8]}; label again to go on")
+        examples = sum(record.examples for record in records)
+        if self.planned not in (0, examples):
+            raise AnswersError(
+                f"{place.url} holds {examples:,} answers where {self.planned:,} were planned: shards of "
+                "another plan lie among them; delete it, and label again"
+            )
+        whole = replace(
+            self,
+            shards=records,
+            examples=sum(record.examples for record in records),
+            rows=sum(record.rows for record in records),
+            nbytes=sum(record.nbytes for record in records),
+        )
+        whole._write(place)
+        return whole
+
+    def promise(self) -> dict[str, Any]:
+        """What was said before the first answer: the same for those who go on with it."""
+        counted = ("examples", "rows", "nbytes", "shards")
+        names = [one.name for one in fields(self) if one.name not in counted]
+        return json.loads(json.dumps({name: getattr(self, name) for name in names}))  # type: ignore[no-any-return]
+
+    def _write(self, place: Place) -> None:
+        held = asdict(replace(self, shards=list(self.shards)))
+        place.write(_MANIFEST, (json.dumps({"format": _FORMAT} | held, indent=1) + "\n").encode())
+
+    @staticmethod
+    def read(place: Place) -> Manifest:
+        """The manifest of a folder.
+
+        Raises:
+            AnswersError: there is none, or it is not ours.
+        """
+        try:
+            held = json.loads(place.read(_MANIFEST))
+        except OSError as error:
+            raise AnswersError(
+                f"there are no answers at {place.url} (no {_MANIFEST}); `tutelage label` makes them"
+            ) from error
+        except ValueError as error:
+            raise AnswersError(
+                f"{place.url}/{_MANIFEST} is damaged ({error}); restore it from a copy"
+            ) from error
+        if held.pop("format", None) != _FORMAT:
+            raise AnswersError(f"{place.url}/{_MANIFEST} is not of the format {_FORMAT}; label again")
+        return Manifest(**held | {"shards": [ShardRecord(**record) for record in held["shards"]]})

@@ -1,0 +1,145 @@
+"""What is settled before the first answer: the teacher, the form, and what it costs in error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tutelage.answers import Candidate, Place, candidates, choose
+from tutelage.engine import Runtime
+from tutelage.errors import ModelError, OutputError
+from tutelage.runs.folder import read_json, write_json
+from tutelage.runs.label.asking import answer, logits_of, rows_of, sample
+from tutelage.runs.label.labelling import Labelling
+from tutelage.runs.label.settings import LabelSettings
+from tutelage.runs.label.shown import shown
+from tutelage.runs.label.wanted import Wanted, forms_for, wanted
+from tutelage.runs.run import train_teacher
+from tutelage.runs.study import Study
+from tutelage.teachers import Stored, Teacher
+
+__all__ = ["SAMPLE", "Stated", "prepare"]
+
+KEY_BYTES = 25
+"""What an example takes beside its answer: its key, where its rows begin, whether it was answered."""
+
+SAMPLE = 2048
+"""Rows of logits by which a form is judged."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is known before the first answer.
+
+    Args:
+        labelling: the work.
+        candidate: the form, its size and the error to expect.
+        others: the forms that were looked at, where one was to be chosen.
+        wanted: what the recipe's losses read.
+        train_seconds: of the teacher's own training.
+    """
+
+    labelling: Labelling
+    candidate: Candidate
+    others: Sequence[Candidate]
+    wanted: Wanted
+    train_seconds: float
+
+
+def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Runtime) -> Stated:
+    """Train the teacher or read it, choose a form, and say what it will cost.
+
+    Raises:
+        RecipeError: a form that the recipe's losses cannot read, or none that fits the budget.
+        AnswersError: other answers lie there already.
+        ModelError: a teacher whose answers cannot be stored.
+    """
+    place = Place(out)
+    folder = place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher"
+    _check_same_teacher(folder / "teacher.json", study, runtime)
+    taught = train_teacher(study, folder, runtime)
+    teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
+    _check_teacher(teacher)
+    asked = wanted(study, teacher, runtime.device)
+    forms = forms_for(settings, asked)
+    logits, rows = _sampled(study, teacher, runtime)
+    examples = sum(len(part.source) for part in shown(study))
+    layers = dict.fromkeys([*asked.layers, *settings.layers])
+    beside = examples * (KEY_BYTES + _feature_bytes(study, teacher, list(layers), runtime, settings))
+    found = candidates(
+        logits[::2],
+        rows=int(rows * examples),
+        temperatures=asked.temperatures,
+        forms=forms,
+        beside=beside,
+    )
+    batch = study.arms["student"].stages[0].settings.batch_size
+    chosen = choose(found, settings.budget or float("inf"), batch=max(1, int(batch * rows)))
+    labelling = Labelling(
+        study,
+        teacher,
+        place,
+        form=chosen.form,
+        features=dict.fromkeys(layers, getattr(torch, settings.feature_dtype)),
+        rows=rows,
+        runtime=runtime,
+        precision=settings.precision,
+        shard_bytes=settings.shard_bytes,
+    )
+    if runtime.is_main:
+        labelling.promise().begin(place)
+    runtime.wait()
+    return Stated(
+        labelling, chosen, found, asked, sum(one.seconds for one in taught) + study.teacher.seconds()
+    )
+
+
+def _check_same_teacher(mark: Path, study: Study, runtime: Runtime) -> None:
+    """Refuse to go on with a teacher that another recipe, or other data, had trained there."""
+    ours = json.loads(
+        json.dumps({name: study.resolved.get(name) for name in ("teacher", "task")}, default=str)
+    )
+    if runtime.is_main and study.teacher.arms:
+        if mark.exists() and read_json(mark) != ours:
+            raise OutputError(
+                f"{mark.parent} holds a teacher of another recipe or of other data; choose another folder "
+                "(--out), or delete that one"
+            )
+        write_json(mark, ours)
+    runtime.wait()
+
+
+def _feature_bytes(
+    study: Study, teacher: Teacher, layers: list[str], runtime: Runtime, settings: LabelSettings
+) -> float:
+    """What the kept layers of an example take."""
+    if not layers:
+        return 0.0
+    teacher.watch(layers)
+    batch = next(sample(shown(study), rows=1))
+    features = answer(teacher, batch, runtime.device).features
+    each = getattr(torch, settings.feature_dtype).itemsize
+    return float(sum(features[layer].numel() for layer in layers) * each / len(batch))
+
+
+def _check_teacher(teacher: Teacher) -> None:
+    if teacher.moves or teacher.heeds or teacher.reads_labels:
+        raise ModelError(
+            f"{type(teacher).__name__} answers by the student or by the labels, and not by the example "
+            "alone; its answers are not stored: train with it as it is"
+        )
+    if isinstance(teacher, Stored):
+        raise ModelError("the recipe's teacher is stored already; give the teacher that answered")
+
+
+def _sampled(study: Study, teacher: Teacher, runtime: Runtime) -> tuple[Tensor, float]:
+    """Some of a teacher's logits, and how many rows an example has on average."""
+    batches = list(sample(shown(study), rows=SAMPLE))
+    found = [rows_of(logits_of(answer(teacher, batch, runtime.device)), batch) for batch in batches]
+    logits = torch.cat(found)
+    return logits, len(logits) / sum(map(len, batches))
