@@ -53,6 +53,16 @@ def test_a_budget_that_nothing_fits_names_the_least():
         choose(candidates(zipf(), rows=10**6, temperatures=[1.0]), 1e3, batch=1)
 
 
+def test_a_sample_says_what_compression_saves():
+    logits = torch.zeros(64, 100)
+    (plain,) = candidates(logits, rows=1000, temperatures=[1.0], forms=[form_of("dense:float32")])
+    (packed,) = candidates(
+        logits, rows=1000, temperatures=[1.0], forms=[form_of("dense:float32")], compressed=True
+    )
+    assert plain.nbytes == 400_000
+    assert packed.nbytes < 4_000
+
+
 def test_forms_for_two_temperatures_have_tails_and_no_samples():
     found = candidates(zipf(), rows=1, temperatures=[1.0, 4.0])
     assert all(one.form.serves(4.0) for one in found)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from tutelage.answers import Answers, Manifest, Place, columns_of, damage, form_of, write_shard
 from tutelage.data import keys_of
@@ -32,7 +33,14 @@ def some(batch: Batch, numbers) -> Batch:
 
 
 def store(
-    url, batch: Batch, logits: torch.Tensor, text: str = "dense:float32", *, shards: int = 3, **features
+    url,
+    batch: Batch,
+    logits: torch.Tensor,
+    text: str = "dense:float32",
+    *,
+    shards: int = 3,
+    compressed: bool = False,
+    **features,
 ) -> Place:
     place, form = Place(url), form_of(text)
     manifest = Manifest("t", {}, form.text, CLASSES, shards, features=dict.fromkeys(features, "float16"))
@@ -40,7 +48,7 @@ def store(
     for number, part in enumerate(torch.arange(len(batch)).chunk(shards)):
         held = Outputs(logits[part], {name: value[part] for name, value in features.items()})
         columns = columns_of([(some(batch, part), held)], form, dict.fromkeys(features, torch.float16))
-        write_shard(place, number, columns)
+        write_shard(place, number, columns, compressed=compressed)
     manifest.finish(place)
     return place
 
@@ -222,6 +230,33 @@ def test_a_store_behind_a_url(tmp_path):
     assert answers.damaged() == []
     with pytest.raises(AnswersError, match="cannot be reached"):
         Place("nosuch://answers")
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_compressed_shards_are_smaller_and_say_the_same(tmp_path, monkeypatch, remote):
+    monkeypatch.setattr(Place.__init__, "__kwdefaults__", {"cache": tmp_path / "cache"})
+    batch, logits = examples(sequences=False)
+    logits = logits.round()
+    url = f"memory://{tmp_path.name}" if remote else tmp_path / "packed"
+    store(tmp_path / "plain", batch, logits)
+    place = store(url, batch, logits, compressed=True)
+    plain, packed = Answers(tmp_path / "plain"), Answers(url)
+    assert packed.manifest.nbytes < plain.manifest.nbytes
+    assert torch.equal(packed.outputs(batch).logits, plain.outputs(batch).logits)
+    record = packed.manifest.shards[0]
+    held = load(gzip.decompress(place.read(record.name)))  # readable without us
+    assert torch.equal(held["keys"], plain.shards[0].columns["keys"])
+
+
+def test_a_compressed_shard_that_is_cut_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(Place.__init__, "__kwdefaults__", {"cache": tmp_path / "cache"})
+    batch, logits = examples(sequences=False)
+    place = store(tmp_path / "packed", batch, logits, compressed=True)
+    record = Answers(place.url).manifest.shards[1]
+    place.write(record.name, place.read(record.name)[:-20])
+    with pytest.raises(AnswersError, match=r"000001\.safetensors\.gz cannot be unpacked"):
+        Answers(place.url).outputs(batch)
+    assert not list((tmp_path / "cache").rglob("000001*"))
 
 
 def test_two_examples_of_one_content_share_an_answer(tmp_path):

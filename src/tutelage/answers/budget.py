@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tutelage.answers.forms import Dense, Form, Sampled, TopK
+from tutelage.answers.shards import LEVEL
 from tutelage.errors import RecipeError
 from tutelage.types import SparseLogits
 
@@ -112,6 +114,7 @@ def candidates(
     temperatures: Sequence[float],
     forms: Sequence[Form] | None = None,
     beside: float = 0.0,
+    compressed: bool = False,
 ) -> list[Candidate]:
     """Forms with their size and error, from a sample of the teacher's answers.
 
@@ -121,6 +124,7 @@ def candidates(
         temperatures: of the losses that will read them.
         forms: which to look at; None for a ladder of all kinds.
         beside: bytes that keys and features take, whatever the form.
+        compressed: answers will be, as the sample is here to see what that saves.
     """
     classes = logits.shape[-1]
     names = torch.arange(len(logits))
@@ -129,7 +133,7 @@ def candidates(
         columns = form.encode(logits, names)
         stored, again = form.decode(columns, classes), redrawn(form, logits)
         errors = {each: error_of(stored, logits, each, again=again) for each in temperatures}
-        found.append(Candidate(form, beside + rows * _bytes_of_row(columns, len(logits)), errors))
+        found.append(Candidate(form, beside + rows * _bytes_of_row(columns, len(logits), compressed), errors))
     return found
 
 
@@ -186,9 +190,14 @@ def read_bytes(text: str) -> float:
     return size
 
 
-def _bytes_of_row(columns: Mapping[str, Tensor], rows: int) -> float:
+def _bytes_of_row(columns: Mapping[str, Tensor], rows: int, compressed: bool) -> float:
     """What a row of the sample takes on average."""
-    return sum(column.nbytes for column in columns.values()) / max(rows, 1)
+    sizes = (_packed(column) if compressed else column.nbytes for column in columns.values())
+    return sum(sizes) / max(rows, 1)
+
+
+def _packed(column: Tensor) -> int:
+    return len(zlib.compress(column.contiguous().view(torch.uint8).numpy().tobytes(), LEVEL))
 
 
 def spread_log_probs(stored: Tensor | SparseLogits, temperature: float) -> Float[Tensor, "rows classes"]:

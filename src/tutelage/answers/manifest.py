@@ -31,6 +31,7 @@ class Manifest:
         planned: how many answers there will be.
         shard_examples: how many of them a shard holds, before it is brought to whole batches.
         precision: of the teacher's forward passes.
+        compressed: shards are compressed by gzip.
         form: how logits are kept, as `form_of` reads it.
         num_classes: the width of the logits.
         features: layer -> dtype of what is kept of it.
@@ -49,6 +50,7 @@ class Manifest:
     planned: int = 0
     shard_examples: int = 0
     precision: str = "float32"
+    compressed: bool = False
     examples: int = 0
     rows: int = 0
     nbytes: int = 0

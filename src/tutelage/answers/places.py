@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import shutil
+import zlib
 from pathlib import Path
 
 import fsspec
@@ -10,7 +13,10 @@ import fsspec
 from tutelage.errors import AnswersError
 from tutelage.files import replacing, write_atomically
 
-__all__ = ["Place"]
+__all__ = ["PACKED", "Place"]
+
+PACKED = ".gz"
+"""How the names of compressed files end."""
 
 _CACHE = Path("~/.cache/tutelage/answers").expanduser()
 
@@ -61,14 +67,33 @@ class Place:
             self._system.rm_file(self._at(name))
 
     def path(self, name: str, *, sha256: str) -> Path:
-        """A file as one of this machine: itself, or a copy of this content that is made once."""
-        if self.local:
+        """A file as one of this machine: itself, or a copy of this content that is made once.
+
+        A file that is compressed is unpacked in the copy.
+        """
+        packed = name.endswith(PACKED)
+        if self.local and not packed:
             return self.local / name
-        copy = self._cache / sha256 / Path(name).name
+        copy = self._cache / sha256 / Path(name).name.removesuffix(PACKED)
         if not copy.exists():
             with replacing(copy) as beside:
-                self._system.get_file(self._at(name), str(beside))
+                if packed:
+                    self._unpack(name, beside)
+                else:
+                    self._system.get_file(self._at(name), str(beside))
         return copy
+
+    def _unpack(self, name: str, to: Path) -> None:
+        try:
+            with (
+                self._system.open(self._at(name), "rb", compression="gzip") as source,
+                open(to, "wb") as target,
+            ):
+                shutil.copyfileobj(source, target)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise AnswersError(
+                f"{self.url}/{name} cannot be unpacked ({error}); `tutelage label … --repair` makes it again"
+            ) from error
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"

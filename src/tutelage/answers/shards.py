@@ -9,9 +9,10 @@ without one was not finished.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +24,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tutelage.answers.forms import Form
-from tutelage.answers.places import Place
+from tutelage.answers.places import PACKED, Place
 from tutelage.data import keys_of
 from tutelage.errors import AnswersError, ModelError
 from tutelage.types import Batch, Outputs
 
 __all__ = ["Shard", "ShardRecord", "columns_of", "damage", "read_record", "write_shard"]
+
+
+LEVEL = 6
+"""Of gzip; a higher one takes much longer and saves little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,12 @@ class ShardRecord:
 
 
 def columns_of(
-    answered: Sequence[tuple[Batch, Outputs]], form: Form, features: Mapping[str, torch.dtype]
+    answered: Iterable[tuple[Batch, Outputs]], form: Form, features: Mapping[str, torch.dtype]
 ) -> dict[str, Tensor]:
     """Answers as the columns of a shard.
 
     Args:
-        answered: batches and what the teacher said about them.
+        answered: batches and what the teacher said about them; of each only the columns are held.
         form: how logits are kept.
         features: the layers to keep, and in which dtype.
     """
@@ -112,12 +117,23 @@ def _reach(columns: Mapping[str, Tensor]) -> Tensor:
     return begins[columns["rows"]] if "rows" in columns else begins
 
 
-def write_shard(place: Place, number: int, columns: Mapping[str, Tensor]) -> ShardRecord:
-    """Write a shard, and then its record; both are whole or not there."""
+def write_shard(
+    place: Place, number: int, columns: Mapping[str, Tensor], *, compressed: bool = False
+) -> ShardRecord:
+    """Write a shard, and then its record; both are whole or not there.
+
+    Args:
+        place: where.
+        number: of the shard.
+        columns: what is in it.
+        compressed: by gzip, the same bytes each time.
+    """
     content = save({name: value.contiguous() for name, value in sorted(columns.items())})
+    if compressed:
+        content = gzip.compress(content, LEVEL, mtime=0)
     rows = int(columns["rows"][-1]) if "rows" in columns else len(columns["keys"])
     record = ShardRecord(
-        f"shards/{number:06}.safetensors",
+        f"shards/{number:06}.safetensors{PACKED if compressed else ''}",
         len(columns["keys"]),
         rows,
         len(content),

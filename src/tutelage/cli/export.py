@@ -55,6 +55,7 @@ def export(
         made = rebuild(str(run_dir), changes=changes or [])
         example = made.problem.train.batch([0]).inputs
         found = write(made.network, example, target, format=format_, overwrite=overwrite)
+        made.problem.write_files(target.parent)
     if as_json:
         output.print_json(found)
     else:

@@ -191,6 +191,7 @@ def _close(
     student = _best(study, trained["student"]).network.eval()
     teacher = study.teacher.finish([one.network for one in taught]).beside(student).to(runtime.device)
     save_weights(folder.path / "student.safetensors", student)
+    study.problem.write_files(folder.path)
     outcome = collect(study, trained, teacher, taught, folder, runtime.device, answering)
     folder.write("results.json", json.dumps(outcome.results, indent=2))
     folder.write("details.json", json.dumps(outcome.details, indent=2))

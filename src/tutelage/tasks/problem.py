@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tutelage.data import Source
 from tutelage.evaluation import Predictions
@@ -27,6 +28,7 @@ class Problem:
         chance: what guessing would reach by `metric`, or None.
         augment: settings -> a change of training batches; None where the field has no augmentations.
         network_options: what a network's builder may be told about the data: `num_classes`, `in_channels` …
+        files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
     """
 
     train: Source
@@ -40,3 +42,9 @@ class Problem:
     chance: float | None = None
     augment: Callable[[Mapping[str, object]], Callable[[Batch, int], Batch]] | None = None
     network_options: Mapping[str, object] = field(default_factory=dict)
+    files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
+
+    def write_files(self, folder: Path) -> None:
+        """Put what a student needs beside its weights into a folder."""
+        for name, write in self.files.items():
+            write(folder / name)

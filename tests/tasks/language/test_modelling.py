@@ -7,6 +7,7 @@ import torch
 
 from tutelage.evaluation import predict
 from tutelage.tasks.language import modelling
+from tutelage.tasks.language.vocabulary import Vocabulary
 from tutelage.types import Outputs
 
 
@@ -45,6 +46,14 @@ def test_an_even_guess_is_measured_by_hand(problem):
     lengths = problem.measure.keywords["lengths"]
     count = int(lengths[batch.labels[batch.mask]].sum())
     assert found["bits_per_byte"] == pytest.approx(math.log2(classes) * batch.count / count)
+
+
+def test_the_tokenizer_goes_with_the_student(problem, tmp_path):
+    problem.write_files(tmp_path)
+    kept = Vocabulary.of(str(tmp_path / "tokenizer"), [])
+    assert len(kept) == problem.num_classes
+    first = problem.train.tokens[:6].tolist()
+    assert kept.encode([kept.tokenizer.decode(first)])[0][:6].tolist() == first
 
 
 def test_chance_is_the_share_of_each_token_in_training(problem):

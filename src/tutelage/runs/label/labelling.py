@@ -19,15 +19,13 @@ from tutelage.engine.tracking import Progress
 from tutelage.errors import Interrupted
 from tutelage.runs.label.asking import answer, batches, logits_of
 from tutelage.runs.label.fingerprint import fingerprint
+from tutelage.runs.label.settings import LabelSettings
 from tutelage.runs.label.shown import Shown, said, shown
 from tutelage.runs.study import Study
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs
 
 __all__ = ["Labelling"]
-
-SHARD_BYTES = 32 * 2**20
-"""What a shard takes, about."""
 
 
 class Labelling:
@@ -41,8 +39,8 @@ class Labelling:
         features: layer -> dtype of what is kept of it.
         rows: of logits in an example, on average.
         runtime: where to ask; several processes share the shards.
-        precision: of the teacher's forward pass.
-        shard_bytes: what a shard takes, about.
+        settings: the precision of the teacher's forward passes, the size of shards, and whether they are
+            compressed.
     """
 
     def __init__(
@@ -55,16 +53,17 @@ class Labelling:
         features: Mapping[str, torch.dtype],
         rows: float,
         runtime: Runtime,
-        precision: str = "float32",
-        shard_bytes: int = SHARD_BYTES,
+        settings: LabelSettings,
     ) -> None:
         self.study, self.teacher, self.place = study, teacher, place
-        self.form, self.features, self.runtime, self.precision = form, features, runtime, precision
+        self.form, self.features, self.runtime, self.settings = form, features, runtime, settings
         self.parts = shown(study)
         teacher.watch(list(features))
         self.first = logits_of(self._ask(self.parts[0], list(range(min(8, len(self.parts[0].source)))))[1])
         self.num_classes = int(self.first.shape[-1])
-        self.shard_examples = max(1, int(shard_bytes / (rows * form.bytes_of_row(self.num_classes) + 16)))
+        self.shard_examples = max(
+            1, int(settings.shard_bytes / (rows * form.bytes_of_row(self.num_classes) + 16))
+        )
 
     @cached_property
     def plan(self) -> list[tuple[int, int, int]]:
@@ -91,7 +90,8 @@ class Labelling:
             num_shards=len(self.plan),
             planned=self.examples,
             shard_examples=self.shard_examples,
-            precision=self.precision,
+            precision=self.settings.precision,
+            compressed=self.settings.compressed,
         )
 
     @property
@@ -107,8 +107,9 @@ class Labelling:
         """Ask about the examples of a shard, and write it."""
         which, start, stop = self.plan[number]
         part = self.parts[which]
-        answered = [self._ask(part, numbers) for numbers in batches(start, stop, part.batch_size)]
-        return write_shard(self.place, number, columns_of(answered, self.form, self.features))
+        answered = (self._ask(part, numbers) for numbers in batches(start, stop, part.batch_size))
+        columns = columns_of(answered, self.form, self.features)
+        return write_shard(self.place, number, columns, compressed=self.settings.compressed)
 
     def run(self, *, label: str = "label") -> None:
         """Make this process's part of what is missing.
@@ -143,4 +144,4 @@ class Labelling:
 
     def _ask(self, part: Shown, numbers: list[int]) -> tuple[Batch, Outputs]:
         batch = part.views[[numbers]][0]
-        return batch, answer(self.teacher, batch, self.runtime.device, self.precision)
+        return batch, answer(self.teacher, batch, self.runtime.device, self.settings.precision)

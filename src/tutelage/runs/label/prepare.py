@@ -60,43 +60,60 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
         ModelError: a teacher whose answers cannot be stored.
     """
     place = Place(out)
-    folder = place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher"
-    _check_same_teacher(folder / "teacher.json", study, runtime)
-    taught = train_teacher(study, folder, runtime)
-    teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
-    _check_teacher(teacher)
+    teacher, seconds = _teacher(study, place, runtime)
     asked = wanted(study, teacher, runtime.device)
-    forms = forms_for(settings, asked)
-    logits, rows = _sampled(study, teacher, runtime)
-    examples = sum(len(part.source) for part in shown(study))
-    layers = dict.fromkeys([*asked.layers, *settings.layers])
-    beside = examples * (KEY_BYTES + _feature_bytes(study, teacher, list(layers), runtime, settings))
-    found = candidates(
-        logits[::2],
-        rows=int(rows * examples),
-        temperatures=asked.temperatures,
-        forms=forms,
-        beside=beside,
-    )
+    layers = list(dict.fromkeys([*asked.layers, *settings.layers]))
+    found, rows = _candidates(study, teacher, asked, layers, settings, runtime)
     batch = study.arms["student"].stages[0].settings.batch_size
     chosen = choose(found, settings.budget or float("inf"), batch=max(1, int(batch * rows)))
+    features = dict.fromkeys(layers, getattr(torch, settings.feature_dtype))
     labelling = Labelling(
         study,
         teacher,
         place,
         form=chosen.form,
-        features=dict.fromkeys(layers, getattr(torch, settings.feature_dtype)),
+        features=features,
         rows=rows,
         runtime=runtime,
-        precision=settings.precision,
-        shard_bytes=settings.shard_bytes,
+        settings=settings,
     )
     if runtime.is_main:
         labelling.promise().begin(place)
     runtime.wait()
-    return Stated(
-        labelling, chosen, found, asked, sum(one.seconds for one in taught) + study.teacher.seconds()
+    return Stated(labelling, chosen, found, asked, seconds)
+
+
+def _teacher(study: Study, place: Place, runtime: Runtime) -> tuple[Teacher, float]:
+    """The teacher, and the seconds of its training."""
+    folder = place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher"
+    _check_same_teacher(folder / "teacher.json", study, runtime)
+    taught = train_teacher(study, folder, runtime)
+    teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
+    _check_teacher(teacher)
+    return teacher, sum(one.seconds for one in taught) + study.teacher.seconds()
+
+
+def _candidates(
+    study: Study,
+    teacher: Teacher,
+    asked: Wanted,
+    layers: list[str],
+    settings: LabelSettings,
+    runtime: Runtime,
+) -> tuple[list[Candidate], float]:
+    """The forms to choose from, and how many rows of logits an example has on average."""
+    forms = forms_for(settings, asked)
+    logits, rows = _sampled(study, teacher, runtime)
+    examples = sum(len(part.source) for part in shown(study))
+    found = candidates(
+        logits[::2],
+        rows=int(rows * examples),
+        temperatures=asked.temperatures,
+        forms=forms,
+        beside=examples * (KEY_BYTES + _feature_bytes(study, teacher, layers, runtime, settings)),
+        compressed=settings.compressed,
     )
+    return found, rows
 
 
 def _check_same_teacher(mark: Path, study: Study, runtime: Runtime) -> None:

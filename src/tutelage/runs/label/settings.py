@@ -21,7 +21,8 @@ class LabelSettings:
         layers: further layers to keep the features of, beside those that the recipe matches.
         feature_dtype: of kept features.
         precision: of the teacher's forward passes.
-        shard_bytes: what a shard takes, about.
+        shard_bytes: what a shard takes before it is compressed, about.
+        compressed: by gzip; where training reads them they are unpacked once, in the cache.
     """
 
     form: str | None = None
@@ -30,6 +31,7 @@ class LabelSettings:
     feature_dtype: str = "float32"
     precision: str = "float32"
     shard_bytes: int = 32 * 2**20
+    compressed: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "bfloat16"):

@@ -68,6 +68,7 @@ def modelling(
         num_classes=len(words),
         chance=_chance(train, last, len(words)),
         network_options={"vocabulary": len(words), "length": length},
+        files={"tokenizer": words.tokenizer.save_pretrained},
     )
 
 
