@@ -77,6 +77,23 @@ def test_only_trainable_parameters_are_moved():
         build_optimizer(OptimizerSettings(name="sgd"), [frozen])
 
 
+@pytest.mark.parametrize(("name", "options"), [("SGD", {"momentum": 0.9}), ("Adam", {}), ("AdamW", {})])
+def test_one_kernel_moves_all_parameters_as_many_would(name, options):
+    def moved(**more) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        parameters = [nn.Parameter(torch.randn(5, generator=generator)) for _ in range(3)]
+        settings = OptimizerSettings(name=name, options={"lr": 0.1} | options | more)
+        optimizer = build_optimizer(settings, parameters)
+        for _ in range(4):
+            for parameter in parameters:
+                parameter.grad = torch.randn(5, generator=generator)
+            optimizer.step()
+        assert bool(optimizer.defaults["fused"]) is (not more)
+        return torch.cat([parameter.detach() for parameter in parameters])
+
+    torch.testing.assert_close(moved(), moved(foreach=False), rtol=1e-5, atol=1e-6)
+
+
 def test_cosine_ends_with_the_run_unless_told():
     sgd = {"name": "sgd", "options": {"lr": 1.0}, "schedule": "cosine_annealing_lr"}
     optimizer = SGD(parameters(), lr=1.0)

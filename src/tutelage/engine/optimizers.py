@@ -17,6 +17,7 @@ from tutelage.errors import ModelError, RecipeError, UnknownName
 __all__ = ["build_optimizer", "build_schedule"]
 
 _LENGTHS = ("T_max", "total_steps", "total_iters")
+_FUSED = ("SGD", "Adam", "AdamW")
 _NOT_DATA = {  # these need a closure, other objects or a metric, which the loop does not give
     "LBFGS",
     "ChainedScheduler",
@@ -26,7 +27,7 @@ _NOT_DATA = {  # these need a closure, other objects or a metric, which the loop
 
 
 def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """The optimiser that `settings` name, over `parameters`.
+    """The optimiser that `settings` name, over `parameters`; in torch's fused form where there is one.
 
     Raises:
         UnknownName: torch has no optimiser of that name, or it no option of that name.
@@ -37,7 +38,14 @@ def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Paramet
     moved = [p for p in parameters if p.requires_grad]
     if not moved:
         raise ModelError("no parameter requires a gradient, so there is nothing to train")
-    return _make(kind, moved, settings.options)  # type: ignore[no-any-return]
+    return _make(kind, moved, _fused(kind, moved, settings.options))  # type: ignore[no-any-return]
+
+
+def _fused(kind: Any, moved: list[nn.Parameter], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, and one kernel for all parameters where nothing speaks against it."""
+    said = {"fused", "foreach", "capturable", "differentiable"} & set(options)
+    able = kind.__name__ in _FUSED and all(one.device.type in ("cpu", "cuda", "mps") for one in moved)
+    return {**options, "fused": True} if able and not said else dict(options)
 
 
 def build_schedule(settings: OptimizerSettings, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:
