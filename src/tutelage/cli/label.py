@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,16 +12,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Cpu, RecipeName, Seeds, Set
+from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
 from tutelage.errors import UnknownName
 
 if TYPE_CHECKING:
-    from tutelage.runs.label import LabelSettings, Stated
-    from tutelage.runs.labelling import Labelling
+    from tutelage.engine import StopRequest
+    from tutelage.runs.label import Labelling, LabelSettings, Stated
 
 __all__ = ["label"]
 
 _ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked of `tutelage label`; workers on other machines are sent it.
+
+    Args:
+        asked: the recipe, and how to work.
+        out: where the answers go.
+        settings: how they are kept.
+        engine: `local` or `ray`.
+        workers: how many ask at a time, under `ray`.
+        repair: check every file of finished answers first.
+    """
+
+    asked: Asked
+    out: str
+    settings: LabelSettings
+    engine: str = "local"
+    workers: int = 2
+    repair: bool = False
 
 
 def label(
@@ -71,12 +93,15 @@ def label(
     shard_size: Annotated[
         str, typer.Option(metavar="SIZE", help="What a file of answers takes, about.")
     ] = "32MB",
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Pack the files with gzip; training unpacks each once.")
+    ] = False,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Check every file of finished answers, and make damaged ones again."),
     ] = False,
     seeds: Seeds = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     cpu: Cpu = False,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +114,6 @@ def label(
         raise UnknownName("engine", engine, _ENGINES)
     with output.only_results():
         from tutelage.answers import read_bytes
-        from tutelage.recipes import name_of
         from tutelage.runs.label import LabelSettings
 
         settings = LabelSettings(
@@ -98,11 +122,11 @@ def label(
             layers=tuple(layer or ()),
             precision=precision,
             shard_bytes=int(read_bytes(shard_size)),
+            compressed=compress,
         )
-        where = out or str(Path("answers") / name_of(recipe).replace("/", "-"))
-        done = _label(
-            recipe, list(changes or []), seeds, where, settings, engine, workers, repair, quiet, cpu
-        )
+        asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
+        where = out or str(Path("answers") / asked.name.replace("/", "-"))
+        done = _label(Order(asked, where, settings, engine, workers, repair))
     if done is None:  # another process speaks
         return
     if as_json:
@@ -111,66 +135,49 @@ def label(
         _print(done, recipe)
 
 
-def _label(
-    recipe: str,
-    changes: list[str],
-    seeds: int | None,
-    out: str,
-    settings: LabelSettings,
-    engine: str,
-    workers: int,
-    repair: bool,
-    quiet: bool,
-    cpu: bool,
-) -> dict[str, Any] | None:
+def _label(order: Order) -> dict[str, Any] | None:
     from tutelage.engine import StopRequest
     from tutelage.runs import label as labels
-    from tutelage.runs.ray_engine import label_on_ray
 
     with StopRequest() as stop:
-        stated = _stated(recipe, changes, seeds, out, settings, cpu, quiet, stop)
+        stated = _stated(order, stop)
         work = stated.labelling
-        if repair:
+        if order.repair:
             found = labels.repair(work)
             output.say("\n".join(found) or "every file is as it was written")
             return labels.finish(stated)
-        if work.runtime.is_main and not quiet:
+        if work.runtime.is_main and not order.asked.quiet:
             _state(stated)
-        if engine == "ray":
-            make = partial(_work, recipe, changes, seeds, out, settings, cpu)
-            missing, clock = work.missing(), time.perf_counter()
-            if missing:
-                label_on_ray(missing, make, workers=workers, quiet=quiet, stop_asked=lambda: stop.asked)
-                work.spend(clock, "ray")
+        if order.engine == "ray":
+            _on_ray(order, work, stop)
         else:
             work.run()
             work.runtime.wait()
         return labels.finish(stated) if work.runtime.is_main else None
 
 
-def _stated(
-    recipe: str,
-    changes: Sequence[str],
-    seeds: int | None,
-    out: str,
-    settings: LabelSettings,
-    cpu: bool,
-    quiet: bool,
-    stop: Any = None,
-) -> Stated:
+def _on_ray(order: Order, work: Labelling, stop: StopRequest) -> None:
+    from tutelage.runs.ray_engine import label_on_ray
+
+    missing, clock = work.missing(), time.perf_counter()
+    if missing:
+        make, quiet = partial(_work, order), order.asked.quiet
+        label_on_ray(missing, make, workers=order.workers, quiet=quiet, stop_asked=lambda: stop.asked)
+        work.spend(clock, "ray")
+
+
+def _work(order: Order) -> Labelling:
+    """What a worker on another machine does."""
+    return _stated(replace(order, asked=replace(order.asked, quiet=True))).labelling
+
+
+def _stated(order: Order, stop: StopRequest | None = None) -> Stated:
     from tutelage.engine import Runtime
-    from tutelage.recipes import build, load, name_of
     from tutelage.runs.label import prepare
 
-    study = build(load(recipe, changes=changes), name_of(recipe), seeds=seeds)
-    return prepare(study, out, settings, Runtime(cpu=cpu, quiet=quiet, stop=stop))
-
-
-def _work(
-    recipe: str, changes: Sequence[str], seeds: int | None, out: str, settings: LabelSettings, cpu: bool
-) -> Labelling:
-    """What a worker on another machine does."""
-    return _stated(recipe, changes, seeds, out, settings, cpu, quiet=True).labelling
+    asked = order.asked
+    study = asked.study()
+    return prepare(study, order.out, order.settings, Runtime(cpu=asked.cpu, quiet=asked.quiet, stop=stop))
 
 
 def _state(stated: Stated) -> None:

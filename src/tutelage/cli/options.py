@@ -1,17 +1,24 @@
-"""Options that several verbs have."""
+"""Options that several verbs have, and what those say together."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["AsJson", "Cpu", "RecipeName", "RunFolder", "Seeds", "Set"]
+if TYPE_CHECKING:
+    from tutelage.runs import Study
+
+__all__ = ["AsJson", "Asked", "Cpu", "Quiet", "RecipeName", "RunFolder", "Seeds", "Set"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else.")]
 
 Cpu = Annotated[bool, typer.Option("--cpu", help="Stay on the CPU though there is an accelerator.")]
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 RecipeName = Annotated[
     str,
@@ -42,3 +49,35 @@ Set = Annotated[
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a verb was asked that works through a whole recipe; workers on other machines are sent it.
+
+    Args:
+        recipe: its name or path.
+        changes: `key=value` each.
+        seeds: how many, instead of the recipe's.
+        cpu: stay on the CPU.
+        quiet: show no progress.
+    """
+
+    recipe: str
+    changes: Sequence[str] = ()
+    seeds: int | None = None
+    cpu: bool = False
+    quiet: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call the recipe."""
+        from tutelage.recipes import name_of
+
+        return name_of(self.recipe)
+
+    def study(self) -> Study:
+        """Everything that the recipe names, with the changes."""
+        from tutelage.recipes import build, load
+
+        return build(load(self.recipe, changes=self.changes), self.name, seeds=self.seeds)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Cpu, RecipeName, Seeds, Set
+from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
 from tutelage.errors import Interrupted
 
 __all__ = ["run"]
@@ -39,7 +40,7 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out that was stopped or killed.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     tracker: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,17 +65,16 @@ def run(
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     with output.only_results():
         from tutelage import report, runs
-        from tutelage.recipes import build, load, name_of
         from tutelage.runs.folder import free_folder
 
-        name = name_of(recipe)
-        study = build(load(recipe, changes=changes or []), name, seeds=seeds)
-        folder = out or free_folder(name)
+        asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
+        study = asked.study()
+        folder = out or free_folder(asked.name)
         trackers = tracker or []
         try:
             done = runs.run(study, folder, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers)
         except Interrupted as stop:
-            output.say(f"{stop}\ngo on with: {_again(recipe, changes, folder, seeds, trackers, cpu)}")
+            output.say(f"{stop}\ngo on with: {_again(asked, folder, trackers)}")
             raise typer.Exit(130) from stop
     if done is None:  # another process speaks
         return
@@ -84,13 +84,11 @@ def run(
         output.print_rich(report.summary(done.results))
 
 
-def _again(
-    recipe: str, changes: list[str] | None, out: Path, seeds: int | None, trackers: list[str], cpu: bool
-) -> str:
+def _again(asked: Asked, out: Path, trackers: Sequence[str]) -> str:
     """The command that goes on with a run that was stopped."""
-    words = ["tutelage", "run", recipe]
-    words += [word for change in changes or [] for word in ("--set", change)]
-    words += ["--seeds", str(seeds)] if seeds is not None else []
+    words = ["tutelage", "run", asked.recipe]
+    words += [word for change in asked.changes for word in ("--set", change)]
+    words += ["--seeds", str(asked.seeds)] if asked.seeds is not None else []
     words += [word for name in trackers for word in ("--tracker", name)]
-    words += ["--cpu"] if cpu else []
+    words += ["--cpu"] if asked.cpu else []
     return shlex.join([*words, "--out", str(out), "--resume"])

@@ -1,14 +1,16 @@
 """The engine runs turns, on one device or many. It knows nothing of distillation.
 
 `fit` is the loop. Around it: `settings` (what a user may choose), `optimizers` (by torch's names),
-`parallel` (devices, processes, precision, through Accelerate), `checkpoint` (one atomic file), `tracking`
-(history, progress, trackers), `average` (moving average of weights), `seed` (every random generator) and
-`interrupt` (a polite stop).
+`parallel` (devices, processes, precision, through Accelerate), `checkpoint` (one atomic file), `saves` (what
+it holds, and how it is taken up), `choice` (which weights are kept), `tracking` (history, progress,
+trackers), `average` (moving average of weights), `seed` (every random generator) and `interrupt` (a polite
+stop).
 """
 
 from tutelage.engine.checkpoint import Checkpoint, load_weights, save_weights
+from tutelage.engine.choice import Validation
 from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.loop import Fitted, Validation, fit
+from tutelage.engine.loop import Fitted, fit
 from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import seed_everything, seeded

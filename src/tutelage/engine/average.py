@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from tutelage.engine.sharding import like
 
 __all__ = ["WeightAverage"]
 
@@ -29,6 +31,11 @@ class WeightAverage:
     def update(self) -> None:
         """Move the averages towards the weights of now."""
         self._move(self.averages, [p.detach() for p in self._live], None)
+
+    def restore(self, averages: Sequence[Tensor]) -> None:
+        """Take up the averages of a checkpoint, which are whole."""
+        for average, held in zip(self.averages, averages, strict=True):
+            average.copy_(like(held, average))
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.engine.parallel import Runtime
+from tutelage.engine.sharding import is_sharded
 from tutelage.errors import TutelageWarning
 from tutelage.types import Turn
 
-__all__ = ["Apart", "Shares"]
+__all__ = ["Apart", "Shares", "backward"]
 
 INERT = 0.01
 """The share of the gradient's norm below which a term hardly counts."""
@@ -42,6 +43,11 @@ class Shares:
         """Whether the terms of a turn are looked at on this step."""
         every = self.every.get(turn.name)
         return _round(step) or (every is not None and (step - 1) % every == 0)
+
+    def apart(self, turn: Turn, step: int) -> Apart | None:
+        """Where the terms' gradients are kept apart on this step; None where they are not looked at."""
+        looks = self.due(turn, step) and not is_sharded(turn.parameters)
+        return Apart(turn.parameters) if looks else None
 
     def note(self, turn: Turn, norms: Mapping[str, float]) -> Mapping[str, float]:
         """Keep the shares, tell the turn's balance, and warn of a term that hardly counts.
@@ -142,6 +148,20 @@ class Apart:
     def _clear(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
+
+
+def backward(terms: Mapping[str, Tensor], share: float, apart: Apart | None) -> None:
+    """Add the gradients of a micro-batch, which is a `share` of the global batch, to those that are there.
+
+    Args:
+        terms: what is minimised is their sum.
+        share: the micro-batch's part of the global batch.
+        apart: where to keep the gradient of each term, if anywhere.
+    """
+    if apart is not None and len(terms) > 1:
+        apart.backward(terms, share)
+    else:
+        torch.autograd.backward(sum(terms.values(), start=torch.zeros(())) * share)
 
 
 def _plus(one: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.sharding import own
-from tutelage.errors import NonFiniteLoss
+from tutelage.errors import ModelError, NonFiniteLoss
 from tutelage.types import Turn
 
 __all__ = ["Values"]
@@ -36,11 +36,17 @@ class Values:
         """Note a step's values."""
         self.steps.append((step, values))
 
-    def check(self, step: int, turn: str, terms: Mapping[str, Tensor]) -> None:
-        """Refuse a term that is not finite, where that can be seen without waiting."""
+    def check(self, step: int, turn: Turn, terms: Mapping[str, Tensor]) -> None:
+        """Refuse terms that train nothing, and one that is not finite where that can be seen without waiting.
+
+        Raises:
+            ModelError: there are no terms, or none of them depends on what is trained.
+            NonFiniteLoss: a term is NaN or infinite.
+        """
+        _check_trains(turn, terms)
         if self.runtime.device.type == "cpu":
             for name, term in terms.items():
-                self._check(step, f"{turn}/{name}", float(term.detach()))
+                self._check(step, f"{turn.name}/{name}", float(term.detach()))
 
     def means(self) -> dict[str, float]:
         """The mean of each term over the steps, summed over processes; the steps are forgotten.
@@ -89,3 +95,13 @@ class Values:
         kept = f" The last good checkpoint is {where}." if (where := self.kept()) else ""
         advice = "Lower the learning rate, clip gradients (clip: 1.0), or train in float32."
         return NonFiniteLoss(f"{what}. {advice}{kept}")
+
+
+def _check_trains(turn: Turn, terms: Mapping[str, Tensor]) -> None:
+    if not terms:
+        raise ModelError(f"turn {turn.name!r} gave no terms to minimise; give it at least one match")
+    if not any(term.requires_grad for term in terms.values()):
+        raise ModelError(
+            f"no term of turn {turn.name!r} ({', '.join(terms)}) depends on what it trains; compute "
+            "them from the student's tensors, not detached, and leave its parameters their gradient"
+        )

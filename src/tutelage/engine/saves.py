@@ -1,0 +1,132 @@
+"""Checkpoints of a training: what they hold, when they are due, how one is taken up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tutelage.engine.average import WeightAverage
+from tutelage.engine.checkpoint import Checkpoint
+from tutelage.engine.choice import Choice
+from tutelage.engine.movers import Movers
+from tutelage.engine.parallel import Runtime
+from tutelage.engine.seed import random_state, restore_random_state
+from tutelage.engine.sharding import spread, whole
+from tutelage.engine.shares import Shares
+from tutelage.engine.tracking import History
+from tutelage.engine.values import Values
+from tutelage.errors import CheckpointError
+from tutelage.types import Turn
+
+__all__ = ["Parts", "Saves"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that changes while training goes on, the count of steps and seconds left out."""
+
+    turns: Sequence[Turn]
+    modules: Mapping[str, nn.Module]
+    movers: Movers
+    shares: Shares
+    average: WeightAverage | None
+    values: Values
+    choice: Choice
+    history: History
+    runtime: Runtime
+
+    def state(self, step: int, seconds: float) -> dict[str, Any]:
+        """What a resumed run needs, alike for any number of processes; every process must call it.
+
+        Raises:
+            NonFiniteLoss: a term or a weight is NaN or infinite.
+        """
+        pending = self.values.state()
+        self.values.check_weights(self.turns, step)
+        return {
+            "step": step,
+            "seconds": seconds,
+            "best": self.choice.best,
+            "pending": pending,
+            "records": len(self.history.records),
+            "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
+            **whole(self.movers.state()),
+            "shares": self.shares.state(),
+            "average": whole(self.average.averages) if self.average else None,
+            "random": self.runtime.gather(random_state()),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.choice.best = state["best"]
+        self.values.restore(state["pending"])
+        for name, module in self.modules.items():
+            module.load_state_dict(spread(state["modules"][name], module))
+        self.movers.restore(state)
+        self.shares.restore(state["shares"])
+        if self.average is not None:
+            self.average.restore(state["average"])
+        self.history.resume(state["records"])
+        if self.runtime.rank < len(state["random"]):
+            restore_random_state(state["random"][self.runtime.rank])
+
+
+class Saves:
+    """The checkpoint of a training.
+
+    Args:
+        parts: what it holds.
+        folder: where it stands; None for a training that cannot be resumed.
+        every: seconds from one to the next.
+    """
+
+    def __init__(self, parts: Parts, folder: Path | None, *, every: float) -> None:
+        self.parts, self.every = parts, every
+        self.file = Checkpoint(folder / "checkpoint.safetensors") if folder else None
+        self._written = time.monotonic()
+
+    @property
+    def where(self) -> str:
+        """The file's path, for messages; empty if there is none."""
+        return str(self.file.path) if self.file else ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for this process to write."""
+        return self.file is not None and time.monotonic() - self._written >= self.every
+
+    def write(self, step: int, seconds: float) -> None:
+        """Write the state of now; every process must call it."""
+        if self.file is None:
+            return
+        state = self.parts.state(step, seconds)
+        if self.parts.runtime.is_main:
+            self.file.save(state)
+        self._written = time.monotonic()
+
+    def resume(self) -> tuple[int, float]:
+        """Take up the checkpoint that is there, if one is; the steps made and the seconds spent.
+
+        Raises:
+            CheckpointError: it is damaged, or of another run.
+        """
+        step, seconds = 0, 0.0
+        if self.file is None or not self.parts.runtime.share(self.file.exists()):
+            self.parts.history.resume(0)
+        else:
+            state = self.file.load()
+            try:
+                step, seconds = state["step"], state["seconds"]
+                self.parts.restore(state)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"{self.where} was written by a run with another network, other turns or other "
+                    f"settings ({error}); choose another folder (out, --out)"
+                ) from error
+        self._written = time.monotonic()
+        return step, seconds

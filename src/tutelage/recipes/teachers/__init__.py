@@ -1,0 +1,34 @@
+"""Teachers, as recipes describe them: what may be said about each kind, beside the function that plans it.
+
+`frozen` has the network that is trained here or read from a file, `predictor` what has `fit` and
+`predict_proba`, `members` the teachers that ask others (ensemble, panel, committee, cautious), `ready` those
+that nobody trains here (stored, virtual, moving average, past self). `kinds` is the table of all.
+"""
+
+from tutelage.recipes.teachers.frozen import FrozenSpec
+from tutelage.recipes.teachers.kinds import SPECS, make_teacher
+from tutelage.recipes.teachers.members import (
+    CautiousSpec,
+    CommitteeSpec,
+    EnsembleSpec,
+    MembersSpec,
+    PanelSpec,
+)
+from tutelage.recipes.teachers.predictor import PredictorSpec
+from tutelage.recipes.teachers.ready import MovingAverageSpec, PastSelfSpec, StoredSpec, VirtualSpec
+
+__all__ = [
+    "SPECS",
+    "CautiousSpec",
+    "CommitteeSpec",
+    "EnsembleSpec",
+    "FrozenSpec",
+    "MembersSpec",
+    "MovingAverageSpec",
+    "PanelSpec",
+    "PastSelfSpec",
+    "PredictorSpec",
+    "StoredSpec",
+    "VirtualSpec",
+    "make_teacher",
+]

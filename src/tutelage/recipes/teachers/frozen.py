@@ -1,0 +1,90 @@
+"""A network that is trained here, read from a file, or comes with weights of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+from pydantic import Field as Setting
+from torch import nn
+
+from tutelage.engine import load_weights, seeded
+from tutelage.errors import CheckpointError, RecipeError
+from tutelage.recipes.parts import (
+    Field,
+    check_optimizers,
+    labels_alone,
+    make_network,
+    make_scheme,
+    make_transform,
+)
+from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec
+from tutelage.runs import Arm, Stage, TeacherPlan
+from tutelage.teachers import Frozen
+
+__all__ = ["FrozenSpec", "plan_frozen"]
+
+
+class FrozenSpec(Spec):
+    """A network, trained here or read from a file.
+
+    Args:
+        model: its architecture.
+        train, optimizers: how it is trained on the whole training split; or
+        weights: a safetensors file; or neither, for a model that comes with its own.
+        scheme: who teaches it; labels by default.
+        seed: of its training.
+        precision: `bfloat16` answers faster where the processor can.
+        compiled: run it through torch.compile.
+        sharded: spread it over the processes of a run (FSDP2).
+        remember: keep its answers to unaugmented examples in memory, and ask it once about each. Its time is
+            then charged once, not each epoch; layers are not remembered.
+    """
+
+    model: NamedField
+    train: TrainSpec | None = None
+    optimizers: dict[str, OptimizerField] = Setting(default_factory=dict)
+    weights: str | None = None
+    scheme: NamedField | None = None
+    seed: int = 0
+    precision: str | None = None
+    compiled: bool = False
+    sharded: bool = False
+    remember: bool = False
+
+
+def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
+    """Train the network, or take it as it is."""
+    build = make_network(spec.model, held)
+    wrap = partial(Frozen, precision=spec.precision, compiled=spec.compiled, sharded=spec.sharded)  # type: ignore[arg-type]
+    if spec.weights is not None and not Path(spec.weights).expanduser().is_file():
+        raise CheckpointError(f"teacher.frozen.weights: there is no file {spec.weights}")
+    if spec.train is None:
+        ready = cache(partial(_with_weights, build, spec.weights, spec.seed))
+        return TeacherPlan(lambda _: wrap(ready()), remember=spec.remember)
+    arm = Arm(build, [_stage(spec, spec.train, held)], held.problem.train, needs_teacher=False)
+    return TeacherPlan(lambda networks: wrap(networks[0]), arms=[arm], seed=spec.seed, remember=spec.remember)
+
+
+def _stage(spec: FrozenSpec, train: TrainSpec, held: Field) -> Stage:
+    """How the network is trained."""
+    if spec.weights is not None:
+        raise RecipeError("teacher.frozen names weights and train; give one of them")
+    if "student" not in spec.optimizers:
+        raise RecipeError("teacher.frozen has train and no optimizer; give `optimizers: {student: {sgd: …}}`")
+    check_optimizers(spec.optimizers)
+    return Stage(
+        scheme=make_scheme(spec.scheme) if spec.scheme else labels_alone(),
+        settings=train.engine(),
+        optimizers=spec.optimizers,
+        transform=make_transform(train.augment, held.problem),
+    )
+
+
+def _with_weights(build: Callable[[], nn.Module], weights: str | None, seed: int) -> nn.Module:
+    with seeded(seed):
+        network = build()
+    if weights is not None:
+        load_weights(Path(weights).expanduser(), network)
+    return network

@@ -1,1 +1,0 @@
-from tutelage.runs.label import *  # noqa
