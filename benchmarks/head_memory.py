@@ -39,6 +39,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "SkewedSoftTarget": response.SkewedSoftTarget,
     "TotalVariationTarget": response.TotalVariationTarget,
     "HardLabel": response.HardLabel,
+    "MixedTarget": response.MixedTarget,
 }
 
 
@@ -111,12 +112,11 @@ def measure(name: str, dtype: str, options: argparse.Namespace) -> dict[str, Any
 def step(loss: Loss, student: HeadLogits, teacher: HeadLogits, labels: Tensor, *, whole: bool) -> None:
     """A forward and a backward pass; the gradients are taken and dropped."""
     ours = F.linear(student.hidden, student.weight) if whole else student
-    if "labels" in loss.needs:
-        value = loss(ours, labels)
-    else:
+    given = {"labels": labels} if "labels" in loss.needs else {}
+    if "teacher" in loss.needs:
         with torch.no_grad():
-            theirs = F.linear(teacher.hidden, teacher.weight) if whole else teacher
-        value = loss(ours, theirs)
+            given["teacher"] = F.linear(teacher.hidden, teacher.weight) if whole else teacher
+    value = loss(ours, **given)
     torch.autograd.grad(value, [student.hidden, student.weight])
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import tutelage.losses
 from tutelage.losses import Loss
-from tutelage.types import UNLABELLED
+from tutelage.types import UNLABELLED, HeadLogits, SparseLogits
 
 NUM_CLASSES = 5
 ITEMS, LENGTH, LAYERS = 6, 4, 2
@@ -278,6 +278,44 @@ def test_a_student_that_equals_the_teacher_is_the_minimum(kind, layout):
 
         student = changed(inputs["teacher"], beside)
         assert value_and_gradient(loss, {**inputs, "student": student})[0] > least
+
+
+# -------------------------------------------------------------------------------------- other forms of logits
+
+
+def as_heads(kind: type[Loss], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Student and teacher through a head that changes nothing."""
+    eye = torch.eye(NUM_CLASSES, dtype=torch.float64)
+    return {
+        name: HeadLogits(held, eye) if name in ("student", "teacher") else held
+        for name, held in inputs.items()
+    }
+
+
+def as_few(kind: type[Loss], inputs: dict[str, Any]) -> dict[str, Any]:
+    """The teacher by its classes, all of which are known, at the loss's temperature."""
+    at = getattr(kind(), "temperature", 1.0)
+    scores, classes = (inputs["teacher"] / at).log_softmax(-1).sort(-1)
+    return {**inputs, "teacher": SparseLogits(classes, scores, NUM_CLASSES, temperature=at)}
+
+
+@each_loss(lambda kind: kind.place == "logits", layouts=("vectors", "tokens"))
+@pytest.mark.parametrize("form", [as_heads, as_few], ids=["heads", "few"])
+def test_a_loss_reads_what_it_says_it_reads_and_nothing_else(kind, layout, form):
+    inputs = inputs_for(kind, layout)
+    if form is as_few and "teacher" not in inputs:
+        assert not kind.reads_sparse
+        return
+    loss = made(kind, inputs)
+    if not (kind.reads_heads if form is as_heads else kind.reads_sparse):
+        with pytest.raises((ValueError, TypeError, AttributeError)):
+            loss(**form(kind, inputs))
+        return
+    inputs["student"].requires_grad_()
+    found, expected = loss(**form(kind, inputs)), loss(**inputs)
+    torch.testing.assert_close(found, expected)
+    slopes = [torch.autograd.grad(value, inputs["student"])[0] for value in (found, expected)]
+    torch.testing.assert_close(*slopes)
 
 
 # -------------------------------------------------------------------------- the mask and the one denominator

@@ -329,7 +329,7 @@ def test_losses_that_need_all_classes_say_which_do_not(kind):
 def test_which_losses_read_heads():
     reading = {name for name in response.__all__ if getattr(response, name).reads_heads}
     softened = {name for name in response.__all__ if issubclass(getattr(response, name), Softened)}
-    assert reading == softened | {"HardLabel"}
+    assert reading == softened | {"HardLabel", "MixedTarget"}
     assert (Loss.reads_heads, Loss.reads_sparse) == (False, False)
 
 

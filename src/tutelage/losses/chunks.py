@@ -7,29 +7,47 @@ of its bias. The backward pass scales them; no derivative of a derivative can be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.losses.reduction import widen
+from tutelage.losses.sides import Logits, Rows, Side
 from tutelage.types import HeadLogits
 
-__all__ = ["Compare", "Logits", "Rows", "Side", "mean_of_rows"]
+__all__ = ["Compare", "Part", "mean_of_parts", "mean_of_rows"]
 
-Logits = Tensor | HeadLogits
-Rows = slice | Tensor
 Compare = Callable[[Tensor, Rows], tuple[Tensor, Tensor]]
 """(the student's log-probabilities of some rows, which it may overwrite; which rows) -> a number for each of
-these rows, and its gradient by what the softmax was taken of."""
+these rows, and its gradient by what the softmax was taken of, in memory of its own."""
 
 CHUNK_BYTES = 2**25
 """What the logits of a chunk take where no size is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several comparisons that read the same logits.
+
+    Args:
+        compare: the number of each row and its gradient.
+        temperature: divides the logits.
+        factor: multiplies the numbers; above 0.
+    """
+
+    compare: Compare
+    temperature: float = 1.0
+    factor: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        """What multiplies the gradient that `compare` gives, for that by the logits."""
+        return self.factor / self.temperature
 
 
 def mean_of_rows(
@@ -53,15 +71,45 @@ def mean_of_rows(
 
     Shapes: student [*items, classes], rows [some] -> a scalar.
     """
-    side = Side.of(student, temperature)
+    return mean_of_parts(student, [Part(compare, temperature)], rows, count, chunk_size=chunk_size)
+
+
+def mean_of_parts(
+    student: Logits,
+    parts: Sequence[Part],
+    rows: Tensor | None,
+    count: int | Tensor,
+    *,
+    chunk_size: int | None = None,
+) -> Float[Tensor, ""]:
+    """Σ over rows of what several comparisons say together, divided by a count.
+
+    The logits of a chunk are computed once, and so is what their gradient is multiplied by. Parts of unequal
+    temperatures each take a softmax of their own and one more buffer, of chunks that are smaller for it.
+
+    Args:
+        student: logits, or what they are computed from.
+        parts: what is added up; one at least.
+        rows: which rows to compute, of the items laid end to end; None for all.
+        count: the denominator; 0 counts as 1.
+        chunk_size: rows to hold at a time; None for as many as fit into some tens of megabytes.
+
+    Shapes: student [*items, classes], rows [some] -> a scalar.
+    """
+    side = Side.of(student)
     held = range(len(side.rows) if rows is None else len(rows))
-    size = chunk_size or max(CHUNK_BYTES // (4 * max(student.shape[-1], 1)), 1)
+    size = chunk_size or _rows_of_a_chunk(student.shape[-1], len(parts))
     chunks: list[Rows] = [slice(start, min(start + size, len(held))) for start in held[::size]]
-    plan = _Plan(side, compare, chunks if rows is None else [rows[chunk] for chunk in chunks])
+    plan = _Plan(side, tuple(parts), chunks if rows is None else [rows[chunk] for chunk in chunks])
     rows_of, *weights = (student, None, None) if isinstance(student, Tensor) else _inputs(student)
     with torch.autocast(side.rows.device.type, enabled=False):
         total: Tensor = _Chunks.apply(plan, rows_of.flatten(0, -2), *weights)  # type: ignore[no-untyped-call]
     return total / max(count, 1) if isinstance(count, int) else total / count.clamp(min=1)
+
+
+def _rows_of_a_chunk(classes: int, parts: int) -> int:
+    """As many as keep the peak: two buffers of a chunk live at least, and one more for each further part."""
+    return max(2 * CHUNK_BYTES // (1 + parts) // (4 * max(classes, 1)), 1)
 
 
 def _inputs(head: HeadLogits) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -69,59 +117,35 @@ def _inputs(head: HeadLogits) -> tuple[Tensor, Tensor, Tensor | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One side's answers, some rows at a time, without gradient."""
-
-    rows: Tensor
-    temperature: float
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    scale: float = 1.0
-    cap: float | None = None
-
-    @classmethod
-    def of(cls, logits: Logits, temperature: float) -> Side:
-        """Of logits, or of what they are computed from, as autocast would have it."""
-        if isinstance(logits, Tensor):
-            return cls(logits.detach().flatten(0, -2), temperature)
-        held = logits.detach()
-        weight = _as_multiplied(held.weight)
-        bias = None if held.bias is None else _as_multiplied(held.bias)
-        return cls(held.hidden.flatten(0, -2), temperature, weight, bias, held.scale, held.cap)
-
-    def hidden(self, some: Rows) -> Tensor:
-        """What goes into the layer, as it is multiplied there."""
-        assert self.weight is not None
-        return self.rows[some].to(self.weight.dtype)
-
-    def log_probs(self, some: Rows) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities, in memory of their own, and tanh of what was capped, if it was."""
-        if self.weight is None:
-            logits = widen(self.rows[some])
-            return (logits if self.temperature == 1 else logits / self.temperature).log_softmax(-1), None
-        logits = widen(F.linear(self.hidden(some), self.weight, self.bias))
-        if self.scale != 1:
-            logits.mul_(self.scale)
-        tanh = None if self.cap is None else logits.div_(self.cap).tanh_()
-        logits = logits if self.cap is None else logits * self.cap
-        if self.temperature != 1:
-            logits.div_(self.temperature)
-        return logits.log_softmax(-1), tanh
-
-
-def _as_multiplied(tensor: Tensor) -> Tensor:
-    """What autocast makes of a linear layer's weights."""
-    device = tensor.device.type
-    if not torch.is_autocast_enabled(device) or tensor.dtype == torch.float64:
-        return tensor
-    return tensor.to(torch.get_autocast_dtype(device))
-
-
-@dataclass(frozen=True, slots=True)
 class _Plan:
     side: Side
-    compare: Compare
+    parts: tuple[Part, ...]
     chunks: list[Rows]
+
+    @property
+    def rate(self) -> float:
+        """What multiplies all gradients at the end; nothing that is added up before is larger than this."""
+        return max(part.rate for part in self.parts)
+
+    def compare(self, some: Rows) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The sum over some rows, its gradient by their logits over `rate`, and tanh of what was capped."""
+        logits, tanh = self.side.logits(some)
+        total: Tensor | float = 0.0
+        gradient: Tensor | None = None
+        for number, part in enumerate(self.parts, start=1):
+            last = number == len(self.parts)
+            log_probs = self.side.softened(logits, part.temperature, last=last)
+            if last:
+                del logits
+            values, slope = part.compare(log_probs, some)
+            del log_probs
+            if part.rate != self.rate:
+                slope.mul_(part.rate / self.rate)
+            gradient = slope if gradient is None else gradient.add_(slope)
+            total = total + values.sum() * part.factor
+        assert isinstance(total, Tensor)
+        assert gradient is not None
+        return total, gradient, tanh
 
 
 class _Chunks(torch.autograd.Function):
@@ -137,14 +161,12 @@ class _Chunks(torch.autograd.Function):
         ]
         total = torch.zeros((), dtype=widen(rows[:0]).dtype, device=rows.device)
         for some in plan.chunks:
-            log_probs, tanh = side.log_probs(some)
-            values, gradient = plan.compare(log_probs, some)
-            del log_probs
-            total = total + values.sum()
+            value, gradient, tanh = plan.compare(some)
+            total = total + value
             if any(wanted):
                 _add_(sums, side, some, gradient if tanh is None else _through_(tanh, gradient))
             del gradient, tanh
-        ctx.factor = side.scale / side.temperature
+        ctx.factor = side.scale * plan.rate
         ctx.dtypes = [None if held is None else held.dtype for held in inputs]
         ctx.save_for_backward(*sums)
         return total

@@ -8,6 +8,7 @@ scales them. Masked items are never computed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tutelage.losses.chunks import Logits, Rows, Side, mean_of_rows
+from tutelage.losses.chunks import mean_of_rows
 from tutelage.losses.reduction import check_logits, check_mask, spread
+from tutelage.losses.sides import Logits, Rows, Side
 from tutelage.losses.slopes import Slope
 from tutelage.types import HeadLogits
 
-__all__ = ["check_answers", "compare_heads", "unmasked"]
+__all__ = ["check_answers", "compare_heads", "toward_teacher", "unmasked"]
 
 
 def compare_heads(
@@ -63,14 +65,22 @@ def compare_heads(
     """
     student, teacher = _cut(student, vocabulary, "student"), _cut(teacher, vocabulary, "teacher")
     rows, count = unmasked(mask, check_answers(student, teacher))
-    theirs = Side.of(teacher, temperature)
-
-    def compare(log_probs: Tensor, some: Rows) -> tuple[Tensor, Tensor]:
-        other, _ = theirs.log_probs(some)
-        dtype = torch.promote_types(log_probs.dtype, other.dtype)
-        return slope(log_probs.to(dtype), other.to(dtype))
-
+    compare = toward_teacher(teacher, slope, temperature)
     return mean_of_rows(student, compare, rows, count, temperature=temperature, chunk_size=chunk_size)
+
+
+def toward_teacher(
+    teacher: Logits, slope: Callable[..., tuple[Tensor, Tensor]], temperature: float
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """What compares rows of the student with all classes of a teacher; further arguments go to the slope."""
+    theirs = Side.of(teacher)
+
+    def compare(log_probs: Tensor, some: Rows, **mix: Any) -> tuple[Tensor, Tensor]:
+        other = theirs.log_probs(some, temperature)
+        dtype = torch.promote_types(log_probs.dtype, other.dtype)
+        return slope(log_probs.to(dtype), other.to(dtype), **mix)
+
+    return compare
 
 
 def unmasked(mask: Tensor | None, items: torch.Size) -> tuple[Tensor | None, int]:

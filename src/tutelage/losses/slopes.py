@@ -29,8 +29,8 @@ Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(student, teacher) -> a number for each row, and its gradient."""
 
 
-def forward_kl_(student: Rows, teacher: Rows) -> Sloped:
-    """Forward KL; its gradient is q − p.
+def forward_kl_(student: Rows, teacher: Rows, *, weight: float = 1.0, extra: Tensor | None = None) -> Sloped:
+    """Forward KL; its gradient is q − p, or, beside another target, weight · (q − p) + extra · q.
 
     Shapes: [rows, classes] twice -> [rows] and [rows, classes].
 
@@ -40,7 +40,11 @@ def forward_kl_(student: Rows, teacher: Rows) -> Sloped:
         (tensor([0.1438]), tensor([[-0.2500,  0.2500]]))
     """
     probs = teacher.exp()
-    return _sum_(teacher.sub_(student), probs), student.exp_().sub_(probs)
+    value = _sum_(teacher.sub_(student), probs)
+    ours = student.exp_()
+    if extra is not None:
+        ours.mul_(weight + extra)
+    return value, ours.sub_(probs, alpha=weight)
 
 
 def reverse_kl_(student: Rows, teacher: Rows) -> Sloped:

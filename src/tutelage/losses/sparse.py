@@ -5,16 +5,19 @@ The student's answers may be logits, or what they are computed from; either way 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from tutelage.losses.chunks import Rows, mean_of_rows
+from tutelage.losses.chunks import Compare, mean_of_rows
 from tutelage.losses.heads import check_answers, unmasked
 from tutelage.losses.reduction import check_labels, check_mask, labelled, widen
+from tutelage.losses.sides import Rows
 from tutelage.types import HeadLogits, SparseLogits
 
-__all__ = ["compare_labels", "compare_sparse"]
+__all__ = ["compare_labels", "compare_sparse", "toward_few", "toward_labels"]
 
 
 def compare_sparse(
@@ -51,17 +54,32 @@ def compare_sparse(
         tensor(0.1438)
     """
     rows, count = unmasked(mask, check_answers(student, teacher))
+    compare = toward_few(teacher, temperature)
+    return mean_of_rows(student, compare, rows, count, temperature=temperature, chunk_size=chunk_size)
+
+
+def toward_few(teacher: SparseLogits, temperature: float) -> Callable[..., tuple[Tensor, Tensor]]:
+    """What compares rows of the student with the classes that are known of a teacher.
+
+    The gradient is q s − t; beside another target it is weight · (q s − t) + extra · q.
+
+    Raises:
+        ValueError: nothing is known about the temperature.
+    """
     scores, tail = teacher.at(temperature)
     classes, scores = (held.detach().flatten(0, -2) for held in (teacher.classes.long(), widen(scores)))
     tail = None if tail is None else widen(tail.detach()).flatten()
 
-    def compare(log_probs: Tensor, some: Rows) -> tuple[Tensor, Tensor]:
+    def compare(
+        log_probs: Tensor, some: Rows, *, weight: float = 1.0, extra: Tensor | float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         known = classes[some], scores[some].to(log_probs.dtype)
         if tail is None:
-            return _sampled_(log_probs, *known)
-        return _grouped_(log_probs, *known, tail[some].to(log_probs.dtype))
+            return _sampled_(log_probs, *known, weight=weight, extra=extra)
+        others = tail[some].to(log_probs.dtype)
+        return _grouped_(log_probs, *known, others, weight=weight, extra=extra)
 
-    return mean_of_rows(student, compare, rows, count, temperature=temperature, chunk_size=chunk_size)
+    return compare
 
 
 def compare_labels(
@@ -95,15 +113,28 @@ def compare_labels(
     check_mask(mask, labels.shape)
     count = labels.numel() if mask is None else unmasked(mask, labels.shape)[1]
     rows = labelled(labels, mask).flatten().nonzero().squeeze(-1)
+    return mean_of_rows(student, toward_labels(labels, smoothing), rows, count, chunk_size=chunk_size)
+
+
+def toward_labels(labels: Integer[Tensor, "*items"], smoothing: float = 0.0) -> Compare:
+    """What compares rows of the student, all of which have one, with labels."""
     flat = labels.flatten().long()
 
     def compare(log_probs: Tensor, some: Rows) -> tuple[Tensor, Tensor]:
         return _labelled_(log_probs, flat[some].unsqueeze(-1), smoothing)
 
-    return mean_of_rows(student, compare, rows, count, chunk_size=chunk_size)
+    return compare
 
 
-def _grouped_(student: Tensor, classes: Tensor, scores: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+def _grouped_(
+    student: Tensor,
+    classes: Tensor,
+    scores: Tensor,
+    tail: Tensor,
+    *,
+    weight: float,
+    extra: Tensor | float,
+) -> tuple[Tensor, Tensor]:
     """KL over the known classes and all others as one; the gradient is q − p of these, shared out by q."""
     known = ~torch.isneginf(scores)
     logs = student.gather(-1, classes)
@@ -113,16 +144,19 @@ def _grouped_(student: Tensor, classes: Tensor, scores: Tensor, tail: Tensor) ->
     kept, ours = scores.exp(), torch.where(known, logs, -torch.inf).exp()
     total = kept.sum(-1) + tail.exp()
     share = total - tail.exp() / rest  # of q; total is 1 but for rounding
-    gradient = others.mul_(share.unsqueeze(-1))
-    return value, gradient.scatter_add_(-1, classes, ours * total.unsqueeze(-1) - kept)
+    gradient = others.mul_(weight * share.unsqueeze(-1) + extra)
+    known_part = ours * (weight * total.unsqueeze(-1) + extra) - weight * kept
+    return value, gradient.scatter_add_(-1, classes, known_part)
 
 
-def _sampled_(student: Tensor, classes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+def _sampled_(
+    student: Tensor, classes: Tensor, scores: Tensor, *, weight: float, extra: Tensor | float
+) -> tuple[Tensor, Tensor]:
     """Σ w (log w − log q); the gradient is q Σ w − w."""
     weights = scores.exp()
     value = _gaps(scores, student.gather(-1, classes)).sum(-1)
-    gradient = student.exp_().mul_(weights.sum(-1, keepdim=True))
-    return value, gradient.scatter_add_(-1, classes, -weights)
+    gradient = student.exp_().mul_(weight * weights.sum(-1, keepdim=True) + extra)
+    return value, gradient.scatter_add_(-1, classes, -weight * weights)
 
 
 def _labelled_(student: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from tutelage.losses.response.hard_label import HardLabel
 from tutelage.losses.response.hard_teacher import HardTeacher
 from tutelage.losses.response.jensen_shannon_target import JensenShannonTarget
 from tutelage.losses.response.logit_match import LogitMatch
+from tutelage.losses.response.mixed_target import MixedTarget
 from tutelage.losses.response.multi_level import MultiLevel
 from tutelage.losses.response.normalised import Normalised
 from tutelage.losses.response.probability_match import ProbabilityMatch
@@ -30,6 +31,7 @@ __all__ = [
     "HardTeacher",
     "JensenShannonTarget",
     "LogitMatch",
+    "MixedTarget",
     "MultiLevel",
     "Normalised",
     "ProbabilityMatch",
