@@ -1,13 +1,16 @@
 """What each form of stored answers costs a language model: bytes a token, perplexity, calibration, time.
 
 A teacher of `language/wikitext_tiny` answers the training text once for each form; the same student learns
-from each, with the same seeds and steps, at temperature 1. The live teacher is the first row.
+from each, with the same seeds and steps, at temperature 1 and without labels. The live teacher is the first
+row.
 
-    python benchmarks/stored_forms.py train --out runs/forms --data data/text [--epochs 6] [--seeds 3]
+    python benchmarks/stored_forms.py train --out runs/forms --train train.txt --test test.txt [--epochs 6]
     python benchmarks/stored_forms.py table --out runs/forms
+    python benchmarks/stored_forms.py answers --out runs/smollm2 --recipe language/smollm2_depth \
+        --train train.txt --test test.txt --set task.tokenizer=… --set teacher.model.path=…
 
-`train` can be stopped and called again, and by several processes at a time. `data` is a folder with two text
-files, `train.txt` and `test.txt`, or a name for each: --train a.txt --test b.txt.
+`train` can be stopped and called again, and by several processes at a time. `answers` makes the answers, and
+says their size and error, without a student.
 """
 
 from __future__ import annotations
@@ -29,11 +32,10 @@ from tutelage.runs.measuring import measure_network
 from tutelage.runs.run import Classroom, train_teacher
 from tutelage.runs.training import train_arm
 
-RECIPE = "language/wikitext_tiny"
+DENSE = "dense:float16"
 FORMS = [
     "live",
-    "dense:float32",
-    "dense:bfloat16",
+    DENSE,
     "dense:int8",
     "topk:12:bare@1",
     "topk:12@1",
@@ -50,7 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["train", "table"])
+    parser.add_argument("what", choices=["train", "answers", "table"])
+    parser.add_argument("--recipe", default="language/wikitext_tiny")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--train", type=Path)
     parser.add_argument("--test", type=Path)
@@ -67,10 +70,16 @@ def main() -> None:
         "control=false",
         f"stages.0.train.epochs={options.epochs}",
         "stages.0.train.keep=last",
+        "stages.0.scheme.matches.0.label_share=0",
         *options.set,
     ]
     options.out.mkdir(parents=True, exist_ok=True)
-    study = build(load(RECIPE, changes=changes), RECIPE, seeds=options.seeds)
+    study = build(load(options.recipe, changes=changes), options.recipe, seeds=options.seeds)
+    if options.what == "answers":
+        for form in options.forms:
+            teacher(study, options.out, form)
+        table(options.out, options.forms)
+        return
     with open(options.out.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         train_teacher(study, options.out, Runtime(quiet=False))
@@ -133,24 +142,33 @@ def table(out: Path, forms: list[str]) -> None:
     """The results as Markdown."""
     print("| form | bytes a token | error stated, measured | perplexity | against dense | ECE | ms a step |")
     print("|---|---|---|---|---|---|---|")
-    dense = scores(out, "dense:float32")
+    dense = scores(out, DENSE)
     for form in forms:
-        held = scores(out, form)
-        if not held:
-            continue
-        mean = partial(average, held)
-        change = 100 * (mean("perplexity") / average(dense, "perplexity") - 1) if dense else 0.0
-        size, errors = "", ""
-        if form != "live":
-            answers = Answers(out / "answers" / form.replace(":", "-"))
-            size = f"{answers.manifest.nbytes / answers.manifest.rows:.1f}"
-            said, found = (answers.about[key]["1"] for key in ("stated", "measured"))
-            errors = f"{said['gradient']:.3f}, {found['gradient']:.3f}"
-        each = ", ".join(f"{one['perplexity']:.2f}" for one in held)
-        print(
-            f"| {form} | {size} | {errors} | {mean('perplexity'):.2f} ({each}) | {change:+.2f} % | "
-            f"{mean('ece'):.4f} | {1e3 * mean('seconds_a_step'):.0f} |"
-        )
+        learnt = _learnt(scores(out, form), dense)
+        stored = _stored(out / "answers" / form.replace(":", "-"))
+        if learnt or stored:
+            print(f"| {form} | {stored or ' | '} | {learnt or ' | | | '} |")
+
+
+def _learnt(held: list[dict[str, float]], dense: list[dict[str, float]]) -> str:
+    """What students of one form reached."""
+    if not held:
+        return ""
+    mean = partial(average, held)
+    change = f"{100 * (mean('perplexity') / average(dense, 'perplexity') - 1):+.2f} %" if dense else ""
+    each = ", ".join(f"{one['perplexity']:.2f}" for one in held)
+    found = f"{mean('perplexity'):.2f} ({each}) | {change} | {mean('ece'):.4f}"
+    return f"{found} | {1e3 * mean('seconds_a_step'):.0f}"
+
+
+def _stored(folder: Path) -> str:
+    """Bytes a token, and the error of a step's gradient that was stated and that was measured."""
+    if not (folder / "about.json").exists():
+        return ""
+    answers = Answers(folder)
+    said, found = (answers.about[key]["1"] for key in ("stated", "measured"))
+    size = answers.manifest.nbytes / answers.manifest.rows
+    return f"{size:.1f} | {said['gradient']:.3f}, {found['gradient']:.3f}"
 
 
 def scores(out: Path, form: str) -> list[dict[str, float]]:
