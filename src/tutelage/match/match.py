@@ -12,13 +12,14 @@ from tutelage import projectors
 from tutelage.balancing import Fixed, Gate, Weight
 from tutelage.errors import ModelError, TutelageError, UnknownName
 from tutelage.losses import Loss
-from tutelage.losses.reduction import spread
-from tutelage.stages import PAIRINGS, Pairing, pair
+from tutelage.match.checks import Layers, check_loss, check_one_shape
+from tutelage.match.masks import both, part_left
+from tutelage.match.values import few, value_at
+from tutelage.stages import Pairing, pair
 from tutelage.types import Batch, Moment, Outputs, SparseLogits
 
 __all__ = ["Match"]
 
-Layers = str | Sequence[str] | None
 Value = Any
 """What a loss is given: a tensor, or `HeadLogits` or `SparseLogits` where it can read them."""
 
@@ -65,7 +66,7 @@ class Match(nn.Module):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        _check_loss(loss, guided, hint, stages, transform)
+        check_loss(loss, guided, hint, stages, transform)
         if isinstance(projector, str) and projector not in ("auto", "shared"):
             raise UnknownName("projector", projector, ["auto", "shared"], hint="Or give a module, or None.")
         self.guided = _paths(guided)
@@ -147,7 +148,7 @@ class Match(nn.Module):
             raise
         except ValueError as error:
             raise ModelError(f"{self.name}: {error}") from error
-        return term * self.weight.now * _kept(mask, batch)
+        return term * self.weight.now * part_left(mask, batch)
 
     def _sum(self, student: list[Value], teacher: list[Any], given: dict[str, Any]) -> Tensor:
         """The loss of all layers at once, or the sum over pairs of them."""
@@ -170,11 +171,11 @@ class Match(nn.Module):
         """Items that count: in the batch, answered by the teacher, let through by the gate."""
         mask = batch.mask
         if teacher is not None and "teacher" in self.loss.needs and teacher.mask is not None:
-            mask = _both(mask, teacher.mask)
+            mask = both(mask, teacher.mask)
         if self.gate is not None:
             if teacher is None:
                 raise ModelError(f"{self.name} has a gate that judges a teacher, and there is none")
-            mask = _both(mask, self.gate(teacher, batch))
+            mask = both(mask, self.gate(teacher, batch))
         return mask
 
     def _scalar(self, term: Tensor) -> Tensor:
@@ -199,7 +200,7 @@ class Match(nn.Module):
         if all(one is None for one in fitted):
             return
         if self.shares_projector:
-            _check_one_shape(self.name, student, teacher)
+            check_one_shape(self.name, student, teacher)
             fitted = fitted[:1]
         self.projectors.extend(nn.Identity() if one is None else one for one in fitted)
 
@@ -215,13 +216,13 @@ class Match(nn.Module):
     def _value(self, outputs: Outputs, layer: str | None, who: str) -> Value:
         """A feature, or the logits in a form that the loss can read."""
         if layer is not None or outputs.logits is not None:
-            return _value(outputs, layer, who, self.name)
+            return value_at(outputs, layer, who, self.name)
         if outputs.head is not None:
             head = outputs.head.detach() if who == "teacher" else outputs.head
             return head if self._reads_heads else head.whole()
         if who == "teacher" and outputs.sparse is not None:
-            return _few(outputs.sparse, self)
-        return _value(outputs, layer, who, self.name)
+            return few(outputs.sparse, self.loss, self.transform, self.name)
+        return value_at(outputs, layer, who, self.name)
 
     @property
     def _reads_heads(self) -> bool:
@@ -245,86 +246,5 @@ class Match(nn.Module):
             )
 
 
-def _check_loss(
-    loss: Loss, guided: Layers, hint: Layers, stages: Pairing | None, transform: nn.Module | None
-) -> None:
-    if not isinstance(loss, Loss):
-        raise ModelError(
-            f"a match was given {loss!r}; expected an instance of a tutelage Loss, such as "
-            "response.SoftTarget(temperature=4.0)"
-        )
-    kind = type(loss).__name__
-    place = getattr(loss, "place", None)
-    if place not in ("logits", "features"):
-        came = "no `place`" if place is None else f"the place {place!r}"
-        raise ModelError(f'{kind} has {came}; write `place = "logits"` or "features" into its class')
-    if stages is not None and stages not in PAIRINGS:
-        raise UnknownName("pairing of stages", str(stages), PAIRINGS)
-    if stages is not None and (guided is not None or hint is not None or place == "logits"):
-        raise ModelError(
-            f"{kind}: stages pairs layers by itself, for a loss on features; leave guided, hint out"
-        )
-    if place == "features" and guided is None and stages is None:
-        raise ModelError(
-            f"{kind} compares features, and no layer was named; give guided= and hint=, or stages="
-        )
-    if hint is not None and guided is None:
-        raise ModelError(f"the match of {kind} names the hint {hint!r} and no guided layer; give guided=")
-    if transform is not None and place != "logits":
-        raise ModelError(f"{kind} compares features, and a transform is for logits; leave transform= out")
-
-
 def _paths(layers: Layers) -> tuple[str, ...]:
     return () if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
-
-
-def _both(one: Tensor | None, other: Tensor) -> Tensor:
-    """Where both are true; the one with fewer axes covers those that it does not have."""
-    if one is None:
-        return other
-    shape = one.shape if one.ndim >= other.ndim else other.shape
-    return spread(one, shape) & spread(other, shape)
-
-
-def _kept(mask: Tensor | None, batch: Batch) -> Tensor | float:
-    """The part of the batch's items that are left; those gated out stay in the denominator."""
-    if mask is None or mask is batch.mask:
-        return 1.0
-    if batch.mask is None:
-        return mask.float().mean()
-    whole = batch.mask if batch.mask.ndim >= mask.ndim else spread(batch.mask, mask.shape)
-    return mask.sum() / whole.sum().clamp(min=1)
-
-
-def _check_one_shape(name: str, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> None:
-    shapes = {(tuple(ours.shape), tuple(theirs.shape)) for ours, theirs in zip(student, teacher, strict=True)}
-    if len(shapes) > 1:
-        raise ModelError(
-            f"{name} shares one projector over pairs of several shapes ({sorted(shapes)}); a projector to "
-            'each is needed: projector="auto"'
-        )
-
-
-def _few(sparse: SparseLogits, match: Match) -> SparseLogits:
-    """A teacher's few classes, for a loss that can do with them."""
-    if match.transform is not None:
-        raise ModelError(
-            f"{match.name} transforms logits, and the teacher gave few of them; leave transform= out, or "
-            "use a teacher that gives all"
-        )
-    if not match.loss.reads_sparse:
-        raise ModelError(
-            f"{match.name} needs the teacher's logits of all classes, and it gave few of them; use a loss "
-            "that takes few, such as response.SoftTarget, or a teacher that gives all"
-        )
-    return sparse
-
-
-def _value(outputs: Outputs, layer: str | None, who: str, term: str) -> Tensor:
-    value = outputs.logits if layer is None else outputs.features.get(layer)
-    if value is None:
-        what = "no logits" if layer is None else f"nothing at the layer {layer!r}"
-        raise ModelError(
-            f"{term} needs the {who}'s {'logits' if layer is None else layer}, and it gave {what}"
-        )
-    return value

@@ -1,0 +1,37 @@
+"""What a loss is given of a network's answers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tutelage.errors import ModelError
+from tutelage.losses import Loss
+from tutelage.types import Outputs, SparseLogits
+
+__all__ = ["few", "value_at"]
+
+
+def value_at(outputs: Outputs, layer: str | None, who: str, term: str) -> Tensor:
+    """The logits of a network, or its feature at a layer."""
+    value = outputs.logits if layer is None else outputs.features.get(layer)
+    if value is None:
+        what = "no logits" if layer is None else f"nothing at the layer {layer!r}"
+        raise ModelError(
+            f"{term} needs the {who}'s {'logits' if layer is None else layer}, and it gave {what}"
+        )
+    return value
+
+
+def few(sparse: SparseLogits, loss: Loss, transform: nn.Module | None, term: str) -> SparseLogits:
+    """A teacher's few classes, for a loss that can do with them."""
+    if transform is not None:
+        raise ModelError(
+            f"{term} transforms logits, and the teacher gave few of them; leave transform= out, or "
+            "use a teacher that gives all"
+        )
+    if not loss.reads_sparse:
+        raise ModelError(
+            f"{term} needs the teacher's logits of all classes, and it gave few of them; use a loss "
+            "that takes few, such as response.SoftTarget, or a teacher that gives all"
+        )
+    return sparse
