@@ -127,31 +127,29 @@ def compare(out: Path, changes: Sequence[str]) -> None:
     study = build(load(RECIPE, changes=[*changes, *chosen, taught(out)]), RECIPE)
     identity = {"name": study.name, "seeds": list(study.seeds), "recipe": dict(study.resolved)}
     folder = RunFolder(out / "run", identity, resume=True)
-    done = [
-        train(study, arm, seed, folder.arm(arm, seed), label=f"{arm}, seed {seed}")
-        for seed in study.seeds
-        for arm in study.arms
-    ]
-    if all(done):
+    for seed in study.seeds:
+        for arm in study.arms:
+            train(study, arm, seed, folder.arm(arm, seed), label=f"{arm}, seed {seed}")
+    folders = [folder.arm(arm, seed) for seed in study.seeds for arm in study.arms]
+    if all((each / "trained.json").exists() for each in folders):
         run(study, out / "run", resume=True)
 
 
-def train(study: Study, arm: str, seed: int, where: Path, *, label: str | None = None) -> bool:
-    """Train one arm unless it is trained, or another process has it in hand; whether it is trained now."""
+def train(study: Study, arm: str, seed: int, where: Path, *, label: str | None = None) -> None:
+    """Train one arm unless it is trained, or another process has it in hand."""
     where.mkdir(parents=True, exist_ok=True)
     if (where / "trained.json").exists():
-        return True
+        return
     with open(where / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
+            return
         runtime = Runtime()
         held = study.arms[arm]
         classroom = Classroom(study.teacher, [], runtime)
         asked = partial(classroom.teacher, held) if held.needs_teacher else None
         train_arm(held, study.problem, runtime, where, seed=seed, teacher=asked, label=label or where.name)
-    return True
 
 
 def taught(out: Path) -> str:
