@@ -5,7 +5,9 @@ stored answers: the same student, data, batch size and optimiser. The bound is 1
 teacher's forward arithmetic over the student's: a student's step is three forwards. Reading alone is timed
 too.
 
-    python benchmarks/stored_speed.py --data data [--cases mlp resnet language] [--blocks 12] [--steps 10]
+    python benchmarks/stored_speed.py --data data [--cases mlp resnet] [--blocks 12] [--steps 10]
+    python benchmarks/stored_speed.py --data data --cases language --form topk:50@1 \
+        --set task.tokenizer=… --set teacher.model.path=… --set student.model.path=…
 
 `data` is a folder with `mnist` and `cifar10` (and `text`) in it.
 """
@@ -29,7 +31,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutelage.capture import call
+from tutelage.capture import capture
 from tutelage.data import Loader
 from tutelage.engine import Runtime, fit
 from tutelage.recipes import build, load
@@ -78,6 +80,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--form", default="dense:float32")
+    parser.add_argument("--set", action="append", default=[], help="further changes of the recipes")
     options = parser.parse_args()
     rows = [measure(CASES[name], options) for name in options.cases]
     path = Path(__file__).parent / "results" / f"stored_speed-{date.today()}.json"
@@ -97,7 +100,7 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
     """One pair of networks."""
     title, recipe, folder, changes = case
     data = f"task.data={(options.data / folder).resolve()}"
-    study = build(load(recipe, changes=[data, "control=false", *changes]), recipe, seeds=1)
+    study = build(load(recipe, changes=[data, "control=false", *changes, *options.set]), recipe, seeds=1)
     runtime = Runtime(cpu=True, quiet=True)
     with tempfile.TemporaryDirectory() as out:
         stated = prepare(study, out, LabelSettings(form=options.form), runtime)
@@ -122,6 +125,7 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
         "ms_a_step_stored": 1e3 * step,
         "ms_a_read": 1e3 * reading,
         "reading_over_training": step / reading,
+        "form": options.form,
         "store_bytes": stored_bytes,
     }
     print(
@@ -136,10 +140,9 @@ def flops(asked: nn.Module, arm: Arm, who: str) -> float:
     batch = arm.source.batch(range(8))
     asked.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if who == "teacher":
-            asked(batch)
-        else:
-            call(asked, batch.inputs)
+        outputs = asked(batch) if who == "teacher" else capture(asked, batch.inputs)
+        if outputs.head is not None:
+            outputs.head.whole()
     return float(counter.get_total_flops())
 
 
