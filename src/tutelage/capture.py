@@ -183,7 +183,7 @@ def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outp
     """
     if not layers:
         answer = call(network, inputs)
-        return Outputs(logits_of(answer), head=_head_of(answer))
+        return Outputs(logits_of(answer), head=head_of(answer))
     network = _uncompiled(network)
     _refuse_replicas(network)
     places = [Place.parse(path) for path in layers]
@@ -200,10 +200,10 @@ def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outp
                 "(not one that it skips, or whose `.forward` it calls directly)."
             )
     named = {path: features[path] for path in layers}
-    return Outputs(_logits_or_none(answer), named, head=_head_of(answer))
+    return Outputs(_logits_or_none(answer), named, head=head_of(answer))
 
 
-def _head_of(answer: Any) -> HeadLogits | None:
+def head_of(answer: Any) -> HeadLogits | None:
     """What the logits would be computed from, where a network leaves that to the loss."""
     head = answer.get("head") if isinstance(answer, Mapping) else getattr(answer, "head", None)
     return head if isinstance(head, HeadLogits) else None

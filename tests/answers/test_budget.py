@@ -53,6 +53,14 @@ def test_a_budget_that_nothing_fits_names_the_least():
         choose(candidates(zipf(), rows=10**6, temperatures=[1.0]), 1e3, batch=1)
 
 
+@pytest.mark.parametrize("start", range(4))
+def test_fair_draws_show_no_bias(start):
+    logits = 0.1 * torch.randn(2000, 300, generator=torch.Generator().manual_seed(start))
+    (found,) = candidates(logits, rows=1, temperatures=[1.0], forms=[form_of("sampled:12@1")])
+    assert found.errors[1.0].gradient > 5
+    assert found.errors[1.0].bias < 0.2
+
+
 def test_a_sample_says_what_compression_saves():
     logits = torch.zeros(64, 100)
     (plain,) = candidates(logits, rows=1000, temperatures=[1.0], forms=[form_of("dense:float32")])

@@ -232,6 +232,34 @@ def test_a_store_behind_a_url(tmp_path):
         Place("nosuch://answers")
 
 
+def test_damage_is_found_before_it_is_learnt(tmp_path):
+    batch, logits = examples(sequences=False)
+    place = store(tmp_path, batch, logits)
+    name = Answers(tmp_path).manifest.shards[1].name
+    content = bytearray(place.read(name))
+    content[-3] ^= 1
+    place.write(name, bytes(content))
+    with pytest.raises(AnswersError, match=r"1 shards of .*000001\.safetensors is damaged.*--repair"):
+        Answers(tmp_path).outputs(batch)
+    assert Answers(tmp_path, trusted=True).outputs(batch).logits is not None
+    place.write(name, bytes(content[:-1]))
+    with pytest.raises(AnswersError, match="bytes and should have"):
+        Answers(tmp_path, trusted=True).outputs(batch)
+
+
+def test_a_damaged_copy_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(Place.__init__, "__kwdefaults__", {"cache": tmp_path / "cache"})
+    batch, logits = examples(sequences=False)
+    place = store(f"memory://{tmp_path.name}-damaged", batch, logits)
+    name = Answers(place.url).manifest.shards[0].name
+    content = bytearray(place.read(name))
+    content[-3] ^= 1
+    place.write(name, bytes(content))
+    with pytest.raises(AnswersError, match="SHA-256"):
+        Answers(place.url).outputs(batch)
+    assert not list((tmp_path / "cache").rglob("000000*"))
+
+
 @pytest.mark.parametrize("remote", [False, True])
 def test_compressed_shards_are_smaller_and_say_the_same(tmp_path, monkeypatch, remote):
     monkeypatch.setattr(Place.__init__, "__kwdefaults__", {"cache": tmp_path / "cache"})
@@ -251,7 +279,7 @@ def test_compressed_shards_are_smaller_and_say_the_same(tmp_path, monkeypatch, r
 def test_a_compressed_shard_that_is_cut_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Place.__init__, "__kwdefaults__", {"cache": tmp_path / "cache"})
     batch, logits = examples(sequences=False)
-    place = store(tmp_path / "packed", batch, logits, compressed=True)
+    place = store(f"memory://{tmp_path.name}-cut", batch, logits, compressed=True)
     record = Answers(place.url).manifest.shards[1]
     place.write(record.name, place.read(record.name)[:-20])
     with pytest.raises(AnswersError, match=r"000001\.safetensors\.gz cannot be unpacked"):

@@ -36,6 +36,6 @@ def test_workers_are_sent_an_order():
 
 def test_the_command_that_goes_on_says_all_that_was_asked(tmp_path):
     asked = Asked("vision/digits", ("a=1", "b=x y"), seeds=2, cpu=True, quiet=True)
-    words = "tutelage run vision/digits --set a=1 --set 'b=x y' --seeds 2 --tracker wandb --cpu"
+    words = "tutelage run vision/digits --set a=1 --set 'b=x y' --seeds 2 --cpu --tracker wandb"
     assert _again(asked, tmp_path, ["wandb"]) == f"{words} --out {tmp_path} --resume"
     assert _again(Asked("mine.yaml"), tmp_path, []) == f"tutelage run mine.yaml --out {tmp_path} --resume"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tutelage.errors import ModelError, OutputError, UnknownName
 from tutelage.export import export, formats
 from tutelage.tasks.networks import mlp
+from tutelage.types import HeadLogits
 
 EXAMPLE = torch.linspace(-1, 1, 2 * 16).reshape(2, 1, 4, 4)
 
@@ -174,3 +175,24 @@ def test_a_network_without_logits_is_refused(format_name: str, tmp_path: Path) -
 def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"unknown format 'safetensor'\. Nearest: 'safetensors'"):
         export(network(), EXAMPLE, tmp_path / "student", format="safetensor")
+
+
+class Headed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, inputs: torch.Tensor) -> dict[str, object]:
+        hidden = self.body(inputs)
+        return {"logits": None, "head": HeadLogits(hidden, self.last.weight, self.last.bias)}
+
+
+@pytest.mark.parametrize("format_", ["safetensors", "torch_export", "onnx"])
+def test_a_network_that_leaves_its_logits_to_the_loss(format_, tmp_path):
+    network = Headed()
+    found = export(network, torch.randn(2, 4), tmp_path / "student", format=format_)
+    assert found["max_difference"] < 1e-5
+    if format_ == "torch_export":
+        inputs = torch.randn(3, 4)
+        logits = network.last(network.body(inputs))
+        torch.testing.assert_close(torch.export.load(found["path"]).module()(inputs), logits)

@@ -43,7 +43,8 @@ class FormError:
         kl: mean KL(stored ‖ teacher) in nats; the tail of a top-k spread evenly.
         gradient: norm of the difference of the gradients over the norm of the true one, root mean squares.
         bias: the part of it that is the same whenever a row is stored, so that no long training averages it
-            out: all of it for a rounding or a cut, none for a fair sample.
+            out: all of it for a rounding or a cut, none for a fair sample. Of draws it is what the rows show
+            beyond two standard errors.
     """
 
     kl: float
@@ -100,11 +101,18 @@ def error_of(
     true, kept = log_true.exp(), log_kept.exp()
     kl = torch.where(kept > 0, kept * (log_kept - log_true), 0).sum(-1)
     gap, size = kept - true, (1 / logits.shape[-1] - true).square().sum().clamp(min=1e-30)
-    other = gap if again is None else spread_log_probs(again, temperature).exp() - true
-    gradient, bias = (
-        float((product.sum() / size).clamp(min=0).sqrt()) for product in (gap * gap, gap * other)
+    gradient = float((gap.square().sum() / size).sqrt())
+    bias = (
+        gradient if again is None else _shared(gap, spread_log_probs(again, temperature).exp() - true, size)
     )
     return FormError(max(0.0, float(kl.mean())), gradient, min(bias, gradient))
+
+
+def _shared(one: Tensor, other: Tensor, size: Tensor) -> float:
+    """What two independent errors have in common: their product, less two standard errors, as a root."""
+    products = (one * other).sum(-1)
+    doubt = 2 * products.std() * len(products) ** 0.5 if len(products) > 1 else 0.0
+    return float(((products.sum() - doubt) / size).clamp(min=0).sqrt())
 
 
 def candidates(

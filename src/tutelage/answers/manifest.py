@@ -15,6 +15,15 @@ __all__ = ["ABOUT", "Manifest"]
 
 _FORMAT = "tutelage.answers.1"
 _MANIFEST = "manifest.json"
+_WORDS = {
+    "compressed": "compression (--compress)",
+    "features": "the layers that are kept",
+    "shard_examples": "the size of shards (--shard-size)",
+    "num_shards": "the number of shards",
+    "planned": "the number of answers",
+    "num_classes": "the number of classes",
+    "views": "the views that are shown",
+}
 ABOUT = "about.json"
 """What else is known of answers; it differs from one labelling to the next."""
 
@@ -70,11 +79,11 @@ class Manifest:
         if place.exists(_MANIFEST):
             held = Manifest.read(place)
             ours = self.promise()
-            differ = [name for name, value in held.promise().items() if value != ours[name]]
+            differ = [_WORDS.get(name, name) for name, value in held.promise().items() if value != ours[name]]
             if differ:
                 raise AnswersError(
-                    f"{place.url} holds other answers: they differ in {', '.join(differ)}; choose another "
-                    "folder (--out), or delete that one"
+                    f"{place.url} holds other answers: they differ in {', '.join(dict.fromkeys(differ))}; "
+                    "choose another folder (--out), or delete that one"
                 )
             return
         self._write(place)

@@ -43,6 +43,10 @@ class Place:
         """Whether a file is there."""
         return (self.local / name).exists() if self.local else self._system.exists(self._at(name))
 
+    def size(self, name: str) -> int:
+        """A file's bytes."""
+        return (self.local / name).stat().st_size if self.local else int(self._system.size(self._at(name)))
+
     def read(self, name: str) -> bytes:
         """A file's content."""
         return (self.local / name).read_bytes() if self.local else self._system.cat_file(self._at(name))
@@ -80,8 +84,18 @@ class Place:
                 if packed:
                     self._unpack(name, beside)
                 else:
-                    self._system.get_file(self._at(name), str(beside))
+                    self._fetch(name, beside, sha256)
         return copy
+
+    def _fetch(self, name: str, to: Path, sha256: str) -> None:
+        self._system.get_file(self._at(name), str(to))
+        with open(to, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise AnswersError(
+                f"{self.url}/{name} is damaged: its SHA-256 is another one than when it was written; "
+                "`tutelage label … --repair` makes it again"
+            )
 
     def _unpack(self, name: str, to: Path) -> None:
         try:

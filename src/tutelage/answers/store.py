@@ -28,15 +28,19 @@ __all__ = ["Answers"]
 class Answers:
     """Finished answers, for reading.
 
+    Every shard is read once when the first answer is asked for, and held against the checksum in the
+    manifest; damage that came later would otherwise be learnt.
+
     Args:
         url: a folder, or a URL that fsspec opens.
+        trusted: leave the checksums be, and look at sizes alone: for stores too large to be read twice.
 
     Raises:
         AnswersError: there are none, they are not complete, or a shard is not whole.
     """
 
-    def __init__(self, url: str | Path) -> None:
-        self.place = Place(url)
+    def __init__(self, url: str | Path, *, trusted: bool = False) -> None:
+        self.place, self.trusted = Place(url), trusted
         self.manifest = Manifest.read(self.place)
         if not self.manifest.complete:
             raise AnswersError(
@@ -51,7 +55,18 @@ class Answers:
 
     @cached_property
     def shards(self) -> list[Shard]:
-        """The shards, mapped into memory."""
+        """The shards, mapped into memory.
+
+        Raises:
+            AnswersError: one is missing, or is not as it was written.
+        """
+        copied = self.place.local is None  # and held against its checksum then
+        wrong = self.damaged(sizes_alone=self.trusted or copied)
+        if wrong:
+            raise AnswersError(
+                f"{len(wrong)} shards of {self.place.url} are not as they were written: {wrong[0]}; "
+                "`tutelage label … --repair` makes them again"
+            )
         return [
             Shard(self.place.path(record.name, sha256=record.sha256), self.form, self.manifest.num_classes)
             for record in self.manifest.shards
@@ -62,9 +77,9 @@ class Answers:
         """What else was noted: the teacher's size, speed and training, the errors that were measured."""
         return json.loads(self.place.read(ABOUT)) if self.place.exists(ABOUT) else {}
 
-    def damaged(self) -> list[str]:
+    def damaged(self, *, sizes_alone: bool = False) -> list[str]:
         """What is wrong with the files, one line for each shard that is; empty where all are as written."""
-        found = (damage(self.place, record) for record in self.manifest.shards)
+        found = (damage(self.place, record, size_alone=sizes_alone) for record in self.manifest.shards)
         return [line for line in found if line is not None]
 
     def outputs(self, batch: Batch) -> Outputs:

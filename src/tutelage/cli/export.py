@@ -45,6 +45,7 @@ def export(
         from tutelage.errors import UnknownName
         from tutelage.export import export as write
         from tutelage.export import formats
+        from tutelage.runs.beside import write_beside
 
         if format_ not in formats:
             raise UnknownName("format", format_, formats)
@@ -55,7 +56,7 @@ def export(
         made = rebuild(str(run_dir), changes=changes or [])
         example = made.problem.train.batch([0]).inputs
         found = write(made.network, example, target, format=format_, overwrite=overwrite)
-        made.problem.write_files(target.parent)
+        write_beside(made.network, made.problem, target.parent)
     if as_json:
         output.print_json(found)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -132,7 +133,7 @@ def label(
     if as_json:
         output.print_json(done)
     else:
-        _print(done, recipe)
+        _print(done, asked)
 
 
 def _label(order: Order) -> dict[str, Any] | None:
@@ -193,7 +194,7 @@ def _state(stated: Stated) -> None:
         )
 
 
-def _print(done: Mapping[str, Any], recipe: str) -> None:
+def _print(done: Mapping[str, Any], asked: Asked) -> None:
     from tutelage.report.numbers import size
 
     lines = [
@@ -208,4 +209,5 @@ def _print(done: Mapping[str, Any], recipe: str) -> None:
             f"{error['gradient']:.1%} (expected {stated['gradient']:.1%}), on average by {error['bias']:.1%} "
             f"({stated['bias']:.1%})"
         )
-    output.print_rich(*lines, "", f"Train with them: tutelage run {recipe} --answers {done['out']}")
+    words = ["tutelage", "run", *asked.words(), "--answers", done["out"]]
+    output.print_rich(*lines, "", f"Train with them: {shlex.join(words)}")

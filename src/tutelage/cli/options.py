@@ -76,6 +76,12 @@ class Asked:
 
         return name_of(self.recipe)
 
+    def words(self) -> list[str]:
+        """The same on a command line."""
+        words = [self.recipe, *(word for change in self.changes for word in ("--set", change))]
+        words += ["--seeds", str(self.seeds)] if self.seeds is not None else []
+        return [*words, "--cpu"] if self.cpu else words
+
     def study(self) -> Study:
         """Everything that the recipe names, with the changes."""
         from tutelage.recipes import build, load

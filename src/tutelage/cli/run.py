@@ -86,9 +86,6 @@ def run(
 
 def _again(asked: Asked, out: Path, trackers: Sequence[str]) -> str:
     """The command that goes on with a run that was stopped."""
-    words = ["tutelage", "run", asked.recipe]
-    words += [word for change in asked.changes for word in ("--set", change)]
-    words += ["--seeds", str(asked.seeds)] if asked.seeds is not None else []
+    words = ["tutelage", "run", *asked.words()]
     words += [word for name in trackers for word in ("--tracker", name)]
-    words += ["--cpu"] if asked.cpu else []
     return shlex.join([*words, "--out", str(out), "--resume"])

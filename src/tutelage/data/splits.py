@@ -30,7 +30,7 @@ def split(
     if not 0 < size < count:
         raise DataError(
             f"a {name} split of {part!r} takes {size} of {count} examples; both parts need at least one. "
-            "Give a share between 0 and 1, or a whole number of examples"
+            "Give a larger share below 1, or a whole number of examples"
         )
     generator = np.random.default_rng(seed)
     if labels is None or labels.is_floating_point():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.capture import call, logits_of
+from tutelage.capture import call, head_of, logits_of
 from tutelage.errors import ModelError, OutputError
 from tutelage.files import replacing
 from tutelage.modes import evaluating
@@ -35,10 +35,14 @@ class Logits(nn.Module):
 
         @wraps(network.forward)  # the names of the inputs are those of the network
         def forward(*args: Any, **kwargs: Any) -> Tensor:
-            logits = logits_of(network(*args, **kwargs))
+            answer = network(*args, **kwargs)
+            logits, head = logits_of(answer), head_of(answer)
+            if head is not None:
+                return head.whole()
             if logits is None:
                 raise ModelError(
-                    f"{type(network).__name__} left its logits empty; export the whole classifier"
+                    f"{type(network).__name__} left its logits empty; export the whole network, its last "
+                    "layer included"
                 )
             return logits
 

@@ -17,6 +17,7 @@ from torch import nn
 from tutelage import report
 from tutelage.engine import Runtime, StopRequest, save_weights, sharded
 from tutelage.evaluation import Verdict
+from tutelage.runs.beside import write_beside
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
 from tutelage.runs.folder import RunFolder
@@ -191,7 +192,7 @@ def _close(
     student = _best(study, trained["student"]).network.eval()
     teacher = study.teacher.finish([one.network for one in taught]).beside(student).to(runtime.device)
     save_weights(folder.path / "student.safetensors", student)
-    study.problem.write_files(folder.path)
+    write_beside(student, study.problem, folder.path)
     outcome = collect(study, trained, teacher, taught, folder, runtime.device, answering)
     folder.write("results.json", json.dumps(outcome.results, indent=2))
     folder.write("details.json", json.dumps(outcome.details, indent=2))

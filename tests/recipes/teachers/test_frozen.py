@@ -78,3 +78,8 @@ def test_training_and_weights_exclude_each_other(make, trained, tmp_path: Path):
     (tmp_path / "teacher.safetensors").touch()
     with pytest.raises(RecipeError, match="give one of them"):
         make(teacher=trained(weights=str(tmp_path / "teacher.safetensors")))
+
+
+def test_an_optimizer_without_a_training_is_refused(make):
+    with pytest.raises(RecipeError, match="optimizers and no train, so that nobody would train it"):
+        make(teacher={"frozen": {"model": MODEL, "optimizers": SGD}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tutelage.answers import Answers
 from tutelage.errors import RecipeError
 from tutelage.recipes.parts import Field
 from tutelage.recipes.spec import Spec
@@ -28,14 +29,17 @@ class StoredSpec(Spec):
 
     Args:
         answers: the folder that `tutelage label` has filled, or its URL.
+        trusted: do not read the files once before, to hold them against their checksums.
     """
 
     answers: str
+    trusted: bool = False
 
 
 def plan_stored(spec: StoredSpec, held: Field) -> TeacherPlan:  # noqa: ARG001
     """Read the answers; what they took to make is what the teacher took to train."""
-    made = Stored(Path(spec.answers).expanduser() if "://" not in spec.answers else spec.answers)
+    where = Path(spec.answers).expanduser() if "://" not in spec.answers else spec.answers
+    made = Stored(Answers(where, trusted=spec.trusted))
     about = made.answers.about
     seconds = about.get("teacher", {}).get("train_seconds", 0.0) + about.get("label_seconds", 0.0)
     return TeacherPlan(lambda _: made, seconds=lambda: seconds)
