@@ -67,7 +67,7 @@ def repair(labelling: Labelling) -> list[str]:
 
 def _measured(labelling: Labelling, temperatures: Sequence[float]) -> dict[float, FormError]:
     """The error of what was stored, on the sample of the validation split."""
-    answers = Answers(labelling.place.url)
+    answers = Answers(labelling.place.url, trusted=True)  # written a moment ago
     true: list[Tensor] = []
     kept: dict[float, list[Tensor]] = {each: [] for each in temperatures}
     for batch in sample(labelling.parts, rows=SAMPLE):
