@@ -282,6 +282,10 @@ def test_a_compressed_shard_that_is_cut_is_named(tmp_path, monkeypatch):
     place = store(f"memory://{tmp_path.name}-cut", batch, logits, compressed=True)
     record = Answers(place.url).manifest.shards[1]
     place.write(record.name, place.read(record.name)[:-20])
+    with pytest.raises(AnswersError, match=r"000001\.safetensors\.gz has .* bytes and should have"):
+        Answers(place.url).outputs(batch)
+    content = place.read(record.name)
+    place.write(record.name, content + bytes(record.nbytes - len(content)))  # its size is right again
     with pytest.raises(AnswersError, match=r"000001\.safetensors\.gz cannot be unpacked"):
         Answers(place.url).outputs(batch)
     assert not list((tmp_path / "cache").rglob("000001*"))

@@ -57,7 +57,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         teacher=make_teacher(recipe.teacher, field),
         arms=arms,
         seeds=list(range(seeds or recipe.seeds)),
-        resolved=recipe.model_dump(mode="json", exclude_unset=True) | ({"seeds": seeds} if seeds else {}),
+        resolved=recipe.model_dump(mode="json", exclude_unset=True),
         uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
         expected=recipe.expected,
     )

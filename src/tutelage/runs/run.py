@@ -92,7 +92,8 @@ def run(
         identity = {"name": study.name, "seeds": list(study.seeds), "recipe": dict(study.resolved)}
         if runtime.is_main:
             folder = RunFolder(out, identity, resume=resume)
-            folder.write("recipe.yaml", yaml.safe_dump(dict(study.resolved), sort_keys=False))
+            resolved = dict(study.resolved) | {"seeds": len(study.seeds)}
+            folder.write("recipe.yaml", yaml.safe_dump(resolved, sort_keys=False))
             folder.write("environment.json", json.dumps(environment(study), indent=2))
         runtime.wait()
         if not runtime.is_main:

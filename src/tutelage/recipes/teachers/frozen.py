@@ -61,10 +61,10 @@ def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
     if spec.weights is not None and not Path(spec.weights).expanduser().is_file():
         raise CheckpointError(f"teacher.frozen.weights: there is no file {spec.weights}")
     if spec.train is None:
-        if spec.optimizers:
+        if spec.optimizers and spec.weights is None:
             raise RecipeError(
                 "teacher.frozen has optimizers and no train, so that nobody would train it; give `train`, or "
-                "leave optimizers out (weights that are there: --set teacher.frozen.optimizers={})"
+                "`weights` that are trained"
             )
         ready = cache(partial(_with_weights, build, spec.weights, spec.seed))
         return TeacherPlan(lambda _: wrap(ready()), remember=spec.remember)
@@ -77,7 +77,7 @@ def _stage(spec: FrozenSpec, train: TrainSpec, held: Field) -> Stage:
     if spec.weights is not None:
         raise RecipeError(
             "teacher.frozen names weights and train; give one of them. To take the weights: --set "
-            "teacher.frozen.train=null --set teacher.frozen.optimizers={}"
+            "teacher.frozen.train=null"
         )
     if "student" not in spec.optimizers:
         raise RecipeError("teacher.frozen has train and no optimizer; give `optimizers: {student: {sgd: …}}`")

@@ -67,7 +67,7 @@ def plan_ensemble(plan_of: PlanOf, spec: EnsembleSpec, held: Field) -> TeacherPl
                 learned.append(learn_weights(teachers, evaluation_loader(held.problem.validation)))
             kept = [number for number, weight in enumerate(learned[0]) if weight > 0]
             teachers, weights = [teachers[n] for n in kept], [learned[0][n] for n in kept]
-        return built(Ensemble, teachers, settings={"weights": weights, "mean": spec.mean})
+        return built(Ensemble, teachers, weights=weights, mean=spec.mean)
 
     return _gathered(plan_of, spec, held, gather)
 
