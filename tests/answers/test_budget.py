@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tutelage.answers import candidates, choose, error_of, form_of, read_bytes
+from tutelage.answers import Sampled, candidates, choose, error_of, form_of, read_bytes
 from tutelage.errors import RecipeError
 
 
@@ -53,12 +53,12 @@ def test_a_budget_that_nothing_fits_names_the_least():
         choose(candidates(zipf(), rows=10**6, temperatures=[1.0]), 1e3, batch=1)
 
 
-@pytest.mark.parametrize("start", range(4))
-def test_fair_draws_show_no_bias(start):
-    logits = 0.1 * torch.randn(2000, 300, generator=torch.Generator().manual_seed(start))
-    (found,) = candidates(logits, rows=1, temperatures=[1.0], forms=[form_of("sampled:12@1")])
+@pytest.mark.parametrize("seed", range(6))
+def test_fair_draws_show_no_bias(seed):
+    logits = 0.1 * torch.randn(500, 300, generator=torch.Generator().manual_seed(0))
+    (found,) = candidates(logits, rows=1, temperatures=[1.0], forms=[Sampled(12, seed=seed)])
     assert found.errors[1.0].gradient > 5
-    assert found.errors[1.0].bias < 0.2
+    assert found.errors[1.0].bias == 0  # by chance alone up to 4.7
 
 
 def test_a_sample_says_what_compression_saves():
