@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,16 @@ def test_what_is_saved_is_taken_up(tmp_path, decay):
     again = held.state(1, 2.5) | {"pending": whole["pending"], "random": whole["random"]}
     Checkpoint(tmp_path / "again.safetensors").save(again)
     assert (tmp_path / "again.safetensors").read_bytes() == file.path.read_bytes()
+
+
+def test_history_goes_back_to_the_checkpoint(tmp_path):
+    held = replace(moved(), history=History(tmp_path / "history.jsonl"))
+    held.history.add({"step": 1})
+    Saves(held, tmp_path, every=60).write(1, 2.5)
+    held.history.add({"step": 2})
+    again = replace(parts(), history=History(tmp_path / "history.jsonl"))
+    Saves(again, tmp_path, every=60).resume()
+    assert again.history.records == [{"step": 1}]
 
 
 def test_without_a_checkpoint_it_starts_at_nothing(tmp_path):

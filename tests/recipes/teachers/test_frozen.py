@@ -80,6 +80,13 @@ def test_training_and_weights_exclude_each_other(make, trained, tmp_path: Path):
         make(teacher=trained(weights=str(tmp_path / "teacher.safetensors")))
 
 
+def test_weights_leave_an_optimizer_be(make, tmp_path: Path):
+    weights = tmp_path / "teacher.safetensors"
+    weights.touch()
+    study = make(teacher={"frozen": {"model": MODEL, "weights": str(weights), "optimizers": SGD}})
+    assert not study.teacher.arms
+
+
 def test_an_optimizer_without_a_training_is_refused(make):
     with pytest.raises(RecipeError, match="optimizers and no train, so that nobody would train it"):
         make(teacher={"frozen": {"model": MODEL, "optimizers": SGD}})

@@ -33,8 +33,8 @@ def place_of(path: str, gguf_file: str | None = None) -> tuple[str, dict[str, st
         CheckpointError: there is nothing at a local path.
 
     Example:
-        >>> place_of("org/model", "small.gguf")
-        ('org/model', {'gguf_file': 'small.gguf'})
+        >>> place_of("org/model")
+        ('org/model', {})
     """
     local = Path(path).expanduser()
     if not local.exists() and (path.startswith(("/", ".", "~")) or local.suffix == ".gguf"):
