@@ -131,16 +131,17 @@ class Runtime:
         """Sum gradients over processes; a parameter that no process used stays without one."""
         if self.world == 1:
             return
-        used = torch.tensor([p.grad is not None for p in parameters], device=self.device, dtype=torch.int32)
-        dist.all_reduce(used, op=dist.ReduceOp.MAX)
-        moved = [p for p, flag in zip(parameters, used.tolist(), strict=True) if flag]
-        for parameter in moved:
+        # Who used what travels with the gradients: an exchange of its own costs as much as a megabyte.
+        used = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        whole = [p.grad for p in moved if p.grad is not None and not isinstance(p.grad, DTensor)]
-        self.sum_(whole)
-        for parameter in moved:
-            if isinstance(parameter.grad, DTensor):  # its parts were averaged over processes in the backward
+        whole = [p.grad for p in parameters if p.grad is not None and not isinstance(p.grad, DTensor)]
+        self.sum_([used, *whole])
+        for parameter, count in zip(parameters, used.tolist(), strict=True):
+            if not count:
+                parameter.grad = None
+            elif isinstance(parameter.grad, DTensor):  # averaged over processes in the backward pass
                 parameter.grad.mul_(self.world)
 
     def same_everywhere_(self, modules: Iterable[nn.Module]) -> None:
