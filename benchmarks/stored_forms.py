@@ -1,8 +1,8 @@
 """What each form of stored answers costs a language model: bytes a token, perplexity, calibration, time.
 
 A teacher of `language/wikitext_tiny` answers the training text once for each form; the same student learns
-from each, with the same seeds and steps, at temperature 1 and without labels. The live teacher is the first
-row.
+from each, with the same seeds and steps, at temperature 1 and without labels (`--label-share`). The live teacher
+is the first row. `+packed` compresses the files.
 
     python benchmarks/stored_forms.py train --out runs/forms --train train.txt --test test.txt [--epochs 6]
     python benchmarks/stored_forms.py table --out runs/forms
@@ -37,13 +37,14 @@ FORMS = [
     "live",
     DENSE,
     "dense:int8",
-    "topk:12:bare@1",
-    "topk:12@1",
-    "topk:50:bare@1",
-    "topk:50@1",
-    "sampled:4@1",
-    "sampled:12@1",
-    "sampled:50@1",
+    "topk:12:bare@1+packed",
+    "topk:12@1+packed",
+    "topk:50:bare@1+packed",
+    "topk:50@1+packed",
+    "sampled:4@1+packed",
+    "sampled:12@1+packed",
+    "sampled:40@1+packed",
+    "sampled:50@1+packed",
 ]
 
 
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--label-share", type=float, default=0.0)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--forms", nargs="+", default=FORMS)
     options = parser.parse_args()
@@ -70,7 +72,7 @@ def main() -> None:
         "control=false",
         f"stages.0.train.epochs={options.epochs}",
         "stages.0.train.keep=last",
-        "stages.0.scheme.matches.0.label_share=0",
+        f"stages.0.scheme.matches.0.label_share={options.label_share}",
         *options.set,
     ]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,9 @@ def teacher(study: Study, out: Path, form: str) -> Any:
         if not (folder / "about.json").exists():
             if not (folder / "teacher").exists():
                 (folder / "teacher").symlink_to((out / "teacher").resolve())
-            stated = prepare(study, folder, LabelSettings(form=form), runtime)
+            kept, _, packed = form.partition("+")
+            settings = LabelSettings(form=kept, compressed=packed == "packed")
+            stated = prepare(study, folder, settings, runtime)
             stated.labelling.run(label=f"label {form}")
             finish(stated)
     return Stored(folder)

@@ -137,9 +137,7 @@ def test_a_class_is_met_as_often_as_it_is_probable_or_once_more():
 
 def test_other_names_draw_otherwise_and_the_same_alike():
     given, form = logits(8), Sampled(2)
-    one, same, other = (
-        form.encode(given, torch.arange(8) + start)["classes"].tolist() for start in (0, 0, 8)
-    )
+    one, same, other = (form.encode(given, torch.arange(8) + start)["gap0"].tolist() for start in (0, 0, 8))
     assert one == same
     assert one != other
 
@@ -149,6 +147,29 @@ def test_a_vocabulary_beyond_two_bytes():
     given[0, 69_999] = 30.0
     for form in (TopK(1), Sampled(3)):
         assert back(form, given).classes.tolist() == [[69_999]]
+
+
+def test_the_distances_of_a_sample_by_hand():
+    given = torch.full((2, 70_000), -30.0)
+    given[0, [3, 259, 66_000]] = 0.0  # 3, 256 on, 65741 on
+    given[1, 5] = 0.0
+    columns = Sampled(3).encode(given, torch.arange(2))
+    held = {name: value.tolist() for name, value in columns.items()}
+    assert held["gap0"] == [3, 0, 65_741 % 256, 5]
+    assert held["gap1"] == [0, 1, 65_741 // 256 % 256, 0]
+    assert held["gap2"] == [0, 0, 1, 0]
+    assert held["counts"] == [1, 1, 1, 3]
+    assert held["known"] == [3, 1]
+    sparse = Sampled(3).decode(columns, 70_000)
+    assert sparse.classes.tolist() == [[3, 259, 66_000], [5, 0, 0]]
+
+
+@pytest.mark.parametrize(("classes", "width"), [(2, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 3)])
+def test_a_distance_takes_as_many_bytes_as_it_needs(classes, width):
+    assert Sampled(10).bytes_of_row(classes) == 10 * (width + 1) + 1
+    given = torch.full((1, classes), -30.0)
+    given[0, -1] = 0.0
+    assert back(Sampled(3), given).classes.tolist() == [[classes - 1]]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tutelage.answers.forms.form import Columns, Form, narrow, said, width_of
+from tutelage.answers.forms.form import Columns, Form, said
 from tutelage.data.random import uniform
 from tutelage.errors import RecipeError
 from tutelage.types import SparseLogits
@@ -19,7 +19,8 @@ class Sampled(Form):
 
     The greatest classes alone teach a student to be too sure. A draw from the whole vocabulary is right on
     average, rare classes among it, and so is the gradient of the student's loss. Draws of one class are
-    merged; a class and its count take three bytes.
+    merged. Of a class the distance from the one before in the row is kept, each byte of it in a column of its
+    own (`gap0` the lowest): most high bytes are small, so that compression takes more than half away.
 
     Args:
         draws: how many.
@@ -39,7 +40,7 @@ class Sampled(Form):
         ([[0, 1, 2]], [[0.5, 0.25, 0.25]])
     """
 
-    ragged = frozenset({"classes", "counts"})
+    ragged = frozenset({"gap0", "gap1", "gap2", "gap3", "counts"})
 
     def __init__(self, draws: int, *, temperature: float = 1.0, seed: int = 0) -> None:
         if not 1 <= draws <= 255:
@@ -52,7 +53,7 @@ class Sampled(Form):
         """Draw, and merge."""
         if not len(logits):
             empty = torch.empty(0, dtype=torch.uint8)
-            return {"classes": narrow(empty.long(), logits.shape[-1]), "counts": empty, "known": empty}
+            return _gaps(empty.long(), empty.bool(), logits.shape[-1]) | {"counts": empty, "known": empty}
         reach = (logits.double() / self.temperature).softmax(-1).cumsum(-1)
         start = uniform(names, seed=self.seed, draw="answer").unsqueeze(-1)
         points = (torch.arange(self.draws, dtype=torch.float64) + start) / self.draws * reach[:, -1:]
@@ -63,11 +64,11 @@ class Sampled(Form):
         new[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
         first = new.flatten().nonzero().squeeze(-1)
         counts = torch.diff(first, append=torch.tensor([drawn.numel()]))
-        return {
-            "classes": narrow(drawn.flatten()[first], logits.shape[-1]),
-            "counts": counts.to(torch.uint8),
-            "known": new.sum(-1).to(torch.uint8),
-        }
+        known = new.sum(-1)
+        begins = torch.zeros(len(first), dtype=torch.bool)
+        begins[known.cumsum(0) - known] = True
+        gaps = _gaps(drawn.flatten()[first], begins, logits.shape[-1])
+        return gaps | {"counts": counts.to(torch.uint8), "known": known.to(torch.uint8)}
 
     def decode(self, columns: Columns, num_classes: int) -> SparseLogits:
         """Give the drawn classes and the log of their shares."""
@@ -75,13 +76,14 @@ class Sampled(Form):
         there = torch.arange(int(known.max()) if len(known) else 0) < known.unsqueeze(-1)
         classes = torch.zeros(there.shape, dtype=torch.int64)
         scores = torch.full(there.shape, -torch.inf)
-        classes[there] = columns["classes"].long()
+        classes[there] = sum(columns[f"gap{byte}"].long() << 8 * byte for byte in range(_width(num_classes)))
+        classes = classes.cumsum(-1).masked_fill_(~there, 0)
         scores[there] = (columns["counts"].float() / self.draws).log()
         return SparseLogits(classes, scores, num_classes, temperature=self.temperature)
 
     def bytes_of_row(self, num_classes: int) -> float:
         """A class and a count for each draw, if no two are alike."""
-        return self.draws * (width_of(num_classes) + 1) + 1
+        return self.draws * (_width(num_classes) + 1) + 1
 
     def serves(self, temperature: float) -> bool:
         """The temperature that it was drawn at."""
@@ -91,3 +93,17 @@ class Sampled(Form):
     def text(self) -> str:
         """`sampled:12@1`."""
         return f"sampled:{self.draws}@{said(self.temperature)}"
+
+
+def _width(num_classes: int) -> int:
+    """Bytes that the distance between two classes takes at most."""
+    return max(1, -(-(num_classes - 1).bit_length() // 8))
+
+
+def _gaps(
+    classes: Int[Tensor, " entries"], begins: Bool[Tensor, " entries"], num_classes: int
+) -> dict[str, Tensor]:
+    """The bytes of each class's distance from the one before it in its row; the first counts from 0."""
+    before = torch.where(begins, 0, classes.roll(1))
+    gaps = classes - before
+    return {f"gap{byte}": (gaps >> 8 * byte).to(torch.uint8) for byte in range(_width(num_classes))}
