@@ -1,8 +1,8 @@
 """What each form of stored answers costs a language model: bytes a token, perplexity, calibration, time.
 
 A teacher of `language/wikitext_tiny` answers the training text once for each form; the same student learns
-from each, with the same seeds and steps, at temperature 1 and without labels (`--label-share`). The live teacher
-is the first row. `+packed` compresses the files.
+from each, with the same seeds and steps, at temperature 1 and without labels (`--label-share`). The live
+teacher is the first row. `+packed` compresses the files.
 
     python benchmarks/stored_forms.py train --out runs/forms --train train.txt --test test.txt [--epochs 6]
     python benchmarks/stored_forms.py table --out runs/forms
