@@ -2,7 +2,7 @@
 
 Both train in turns, A B B A …, for some steps; a pair is one of each, side by side. Its ratio is the
 throughput of two processes over that of one; the bar is 0.9. The peak memory of each process is beside it,
-and the mean losses must agree.
+and the mean losses, which agree but where batch norm sees each process's own part.
 
     python benchmarks/two_processes.py --data data/cifar10 [--pairs 6] [--steps 20]
 """

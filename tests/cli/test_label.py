@@ -183,6 +183,7 @@ def test_a_folder_without_answers_is_one_line(cli, tmp_path: Path, monkeypatch: 
         (["vision/digits", "--budget", "2XB"], "expected one such as 500MB or 2GB"),
         (["vision/digits", "--shard-size", "0"], "expected one such as 500MB or 2GB"),
         (["vision/digits", "--set", "seedz=3"], "Nearest: 'seeds'"),
+        (["vision/digits", "--out", "memory://there"], "gone when the command ends; name a folder or a URL"),
     ],
 )
 def test_wrong_use_is_one_line_and_leaves_no_folder(

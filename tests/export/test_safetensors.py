@@ -54,3 +54,9 @@ def test_tied_weights_are_written_twice(tmp_path: Path) -> None:
     network[1].weight = network[0].weight
     safetensors(network, torch.ones(1, 4), tmp_path / "student")
     assert sorted(load_file(tmp_path / "student")) == sorted(network.state_dict())
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    safetensors(nn.Linear(4, 4), torch.ones(1, 4), tmp_path / "student")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "student").stat().st_mode == (tmp_path / "plain").stat().st_mode

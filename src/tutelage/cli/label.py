@@ -14,7 +14,7 @@ import typer
 
 from tutelage.cli import output
 from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
-from tutelage.errors import UnknownName
+from tutelage.errors import RecipeError, UnknownName
 
 if TYPE_CHECKING:
     from tutelage.engine import StopRequest
@@ -127,6 +127,10 @@ def label(
         )
         asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
         where = out or str(Path("answers") / asked.name.replace("/", "-"))
+        if where.startswith("memory:"):
+            raise RecipeError(
+                f"--out came as {where}, which is gone when the command ends; name a folder or a URL"
+            )
         done = _label(Order(asked, where, settings, engine, workers, repair))
     if done is None:  # another process speaks
         return

@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tutelage.capture import call
@@ -52,9 +52,11 @@ def safetensors(
             name: value for name, value in logits.network.state_dict().items() if isinstance(value, Tensor)
         }
         # Copies: what shares memory (tied weights) is written twice, so that a plain load finds each name.
-        save_file(
-            {name: value.clone().contiguous() for name, value in tensors.items()}, file, {"format": "pt"}
+        # Written by ourselves: `save_file` leaves a file that nobody else may read.
+        content = save(
+            {name: value.clone().contiguous() for name, value in tensors.items()}, {"format": "pt"}
         )
+        file.write_bytes(content)
         twin = copy.deepcopy(logits.network)
 
         def read_back(inputs: Any) -> Tensor:
