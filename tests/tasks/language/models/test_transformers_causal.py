@@ -186,6 +186,10 @@ def test_networks_that_will_not_do(tmp_path):
         transformers_causal(config={"hidden_size": 4})
     with pytest.raises(ModelError, match="no causal model of the type 'vit'"):
         transformers_causal(config={"model_type": "vit"})
+    with pytest.raises(ModelError, match=r"refuses the config of llama: .*not a multiple of"):
+        build(hidden_size=65)
+    with pytest.raises(ModelError, match="'hidden_size' expected int, got str"):
+        build(hidden_size="x")
     with pytest.raises(ModelError, match=r"set task\.length to at most 8"):
         build(max_position_embeddings=8)
     with pytest.raises(ModelError, match="carries a state from position to position"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from tutelage.errors import ModelError
 from tutelage.modes import evaluating
 from tutelage.types import HeadLogits
 
-__all__ = ["HeadAnswer", "PackedRows", "pack", "within_documents"]
+__all__ = ["HeadAnswer", "PackedRows", "pack", "unpacked", "within_documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,18 @@ def pack(network: Any, *, head: bool) -> nn.Module:
     if head:
         _check_head(packed)
     return packed
+
+
+@contextmanager
+def unpacked(network: Any) -> Iterator[None]:
+    """Inside the block a network is of its own class, with the forward that its `generate` counts on."""
+    kind = type(network)
+    if issubclass(kind, PackedRows):
+        network.__class__ = kind.__bases__[1]
+    try:
+        yield
+    finally:
+        network.__class__ = kind
 
 
 def within_documents(documents: Int[Tensor, "n length"]) -> Bool[Tensor, "n 1 length length"]:

@@ -97,10 +97,14 @@ def _random(library: Any, config: Mapping[str, Any], vocabulary: int | None, len
         settings.setdefault("vocab_size", vocabulary)
     if length is not None and hasattr(usual, "max_position_embeddings"):
         settings.setdefault("max_position_embeddings", max(length, usual.max_position_embeddings))
-    built = library.AutoConfig.for_model(model_type, **settings)
-    if type(built) not in library.MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise ModelError(f"Transformers has no causal model of the type {model_type!r}; take llama or qwen2")
-    return library.AutoModelForCausalLM.from_config(built, trust_remote_code=False)
+    try:
+        built = library.AutoConfig.for_model(model_type, **settings)
+        if type(built) in library.MODEL_FOR_CAUSAL_LM_MAPPING:
+            return library.AutoModelForCausalLM.from_config(built, trust_remote_code=False)
+    except Exception as error:  # its checks raise classes of their own
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"Transformers refuses the config of {model_type}: {said[-1].strip()}") from error
+    raise ModelError(f"Transformers has no causal model of the type {model_type!r}; take llama or qwen2")
 
 
 def _trained(library: Any, path: str, gguf_file: str | None, kind: torch.dtype) -> Any:
