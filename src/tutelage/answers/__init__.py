@@ -2,6 +2,7 @@
 
 `Form` says how logits are kept, `Manifest` and `ShardRecord` what a folder holds, `Answers` reads it, and
 `budget` says what a form costs before anything is stored. The files are plain safetensors and JSON.
+`Texts` reads what a teacher wrote itself, from Parquet.
 """
 
 from tutelage.answers.budget import (
@@ -19,6 +20,7 @@ from tutelage.answers.manifest import ABOUT, Manifest
 from tutelage.answers.places import Place
 from tutelage.answers.shards import Shard, ShardRecord, columns_of, damage, read_record, write_shard
 from tutelage.answers.store import Answers
+from tutelage.answers.texts import Prompt, Sampling, Text, Texts, holds_text, write_texts
 
 __all__ = [
     "ABOUT",
@@ -29,9 +31,13 @@ __all__ = [
     "FormError",
     "Manifest",
     "Place",
+    "Prompt",
     "Sampled",
+    "Sampling",
     "Shard",
     "ShardRecord",
+    "Text",
+    "Texts",
     "TopK",
     "candidates",
     "choose",
@@ -39,9 +45,11 @@ __all__ = [
     "damage",
     "error_of",
     "form_of",
+    "holds_text",
     "read_bytes",
     "read_record",
     "redrawn",
     "spread_log_probs",
     "write_shard",
+    "write_texts",
 ]

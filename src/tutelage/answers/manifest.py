@@ -11,7 +11,7 @@ from tutelage.answers.places import Place
 from tutelage.answers.shards import ShardRecord, read_record
 from tutelage.errors import AnswersError
 
-__all__ = ["ABOUT", "Manifest"]
+__all__ = ["ABOUT", "TEXT", "Manifest"]
 
 _FORMAT = "tutelage.answers.1"
 _MANIFEST = "manifest.json"
@@ -23,9 +23,12 @@ _WORDS = {
     "planned": "the number of answers",
     "num_classes": "the number of classes",
     "views": "the views that are shown",
+    "drawn": "how text is drawn (--top-p, --seed, --samples)",
 }
 ABOUT = "about.json"
 """What else is known of answers; it differs from one labelling to the next."""
+TEXT = "text:"
+"""How the form of answers begins that are text, and no logits."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,16 @@ class Manifest:
         data: name of a split -> its fingerprint.
         views: how training examples were changed, and the seeds of the views that were shown; empty where
             they were shown as they are.
+        drawn: how text was drawn, where answers are text.
         planned: how many answers there will be.
         shard_examples: how many of them a shard holds, before it is brought to whole batches.
         precision: of the teacher's forward passes.
         compressed: shards are compressed by gzip.
-        form: how logits are kept, as `form_of` reads it.
+        form: how logits are kept, as `form_of` reads it; or that they are text.
         num_classes: the width of the logits.
         features: layer -> dtype of what is kept of it.
         num_shards: how many there will be.
-        examples, rows, nbytes: of all shards, once it is complete.
+        examples, rows, nbytes: of all shards, once it is complete; of text, a row is a token.
         shards: their records, once it is complete.
     """
 
@@ -55,6 +59,7 @@ class Manifest:
     num_classes: int
     num_shards: int
     views: Mapping[str, Any] = field(default_factory=dict)
+    drawn: Mapping[str, Any] = field(default_factory=dict)
     features: Mapping[str, str] = field(default_factory=dict)
     planned: int = 0
     shard_examples: int = 0
@@ -69,6 +74,11 @@ class Manifest:
     def complete(self) -> bool:
         """Whether every shard is there."""
         return len(self.shards) == self.num_shards
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the answers are text that a teacher wrote, and no logits."""
+        return self.form.startswith(TEXT)
 
     def begin(self, place: Place) -> None:
         """Put the manifest where the answers will be, or take up what is there.
@@ -98,7 +108,7 @@ class Manifest:
         records = [record for record in found if record is not None]
         if len(records) < self.num_shards:
             missing = [number for number, record in enumerate(found) if record is None]
-            raise AnswersError(f"{place.url} lacks shards {missing[:8]}; label again to go on")
+            raise AnswersError(f"{place.url} lacks shards {missing[:8]}; make the same call again to go on")
         examples = sum(record.examples for record in records)
         if self.planned not in (0, examples):
             raise AnswersError(

@@ -29,7 +29,7 @@ from tutelage.data import keys_of
 from tutelage.errors import AnswersError, ModelError
 from tutelage.types import Batch, Outputs
 
-__all__ = ["Shard", "ShardRecord", "columns_of", "damage", "read_record", "write_shard"]
+__all__ = ["Shard", "ShardRecord", "columns_of", "damage", "put_shard", "read_record", "write_shard"]
 
 
 LEVEL = 6
@@ -132,13 +132,24 @@ def write_shard(
     if compressed:
         content = gzip.compress(content, LEVEL, mtime=0)
     rows = int(columns["rows"][-1]) if "rows" in columns else len(columns["keys"])
-    record = ShardRecord(
-        f"shards/{number:06}.safetensors{PACKED if compressed else ''}",
-        len(columns["keys"]),
-        rows,
-        len(content),
-        hashlib.sha256(content).hexdigest(),
-    )
+    ending = f"safetensors{PACKED if compressed else ''}"
+    return put_shard(place, number, content, ending=ending, examples=len(columns["keys"]), rows=rows)
+
+
+def put_shard(
+    place: Place, number: int, content: bytes, *, ending: str, examples: int, rows: int
+) -> ShardRecord:
+    """Put the file of a shard in its place, and then its record.
+
+    Args:
+        place: where.
+        number: of the shard.
+        content: of the file.
+        ending: of its name.
+        examples, rows: how many it holds.
+    """
+    name, digest = f"shards/{number:06}.{ending}", hashlib.sha256(content).hexdigest()
+    record = ShardRecord(name, examples, rows, len(content), digest)
     place.write(record.name, content)
     place.write(_record(number), json.dumps(asdict(record)).encode())
     return record

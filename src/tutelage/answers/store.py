@@ -42,6 +42,11 @@ class Answers:
     def __init__(self, url: str | Path, *, trusted: bool = False) -> None:
         self.place, self.trusted = Place(url), trusted
         self.manifest = Manifest.read(self.place)
+        if self.manifest.is_text:
+            raise AnswersError(
+                f"{self.place.url} holds text that a teacher wrote, and no logits; students train on it "
+                "as data: leave --answers out, and set task.data={train: …} to it"
+            )
         if not self.manifest.complete:
             raise AnswersError(
                 f"the answers at {self.place.url} are not complete; `tutelage label` with the same settings "

@@ -20,6 +20,7 @@ from tutelage.cli.list import list_names
 from tutelage.cli.report import report
 from tutelage.cli.run import run
 from tutelage.cli.show import show
+from tutelage.cli.write import write
 from tutelage.errors import Interrupted, RecipeError, TutelageError, UnknownName
 
 __all__ = ["app", "main"]
@@ -87,6 +88,9 @@ app.command(epilog="Example: tutelage run vision/digits --set student.model.widt
 app.command(
     epilog="Example: tutelage label vision/digits --budget 1MB, then tutelage run vision/digits --answers …"
 )(label)
+app.command(
+    epilog="Example: tutelage write language/smollm2_depth --tokens 64 --temperature 0.8 --out written"
+)(write)
 app.command(epilog="Example: tutelage evaluate runs/vision-digits --split validation")(evaluate)
 app.command(epilog="Example: tutelage export runs/vision-digits --format onnx")(export)
 app.command(epilog="Example: tutelage report runs/vision-digits")(report)

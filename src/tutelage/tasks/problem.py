@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from torch import nn
+
+from tutelage.answers import Prompt, Sampling, Text
 from tutelage.data import Source
 from tutelage.evaluation import Predictions
 from tutelage.types import Batch
 
-__all__ = ["Problem"]
+__all__ = ["Problem", "Writer"]
+
+
+class Writer(Protocol):
+    """How the networks of a field write text of their own."""
+
+    def prompts(self, place: str | None, tokens: int) -> list[Prompt]:
+        """The prompts at a place; without one, the first tokens of each training document."""
+
+    def check(self, network: nn.Module, longest: int, tokens: int) -> None:
+        """Refuse a network that cannot write so many tokens after the longest prompt."""
+
+    def write(
+        self, network: nn.Module, asked: Sequence[tuple[Prompt, int]], sampling: Sampling
+    ) -> list[Text]:
+        """Go on from some prompts at once, each with the number of its sample."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,7 @@ class Problem:
         augment: settings -> a change of training batches; None where the field has no augmentations.
         network_options: what a network's builder may be told about the data: `num_classes`, `in_channels` …
         files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
+        writer: how networks write; None where the field has no text.
     """
 
     train: Source
@@ -43,6 +63,7 @@ class Problem:
     augment: Callable[[Mapping[str, object]], Callable[[Batch, int], Batch]] | None = None
     network_options: Mapping[str, object] = field(default_factory=dict)
     files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
+    writer: Writer | None = None
 
     def write_files(self, folder: Path) -> None:
         """Put what a student needs beside its weights into a folder."""

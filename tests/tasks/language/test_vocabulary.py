@@ -8,6 +8,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from tutelage.errors import CheckpointError, DataError, RecipeError, UnknownName
+from tutelage.tasks.language.documents import Unfinished
 from tutelage.tasks.language.vocabulary import END, Vocabulary
 
 TEXTS = ["low lower lowest", "new newer newest", "wide wider widest ü"] * 3
@@ -26,6 +27,17 @@ def test_a_text_is_ended_and_comes_back(words):
     assert words.tokenizer.decode([words.end]) == END
     assert 257 < len(words) <= 300
     assert len(words.encode(["lowest"])[0]) < 7
+
+
+def test_what_is_cut_off_or_to_be_gone_on_from_has_no_end(words):
+    (whole,), (cut,), (begun,) = (
+        words.encode(["lower"]),
+        words.encode([Unfinished("lower")]),
+        words.begin(["lower"]),
+    )
+    assert whole.tolist() == [*cut.tolist(), words.end]
+    assert cut.tolist() == begun
+    assert words.decode(whole) == "lower"
 
 
 def test_byte_lengths_add_up(words):

@@ -1,26 +1,22 @@
 """Ask a teacher about everything that a study will show its students, and keep the answers.
 
-The plan is a list of shards, each a stretch of one source under one view. A shard does not depend on any
-other, so that processes and machines share them, and whoever is killed loses the shards in hand and no more.
+The plan is a list of shards, each a stretch of one source under one view.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
 
-from tutelage.answers import Form, Manifest, Place, ShardRecord, columns_of, read_record, write_shard
+from tutelage.answers import Form, Manifest, Place, ShardRecord, columns_of, write_shard
 from tutelage.engine import Runtime
-from tutelage.engine.tracking import Progress
-from tutelage.errors import Interrupted
 from tutelage.runs.label.asking import answer, batches, logits_of
 from tutelage.runs.label.fingerprint import fingerprint
 from tutelage.runs.label.settings import LabelSettings
 from tutelage.runs.label.shown import Shown, said, shown
+from tutelage.runs.sharded_work import ShardedWork
 from tutelage.runs.study import Study
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs
@@ -28,7 +24,7 @@ from tutelage.types import Batch, Outputs
 __all__ = ["Labelling"]
 
 
-class Labelling:
+class Labelling(ShardedWork):
     """The work of one store: which shards there are, and how each is made.
 
     Args:
@@ -55,8 +51,9 @@ class Labelling:
         runtime: Runtime,
         settings: LabelSettings,
     ) -> None:
-        self.study, self.teacher, self.place = study, teacher, place
-        self.form, self.features, self.runtime, self.settings = form, features, runtime, settings
+        super().__init__(place, runtime)
+        self.study, self.teacher = study, teacher
+        self.form, self.features, self.settings = form, features, settings
         self.parts = shown(study)
         teacher.watch(list(features))
         self.first = logits_of(self._ask(self.parts[0], list(range(min(8, len(self.parts[0].source)))))[1])
@@ -95,13 +92,9 @@ class Labelling:
         )
 
     @property
-    def examples(self) -> int:
-        """How many answers there will be."""
-        return sum(len(part.source) for part in self.parts)
-
-    def missing(self) -> list[int]:
-        """The shards that nobody has finished."""
-        return [number for number in range(len(self.plan)) if read_record(self.place, number) is None]
+    def sizes(self) -> Sequence[int]:
+        """How many answers each shard will hold."""
+        return [stop - start for _, start, stop in self.plan]
 
     def make(self, number: int) -> ShardRecord:
         """Ask about the examples of a shard, and write it."""
@@ -112,35 +105,12 @@ class Labelling:
         return write_shard(self.place, number, columns, compressed=self.settings.compressed)
 
     def run(self, *, label: str = "label") -> None:
-        """Make this process's part of what is missing.
+        """Make this process's part of what is missing."""
+        super().run(label=label)
 
-        Raises:
-            Interrupted: a stop was asked for; finished shards stay.
-        """
-        mine = self.runtime.share(self.missing())[self.runtime.rank :: self.runtime.world]
-        done, clock = 0, time.perf_counter()
-        sizes = [stop - start for _, start, stop in self.plan]
-        with Progress(label, sum(sizes[number] for number in mine), quiet=self.runtime.quiet) as progress:
-            for number in mine:
-                if self.runtime.stop_asked:
-                    raise Interrupted(f"stopped on request; {self.place.url} keeps what was answered")
-                record = self.make(number)
-                done += sizes[number]
-                clock = self.spend(clock, str(self.runtime.rank))
-                progress.show(done, {"MB in all": record.nbytes / sizes[number] * self.examples / 1e6})
-
-    def spend(self, since: float, who: str) -> float:
-        """Note the seconds since a moment, beside those of earlier calls; the moment of now."""
-        now, name = time.perf_counter(), f"times/{who}.json"
-        held = json.loads(self.place.read(name)) if self.place.exists(name) else 0.0
-        self.place.write(name, json.dumps(held + now - since).encode())
-        return now
-
-    def spent(self) -> float:
-        """Seconds of asking by all, over all calls."""
-        whose = [*map(str, range(self.runtime.world)), "ray"]
-        names = [f"times/{who}.json" for who in whose]
-        return sum(float(json.loads(self.place.read(name))) for name in names if self.place.exists(name))
+    def note(self, record: ShardRecord, seconds: float) -> Mapping[str, float]:  # noqa: ARG002
+        """What all answers will take, by the shard that was made last."""
+        return {"MB in all": record.nbytes / record.examples * self.examples / 1e6}
 
     def _ask(self, part: Shown, numbers: list[int]) -> tuple[Batch, Outputs]:
         batch = part.views[[numbers]][0]

@@ -23,7 +23,7 @@ from tutelage.runs.run import train_teacher
 from tutelage.runs.study import Study
 from tutelage.teachers import Stored, Teacher
 
-__all__ = ["SAMPLE", "Stated", "prepare"]
+__all__ = ["SAMPLE", "Stated", "prepare", "teacher_for"]
 
 KEY_BYTES = 25
 """What an example takes beside its answer: its key, where its rows begin, whether it was answered."""
@@ -60,7 +60,8 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
         ModelError: a teacher whose answers cannot be stored.
     """
     place = Place(out)
-    teacher, seconds = _teacher(study, place, runtime)
+    teacher, seconds = teacher_for(study, place, runtime)
+    _check_teacher(teacher)
     asked = wanted(study, teacher, runtime.device)
     layers = list(dict.fromkeys([*asked.layers, *settings.layers]))
     found, rows = _candidates(study, teacher, asked, layers, settings, runtime)
@@ -83,13 +84,12 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
     return Stated(labelling, chosen, found, asked, seconds)
 
 
-def _teacher(study: Study, place: Place, runtime: Runtime) -> tuple[Teacher, float]:
-    """The teacher, and the seconds of its training."""
+def teacher_for(study: Study, place: Place, runtime: Runtime) -> tuple[Teacher, float]:
+    """The teacher, trained beside the answers or ready, and the seconds of its training."""
     folder = place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher"
     _check_same_teacher(folder / "teacher.json", study, runtime)
     taught = train_teacher(study, folder, runtime)
     teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
-    _check_teacher(teacher)
     return teacher, sum(one.seconds for one in taught) + study.teacher.seconds()
 
 

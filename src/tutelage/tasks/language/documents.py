@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from tutelage.answers import Texts, holds_text
 from tutelage.data import load_tables, split
 from tutelage.errors import DataError, UnknownName
 from tutelage.tasks.classification import choose_column
 
-__all__ = ["Cut", "cut", "read_documents", "three_parts"]
+__all__ = ["Cut", "Unfinished", "cut", "read_documents", "three_parts"]
 
 Cut = Literal["whole", "paragraphs", "headings"]
 
@@ -27,6 +28,12 @@ _HEADING = re.compile(r"\s*(?:= [^=]+ =|# .+)\s*")
 _EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
+class Unfinished(str):
+    """A document that was cut off where it would have gone on."""
+
+    __slots__ = ()
+
+
 def read_documents(
     data: str | Mapping[str, str], *, config: str | None = None, text: str | None = None, documents: Cut
 ) -> dict[str, list[str]]:
@@ -35,13 +42,16 @@ def read_documents(
     Args:
         data: a text file; a folder of them, whose splits are said by the words train, valid, validation, val,
             dev or test in their names (all others are trained on); a Parquet, CSV or JSON file, or a folder
-            of them, or a name on the hub, with a column of text; or such a place for each split.
+            of them, or a name on the hub, with a column of text; what a teacher wrote; or such a place for
+            each split.
         config: the configuration of a hub set.
         text: the column of text; found by its usual names.
-        documents: what one is, see `cut`. Without headings, each file or row is cut by itself.
+        documents: what one is, see `cut`. Without headings, each file or row is cut by itself. What a
+            teacher wrote is not cut: each of its texts is one.
 
     Raises:
         DataError: nothing is there, or it cannot be read as text, or nothing is left to train on.
+        AnswersError: what a teacher wrote is not complete, or not as it was written.
         UnknownName: another way to cut, another split, or a column that is not there.
     """
     if documents not in _CUTS:
@@ -123,6 +133,8 @@ def _under_headings(lines: Iterable[str]) -> Iterable[list[str]]:
 
 
 def _splits(data: str, config: str | None, text: str | None, documents: Cut) -> dict[str, list[str]]:
+    if holds_text(data):
+        return {"train": _written(data)}
     files = _text_files(data)
     if not files:
         tables = load_tables(data, config=config)
@@ -136,6 +148,8 @@ def _splits(data: str, config: str | None, text: str | None, documents: Cut) -> 
 
 
 def _one_place(place: str, name: str, config: str | None, text: str | None, documents: Cut) -> list[str]:
+    if holds_text(place):
+        return _written(place)
     files = _text_files(place)
     if files:
         return [one for file in files.values() for one in cut(_content(file), documents)]
@@ -143,6 +157,12 @@ def _one_place(place: str, name: str, config: str | None, text: str | None, docu
     if name not in tables and len(tables) > 1:
         raise UnknownName("split", name, tables)
     return _rows(tables.get(name, next(iter(tables.values()))), text, documents)
+
+
+def _written(place: str) -> list[str]:
+    """What a teacher wrote, a document each."""
+    found = ((one.text, one.finished) for one in Texts(place) if one.text.strip())
+    return [text if finished else Unfinished(text) for text, finished in found]
 
 
 def _text_files(place: str) -> dict[str, Path]:

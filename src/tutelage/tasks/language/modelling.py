@@ -13,6 +13,7 @@ from tutelage.evaluation import next_token
 from tutelage.tasks.language.documents import Cut, read_documents, three_parts
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.vocabulary import Vocabulary
+from tutelage.tasks.language.writing import Author
 from tutelage.tasks.problem import Problem
 
 __all__ = ["modelling"]
@@ -39,7 +40,8 @@ def modelling(
 
     Args:
         data: a text file or a folder of them (`train…`, `valid…`, `test…`); a Parquet, CSV or JSON file, a
-            folder of them or a name on the hub, with a column of text; or one such place for each split.
+            folder of them or a name on the hub, with a column of text; what a teacher wrote (`tutelage
+            write`); or one such place for each split.
         tokenizer: a folder, a GGUF file or a hub name that Transformers reads a tokenizer from; or
             `{bpe: 8000}`, byte pairs learnt from the training text.
         length: tokens in a row.
@@ -69,6 +71,7 @@ def modelling(
         chance=_chance(train, last, len(words)),
         network_options={"vocabulary": len(words), "length": length},
         files={"tokenizer": words.tokenizer.save_pretrained},
+        writer=Author(words, train),
     )
 
 

@@ -12,12 +12,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.language.documents import Unfinished
 from tutelage.tasks.language.library import optional, place_of, read
 
-__all__ = ["END", "Vocabulary"]
+__all__ = ["BROKEN", "END", "Vocabulary"]
 
 END = "<|endoftext|>"
 """The token that ends a document, of vocabularies that are learnt here."""
+
+BROKEN = "\ufffd"
+"""What is read for a letter whose bytes are not all there."""
 
 _AT_ONCE = 1000  # documents
 
@@ -93,14 +97,34 @@ class Vocabulary:
         return 1 + max(int(number) for number in self.tokenizer.get_vocab().values())
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.int32]]]:
-        """The tokens of each text, with those that the tokenizer sets at its start, and the end's."""
+        """The tokens of each text, with those that the tokenizer sets at its start, and the end's.
+
+        A text that is `Unfinished` has no end.
+        """
         found = []
         for start in range(0, len(texts), _AT_ONCE):
             some = list(texts[start : start + _AT_ONCE])
-            for tokens in self.tokenizer(some, return_attention_mask=False, verbose=False)["input_ids"]:
-                ended = tokens if tokens and tokens[-1] == self.end else [*tokens, self.end]
+            for text, tokens in zip(some, self._tokens(some), strict=True):
+                ended = tokens if isinstance(text, Unfinished) else [*tokens, self.end]
                 found.append(np.asarray(ended, dtype=np.int32))
         return found
+
+    def begin(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of texts that somebody is to go on from: as in `encode`, without an end."""
+        return [
+            each for at in range(0, len(texts), _AT_ONCE) for each in self._tokens(texts[at : at + _AT_ONCE])
+        ]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of some tokens, without those that are no text."""
+        said = self.tokenizer.decode(
+            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(said)
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        found = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
+        return [tokens[:-1] if tokens and tokens[-1] == self.end else tokens for tokens in found]
 
     def byte_lengths(self) -> Int[Tensor, " c"] | None:
         """How many bytes of text each token stands for; None where its tokens are not made of bytes."""

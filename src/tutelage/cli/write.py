@@ -1,0 +1,169 @@
+"""`tutelage write`: text of a teacher's own, for students to train on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tutelage.cli import output
+from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Set
+
+if TYPE_CHECKING:
+    from tutelage.runs.write import WriteSettings, Writing
+
+__all__ = ["write"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked of `tutelage write`.
+
+    Args:
+        asked: the recipe, and how to work.
+        out: where the text goes.
+        settings: what is written.
+        repair: check every file of finished text first.
+    """
+
+    asked: Asked
+    out: str
+    settings: WriteSettings
+    repair: bool = False
+
+
+def write(
+    recipe: RecipeName,
+    changes: Set = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Where the text goes: a folder, or a URL such as s3://…; by default written/ and the "
+            "recipe's name.",
+            show_default=False,
+        ),
+    ] = None,
+    tokens: Annotated[int, typer.Option(metavar="N", help="Where a text is cut off.")] = 64,
+    temperature: Annotated[
+        float, typer.Option(help="Of the draws; 0 takes the likeliest token each time.")
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(metavar="SHARE", help="Draw from the likeliest tokens of this share.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    samples: Annotated[int, typer.Option(metavar="N", help="Different texts of each prompt.")] = 1,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .txt with a prompt a line, or a Parquet, CSV or JSON file with a column prompt or text; "
+            "by default the openings of the recipe's training documents.",
+            show_default=False,
+        ),
+    ] = None,
+    prompt_tokens: Annotated[int, typer.Option(metavar="N", help="Of an opening.")] = 32,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Prompts that are continued at once.")] = 16,
+    shard_texts: Annotated[int, typer.Option(metavar="N", help="Texts in a file.")] = 256,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Check every file of finished text, and make damaged ones again."),
+    ] = False,
+    quiet: Quiet = False,
+    cpu: Cpu = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a language model go on from prompts, and keep what it writes for students to train on.
+
+    A killed or stopped call goes on where it was when it is made again. What is drawn depends on the seed and
+    the prompt, and on neither batches nor processes.
+    """
+    with output.only_results():
+        from tutelage.answers import Sampling
+        from tutelage.runs.write import WriteSettings
+
+        settings = WriteSettings(
+            sampling=Sampling(tokens, temperature, top_p, seed),
+            samples=samples,
+            prompts=prompts,
+            prompt_tokens=prompt_tokens,
+            batch_size=batch_size,
+            shard_texts=shard_texts,
+        )
+        asked = Asked(recipe, tuple(changes or ()), cpu=cpu, quiet=quiet)
+        where = out or str(Path("written") / asked.name.replace("/", "-"))
+        done = _write(Order(asked, where, settings, repair))
+    if done is None:  # another process speaks
+        return
+    if as_json:
+        output.print_json(done)
+    else:
+        _print(done)
+
+
+def _write(order: Order) -> dict[str, Any] | None:
+    from tutelage.engine import Runtime, StopRequest
+    from tutelage.runs import write as texts
+
+    with StopRequest() as stop:
+        runtime = Runtime(cpu=order.asked.cpu, quiet=order.asked.quiet, stop=stop)
+        work = texts.prepare(order.asked.study(), order.out, order.settings, runtime)
+        if order.repair:
+            output.say("\n".join(texts.repair(work)) or "every file is as it was written")
+        else:
+            if runtime.is_main and not order.asked.quiet:
+                _state(work)
+            work.run(label="write")
+            runtime.wait()
+        if not runtime.is_main:
+            return None
+        return texts.finish(work) | {"run": shlex.join(_run_words(order, work))}
+
+
+def _state(work: Writing) -> None:
+    """Say what will be written."""
+    doubled = f" ({work.doubled:,} that came twice are left out)" if work.doubled else ""
+    at_most = work.examples * work.settings.sampling.tokens
+    output.say(
+        f"{work.examples:,} texts after {len(work.prompts):,} prompts{doubled}, at most {at_most:,} tokens"
+    )
+
+
+def _run_words(order: Order, work: Writing) -> list[str]:
+    """The command that trains on the text; where a test set is not known, its place is left open."""
+    from tutelage.recipes import load
+
+    asked = order.asked
+    task = load(asked.recipe, changes=asked.changes).task.settings
+    held, words = task.get("data"), task.get("tokenizer")
+    others = {**held} if isinstance(held, Mapping) else {}
+    data = {"train": order.out, "test": "TEST.txt"} | {key: others[key] for key in others if key != "train"}
+    said = ", ".join(f"{name}: {json.dumps(place, ensure_ascii=False)}" for name, place in data.items())
+    changes = [change for change in asked.changes if not change.startswith("task.data")]
+    changes.append(f"task.data={{{said}}}")
+    if isinstance(words, Mapping):  # learnt from text; the new text would give other tokens
+        changes.append(f"task.tokenizer={json.dumps(str(Path(order.out) / 'tokenizer'))}")
+    if work.study.teacher.arms:  # trained on text; the new text would give another teacher
+        weights = json.dumps(str(Path(order.out) / "teacher" / "weights.safetensors"))
+        changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
+    return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu).words()]
+
+
+def _print(done: Mapping[str, Any]) -> None:
+    from tutelage.report.numbers import size
+
+    pace = done["tokens_per_second"]
+    output.print_rich(
+        f"{done['texts']:,} texts as {done['form']} in {done['out']}",
+        "",
+        f"Tokens  {done['tokens']:,}" + (f", {pace:,.1f} a second" if pace else ""),
+        f"Ends    {done['finished']:,} texts were ended by the teacher, the others cut off",
+        f"Size    {size(done['bytes'])} in {done['shards']} files",
+        "",
+        f"Train on it: {done['run']}",
+    )

@@ -1,0 +1,89 @@
+"""Work in shards, none of which needs another.
+
+Processes and machines share them, and whoever is killed loses the shards in hand and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from tutelage.answers import Place, ShardRecord, read_record
+from tutelage.engine import Runtime
+from tutelage.engine.tracking import Progress
+from tutelage.errors import Interrupted
+
+__all__ = ["ShardedWork"]
+
+
+class ShardedWork(ABC):
+    """The work of one store of answers.
+
+    Args:
+        place: where the answers go.
+        runtime: where to work; several processes share the shards.
+    """
+
+    def __init__(self, place: Place, runtime: Runtime) -> None:
+        self.place, self.runtime = place, runtime
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Sequence[int]:
+        """How many answers each shard will hold."""
+
+    @abstractmethod
+    def make(self, number: int) -> ShardRecord:
+        """Make the answers of a shard, and write it."""
+
+    @abstractmethod
+    def note(self, record: ShardRecord, seconds: float) -> Mapping[str, float]:
+        """What to say beside the progress, of the shard that was made last."""
+
+    @property
+    def examples(self) -> int:
+        """How many answers there will be."""
+        return sum(self.sizes)
+
+    def missing(self) -> list[int]:
+        """The shards that nobody has finished."""
+        return [number for number in range(len(self.sizes)) if read_record(self.place, number) is None]
+
+    def run(self, *, label: str) -> None:
+        """Make this process's part of what is missing.
+
+        Args:
+            label: what to call it in progress.
+
+        Raises:
+            Interrupted: a stop was asked for; finished shards stay.
+        """
+        mine = self.runtime.share(self.missing())[self.runtime.rank :: self.runtime.world]
+        done, clock, sizes = 0, time.perf_counter(), self.sizes
+        with Progress(label, sum(sizes[number] for number in mine), quiet=self.runtime.quiet) as progress:
+            for number in mine:
+                self.heed_stop()
+                record, since = self.make(number), clock
+                done += sizes[number]
+                clock = self.spend(since, str(self.runtime.rank))
+                progress.show(done, self.note(record, clock - since))
+
+    def heed_stop(self) -> None:
+        """Stop here, if somebody asked for it."""
+        if self.runtime.stop_asked:
+            raise Interrupted(f"stopped on request; {self.place.url} keeps what was answered")
+
+    def spend(self, since: float, who: str) -> float:
+        """Note the seconds since a moment, beside those of earlier calls; the moment of now."""
+        now, name = time.perf_counter(), f"times/{who}.json"
+        held = json.loads(self.place.read(name)) if self.place.exists(name) else 0.0
+        self.place.write(name, json.dumps(held + now - since).encode())
+        return now
+
+    def spent(self) -> float:
+        """Seconds of work by all, over all calls."""
+        whose = [*map(str, range(self.runtime.world)), "ray"]
+        names = [f"times/{who}.json" for who in whose]
+        return sum(float(json.loads(self.place.read(name))) for name in names if self.place.exists(name))

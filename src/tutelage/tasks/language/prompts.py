@@ -1,0 +1,71 @@
+"""What a language model is asked to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tutelage.data import load_tables
+from tutelage.errors import DataError
+from tutelage.tasks.classification import choose_column
+from tutelage.tasks.language.packing import Rows
+from tutelage.tasks.language.vocabulary import BROKEN, Vocabulary
+
+__all__ = ["openings", "read_prompts"]
+
+_COLUMNS = ("prompt", "text")
+
+
+def openings(rows: Rows, words: Vocabulary, tokens: int) -> list[str]:
+    """The first tokens of each document, as text.
+
+    Args:
+        rows: the documents.
+        words: that they were read with.
+        tokens: how many of each; a shorter document is a prompt as a whole.
+    """
+    starts = rows.starts.tolist()
+    stops = [*starts[1:], len(rows.tokens)]
+    first = [
+        rows.tokens[start : min(start + tokens, stop)].tolist()
+        for start, stop in zip(starts, stops, strict=True)
+    ]
+    return _some([words.decode(each).rstrip(BROKEN) for each in first], "the training documents")
+
+
+def read_prompts(place: str) -> list[str]:
+    """The prompts in a file.
+
+    Args:
+        place: a text file with a prompt a line; or a Parquet, CSV or JSON file, a folder of them or a name on
+            the hub, with a column `prompt` or `text`.
+
+    Raises:
+        DataError: it cannot be read, or there are none in it.
+    """
+    path = Path(place).expanduser()
+    if path.suffix == ".txt":
+        return _some(_lines(path), place)
+    found: list[str] = []
+    for table in load_tables(place).values():
+        column = choose_column(table, None, "prompt", _COLUMNS)
+        found += table[column][:]
+    wrong = next((one for one in found if not isinstance(one, str)), "")
+    if not isinstance(wrong, str):
+        raise DataError(f"the prompts of {place} hold {wrong!r}, and text was expected")
+    return _some(found, place)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"prompts cannot be read from {path} as UTF-8 text: {error}") from error
+
+
+def _some(found: Sequence[str], place: str) -> list[str]:
+    """Those that are not empty."""
+    kept = [one for one in found if one.strip()]
+    if not kept:
+        raise DataError(f"there is no prompt in {place}; at least one is needed")
+    return kept
