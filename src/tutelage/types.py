@@ -237,6 +237,8 @@ class Turn:
         before, after: told how far the training is, before the turn's first update on a step and after its
             last one.
         weights: -> what each term is multiplied by, for the record.
+        ahead: told each batch one step early, to begin what does not depend on the steps before; None where
+            there is nothing of that kind.
         balance: told the norm of each term's gradient every so many steps, before the update, which is made
             with the new weights; None where no weight depends on it.
     """
@@ -248,6 +250,7 @@ class Turn:
     before: Callable[[Moment], None] = _nothing
     after: Callable[[Moment], None] = _nothing
     weights: Callable[[], Mapping[str, float]] = dict
+    ahead: Callable[[Batch], None] | None = None
     balance: Balance | None = None
 
 

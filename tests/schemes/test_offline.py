@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
 
-from tutelage.data import Examples
+from tutelage.data import Examples, Loader
+from tutelage.engine import OptimizerSettings, Runtime, TrainSettings, fit, seeded
 from tutelage.errors import ModelError, UnknownName
 from tutelage.losses import feature, response
 from tutelage.match import Match
 from tutelage.projectors import Conv, Linear
 from tutelage.schemes import Alone, Offline
 from tutelage.schemes.scheme import _distinct
-from tutelage.teachers import Frozen
-from tutelage.types import Batch
+from tutelage.teachers import Ahead, Frozen
+from tutelage.types import Batch, Outputs
 
 
 def net(width: int = 4, classes: int = 3) -> nn.Sequential:
@@ -185,3 +190,46 @@ def test_the_hint_is_by_default_the_same_path():
     assert Match(feature.Hint(), guided="layer1", hint="layer2").hints == ("layer2",)
     assert Match(feature.Hint(), guided="layer1").name == "Hint(layer1)"
     assert Match(feature.Hint(), guided="layer1", name="mine").name == "mine"
+
+
+class Asked(Frozen):
+    """Notes the threads that it was asked on."""
+
+    threads: ClassVar[list[str]] = []
+
+    def forward(self, batch: Batch) -> Outputs:
+        self.threads.append(threading.current_thread().name)
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_teacher_that_answers_ahead_teaches_the_same(early, tmp_path):
+    def learnt(where: Path | None, *, ahead: bool, steps: int) -> torch.Tensor:
+        with seeded(3):
+            student, known = net(), Asked(net(8))
+        scheme = Offline(student, Ahead(known) if ahead else known, [soft(), hard()])
+        source = Examples(torch.linspace(-1, 1, 46).reshape(23, 2), torch.arange(23) % 3)
+        fit(
+            scheme.turns(),
+            scheme.modules,
+            Loader(source, batch_size=5, accumulate=2),
+            TrainSettings(steps=steps),
+            optimizers={"student": OptimizerSettings(name="adam", options={"lr": 0.1})},
+            runtime=Runtime(cpu=True, quiet=True),
+            folder=where,
+        )
+        return student[0].weight.detach()
+
+    plain = learnt(None, ahead=False, steps=12)
+    Asked.threads.clear()
+    if early:  # stopped within an epoch, and taken up
+        learnt(tmp_path, ahead=True, steps=7)
+    found = learnt(tmp_path, ahead=True, steps=12)
+    assert torch.equal(found, plain)
+    assert len(Asked.threads) >= 2 * 12
+    assert all(name.startswith("teacher") for name in Asked.threads)
+
+
+def test_who_does_not_ask_a_teacher_begins_nothing():
+    (turn,) = Offline(net(), Ahead(Frozen(net())), [hard()]).turns()
+    assert turn.ahead is None

@@ -7,7 +7,7 @@ needs: one denominator over micro-batches and processes, checkpoints, validation
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tutelage.engine.average import WeightAverage
 from tutelage.engine.choice import Choice, Validation
+from tutelage.engine.coming import one_ahead
 from tutelage.engine.movers import Movers
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.saves import Parts, Saves
@@ -28,6 +29,9 @@ from tutelage.errors import Interrupted
 from tutelage.types import Batch, Batches, Moment, Turn
 
 __all__ = ["Fitted", "fit"]
+
+_Loaded = tuple[Sequence[Batch], Sequence[float]]
+"""A step's micro-batches, and the part of the one denominator that each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +144,11 @@ class _Loop:
         return Fitted(self.step, self.seconds, self.choice.best, self.history.records)
 
     def _epoch(self) -> None:
-        length, device = len(self.batches), self.runtime.device
+        length = len(self.batches)
         epoch, start = divmod(self.step, length)
         clock = time.perf_counter()
-        for micros in self.batches.epoch(epoch, start):
-            parts = self._parts(micros)  # counted where the batches are, before they move
-            self._step([batch.to(device, memory_format=self.layout) for batch in micros], parts)
+        for micros, parts in self._coming(epoch, start):
+            self._step(micros, parts)
             self.seconds += time.perf_counter() - clock
             if self.step == self.total_steps or self.step % length == 0:
                 break
@@ -154,6 +157,22 @@ class _Loop:
         if self._validates(epoch + 1):
             self._validate(epoch + 1)
         self._pause()
+
+    def _coming(self, epoch: int, start: int) -> Iterator[_Loaded]:
+        """The steps of an epoch, on their device; one ahead where a turn begins early."""
+        loaded = map(self._load, self.batches.epoch(epoch, start))
+        early = any(turn.ahead is not None for turn in self.turns)
+        return one_ahead(loaded, self._begin) if early else loaded
+
+    def _load(self, micros: Sequence[Batch]) -> _Loaded:
+        parts = self._parts(micros)  # counted where the batches are, before they move
+        return [batch.to(self.runtime.device, memory_format=self.layout) for batch in micros], parts
+
+    def _begin(self, loaded: _Loaded) -> None:
+        with self.runtime.autocast(self.settings.precision):
+            for begin in (turn.ahead for turn in self.turns if turn.ahead is not None):
+                for batch in loaded[0]:
+                    begin(batch)
 
     def _step(self, micros: Sequence[Batch], parts: Sequence[float]) -> None:
         values: dict[str, Tensor | float] = {}

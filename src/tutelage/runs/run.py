@@ -24,7 +24,7 @@ from tutelage.runs.folder import RunFolder
 from tutelage.runs.results import collect
 from tutelage.runs.study import Arm, Stage, Study, TeacherPlan
 from tutelage.runs.training import Trained, evaluation_loader, train_arm
-from tutelage.teachers import Frozen, Remembered, Teacher
+from tutelage.teachers import Ahead, Frozen, Remembered, Teacher
 
 __all__ = ["Classroom", "Run", "run", "train_teacher"]
 
@@ -163,7 +163,8 @@ class Classroom:
     def teacher(self, arm: Arm, stage: Stage | None) -> Teacher:
         """The teacher of a stage; of what comes after the stages where there is none."""
         if not self.plan.remember or stage is None or stage.transform is not None:
-            return self._spread(self.plan.finish(self.networks).to(self.runtime.device))
+            ready = self._spread(self.plan.finish(self.networks).to(self.runtime.device))
+            return Ahead(ready) if self.plan.ahead and stage is not None else ready
         held = self._remembered.get(id(arm.source))
         if held is None:
             held = Remembered(self._spread(self.plan.finish(self.networks).to(self.runtime.device)))

@@ -69,6 +69,7 @@ class TeacherPlan:
         seed: of the first network's training; each further one adds 1.
         nbytes: (teacher) -> bytes of a teacher that is no network.
         remember: ask it once about each example of a stage without augmentation.
+        ahead: let it answer the next step's batch while the student learns.
         seconds: of training that no arm accounts for, as far as it is known once `finish` was called.
     """
 
@@ -77,6 +78,7 @@ class TeacherPlan:
     seed: int = 0
     nbytes: Callable[[Teacher], int] | None = None
     remember: bool = False
+    ahead: bool = False
     seconds: Callable[[], float] = lambda: 0.0
 
 

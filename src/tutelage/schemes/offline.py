@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import nn
 
 from tutelage.match import Match
 from tutelage.schemes.scheme import Scheme
 from tutelage.stages import stages_of
-from tutelage.teachers import Teacher
+from tutelage.teachers import Ahead, Teacher
 from tutelage.types import Batch, Moment, Outputs, Turn
 
 __all__ = ["Offline"]
@@ -54,8 +55,9 @@ class Offline(Scheme):
         return self._ask_student(batch), teacher
 
     def turns(self) -> Sequence[Turn]:
-        """One turn, the student's."""
-        return [self._student_turn()]
+        """One turn, the student's; a teacher that answers ahead begins before it."""
+        ahead = self.teacher.begin if self.asks and isinstance(self.teacher, Ahead) else None
+        return [replace(self._student_turn(), ahead=ahead)]
 
     def _after(self, moment: Moment) -> None:
         self.teacher.after(moment)

@@ -1,5 +1,6 @@
 """Where knowledge comes from: `teacher(batch) -> Outputs`."""
 
+from tutelage.teachers.ahead import Ahead
 from tutelage.teachers.cautious import Cautious
 from tutelage.teachers.committee import Committee
 from tutelage.teachers.ensemble import Ensemble
@@ -22,6 +23,7 @@ from tutelage.teachers.teacher import Teacher
 from tutelage.teachers.virtual import Virtual
 
 __all__ = [
+    "Ahead",
     "Cautious",
     "Committee",
     "Conflict",

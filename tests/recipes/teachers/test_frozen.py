@@ -90,3 +90,10 @@ def test_weights_leave_an_optimizer_be(make, tmp_path: Path):
 def test_an_optimizer_without_a_training_is_refused(make):
     with pytest.raises(RecipeError, match="optimizers and no train, so that nobody would train it"):
         make(teacher={"frozen": {"model": MODEL, "optimizers": SGD}})
+
+
+def test_a_teacher_answers_ahead_or_is_sharded(make):
+    assert make(teacher={"frozen": {"model": MODEL, "ahead": True}}).teacher.ahead
+    assert not make(teacher={"frozen": {"model": MODEL}}).teacher.ahead
+    with pytest.raises(RecipeError, match="both sharded and ahead"):
+        make(teacher={"frozen": {"model": MODEL, "ahead": True, "sharded": True}})

@@ -40,6 +40,8 @@ class FrozenSpec(Spec):
         sharded: spread it over the processes of a run (FSDP2).
         remember: keep its answers to unaugmented examples in memory, and ask it once about each. Its time is
             then charged once, not each epoch; layers are not remembered.
+        ahead: answer the next step's batch while the student learns from this one, on a thread, or on an
+            accelerator's second stream.
     """
 
     model: NamedField
@@ -52,6 +54,7 @@ class FrozenSpec(Spec):
     compiled: bool = False
     sharded: bool = False
     remember: bool = False
+    ahead: bool = False
 
 
 def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
@@ -60,6 +63,11 @@ def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
     wrap = partial(Frozen, precision=spec.precision, compiled=spec.compiled, sharded=spec.sharded)  # type: ignore[arg-type]
     if spec.weights is not None and not Path(spec.weights).expanduser().is_file():
         raise CheckpointError(f"teacher.frozen.weights: there is no file {spec.weights}")
+    if spec.ahead and spec.sharded:
+        raise RecipeError(
+            "teacher.frozen is both sharded and ahead, and a sharded one exchanges its weights with other "
+            "processes while the student does; give one of them"
+        )
     if spec.train is None:
         if spec.optimizers and spec.weights is None:
             raise RecipeError(
@@ -67,9 +75,15 @@ def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
                 "`weights` that are trained"
             )
         ready = cache(partial(_with_weights, build, spec.weights, spec.seed))
-        return TeacherPlan(lambda _: wrap(ready()), remember=spec.remember)
+        return TeacherPlan(lambda _: wrap(ready()), remember=spec.remember, ahead=spec.ahead)
     arm = Arm(build, [_stage(spec, spec.train, held)], held.problem.train, needs_teacher=False)
-    return TeacherPlan(lambda networks: wrap(networks[0]), arms=[arm], seed=spec.seed, remember=spec.remember)
+    return TeacherPlan(
+        lambda networks: wrap(networks[0]),
+        arms=[arm],
+        seed=spec.seed,
+        remember=spec.remember,
+        ahead=spec.ahead,
+    )
 
 
 def _stage(spec: FrozenSpec, train: TrainSpec, held: Field) -> Stage:
