@@ -18,9 +18,10 @@ from tutelage.answers.budget import (
 from tutelage.answers.forms import Dense, Form, Sampled, TopK, form_of
 from tutelage.answers.manifest import ABOUT, Manifest
 from tutelage.answers.places import Place
+from tutelage.answers.prompts import Prompt, Sampling
 from tutelage.answers.shards import Shard, ShardRecord, columns_of, damage, read_record, write_shard
 from tutelage.answers.store import Answers
-from tutelage.answers.texts import Prompt, Sampling, Text, Texts, holds_text, write_texts
+from tutelage.answers.texts import Text, Texts, holds_text, write_texts
 
 __all__ = [
     "ABOUT",
