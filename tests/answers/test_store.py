@@ -188,7 +188,9 @@ def test_unfinished_answers_are_not_read(tmp_path):
 def test_answers_of_another_teacher_are_not_gone_on_with(tmp_path):
     Manifest("one", {}, "dense:float32", CLASSES, 2).begin(Place(tmp_path))
     Manifest("one", {}, "dense:float32", CLASSES, 2).begin(Place(tmp_path))
-    with pytest.raises(AnswersError, match="they differ in teacher, form"):
+    with pytest.raises(
+        AnswersError, match=r"they differ in teacher, form \(dense:float32, and now topk:3@1\);"
+    ):
         Manifest("two", {}, "topk:3@1", CLASSES, 2).begin(Place(tmp_path))
 
 

@@ -110,7 +110,7 @@ def test_other_answers_are_left_alone(cli, answers: Path):
     whole = shards(answers)
     answer = cli(*DIGITS, "--out", answers, "--form", "dense:float16")
     assert (answer.code, answer.stdout) == (1, "")
-    assert f"error: {answers} holds other answers: they differ in form" in answer.stderr
+    assert f"error: {answers} holds other answers: they differ in form (" in answer.stderr
     assert shards(answers) == whole
 
 
@@ -118,7 +118,7 @@ def test_a_budget_chooses_the_form(cli, answers: Path, tmp_path: Path):
     shutil.copytree(answers / "teacher", tmp_path / "small" / "teacher")
     answer = cli(*DIGITS, "--out", tmp_path / "small", "--budget", "70kB", "--json", "--quiet")
     assert answer.code == 0, answer.stderr
-    assert answer.json["form"] in ("dense:int8", "topk:1@2", "topk:2@2", "sampled:4@2")
+    assert answer.json["form"] in ("dense:float16", "dense:int8", "topk:1@2", "topk:2@2", "sampled:4@2")
     stated, measured = answer.json["stated"]["2"]["gradient"], answer.json["measured"]["2"]["gradient"]
     assert 0 < measured == pytest.approx(stated, rel=0.3)
 

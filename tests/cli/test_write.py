@@ -118,12 +118,12 @@ def test_text_is_no_answers(cli, words):
 @pytest.mark.parametrize(
     ("more", "said", "code"),
     [
-        (["--tokens", "0"], "texts of 0 tokens came", 2),
+        (["--tokens", "0"], "tokens came as 0", 2),
         (["--top-p", "0.5"], "give a temperature", 2),
         (["--samples", "2"], "where all are the same", 2),
-        (["--prompt-tokens", "0"], "prompt_tokens of 0 came", 2),
+        (["--prompt-tokens", "0"], "prompt_tokens came as 0", 2),
         (["--set", "task.lenght=3"], "Nearest: 'length'", 2),
-        (["--prompts", "nowhere.txt"], "prompts cannot be read", 1),
+        (["--prompts", "nowhere.txt"], "there is no file nowhere.txt with prompts", 1),
         (["--tokens", "5000"], "positions; take shorter prompts", 1),
     ],
 )

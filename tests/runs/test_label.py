@@ -148,6 +148,13 @@ def test_a_budget_chooses_a_form_that_fits(tmp_path):
     assert chosen.form.serves(2.0)
 
 
+@pytest.mark.parametrize("form", ["dense:int8", "topk:3@2", "sampled:4@2"])
+def test_the_room_is_said_before(tmp_path, form):
+    held = stated(tmp_path, form=form)
+    held.labelling.run()
+    assert finish(held)["bytes"] == pytest.approx(held.candidate.nbytes, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("changes", "form", "message"),
     [

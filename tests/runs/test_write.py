@@ -244,6 +244,12 @@ def test_a_folder_with_a_manifest_of_somebody_else_is_data(tmp_path, manifest):
 # ------------------------------------------------------------------------------------------------- refusals
 
 
+def test_no_test_is_drawn_from_what_a_teacher_wrote(written, corpus):
+    for data in (str(written[0]), f"{{train: {written[0]}, validation: {corpus}/test.txt}}"):
+        with pytest.raises(DataError, match="a test drawn from it would not say how good a student is"):
+            study(corpus, **{"task.data": data})
+
+
 def test_other_text_is_left_alone(written, corpus):
     with pytest.raises(AnswersError, match=r"differ in how text is drawn"):
         begun(
@@ -259,13 +265,13 @@ def test_other_text_is_left_alone(written, corpus):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda: Sampling(tokens=0), "texts of 0 tokens"),
-        (lambda: Sampling(sampling_temperature=-1.0), "a sampling temperature of -1"),
-        (lambda: Sampling(sampling_temperature=float("nan")), "a sampling temperature of nan"),
-        (lambda: Sampling(sampling_temperature=1.0, top_p=0.0), "top_p of 0"),
+        (lambda: Sampling(tokens=0), "tokens came as 0"),
+        (lambda: Sampling(sampling_temperature=-1.0), "temperature came as -1"),
+        (lambda: Sampling(sampling_temperature=float("nan")), "temperature came as nan"),
+        (lambda: Sampling(sampling_temperature=1.0, top_p=0.0), "top_p came as 0"),
         (lambda: Sampling(top_p=0.5), "give a temperature"),
         (lambda: WriteSettings(samples=2), "where all are the same"),
-        (lambda: WriteSettings(batch_size=0), "batch_size of 0 came"),
+        (lambda: WriteSettings(batch_size=0), "batch_size came as 0"),
     ],
 )
 def test_numbers_that_mean_nothing(wrong, said):
@@ -282,7 +288,7 @@ def test_a_task_without_text_and_teachers_that_do_not_write(corpus, tmp_path):
         prepare(many, tmp_path / "b", WriteSettings(), runtime)
     with pytest.raises(ModelError, match="after them came, and PackedLlamaForCausalLM has"):
         begun(corpus, tmp_path / "c", sampling=Sampling(tokens=100_000))
-    with pytest.raises(DataError, match="prompts cannot be read"):
+    with pytest.raises(DataError, match="there is no file"):
         begun(corpus, tmp_path / "d", prompts="nowhere.txt")
     assert not any((tmp_path / name / "manifest.json").exists() for name in "abcd")
 

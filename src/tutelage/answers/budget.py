@@ -122,6 +122,7 @@ def candidates(
     temperatures: Sequence[float],
     forms: Sequence[Form] | None = None,
     beside: float = 0.0,
+    reach: float = 0.0,
     compressed: bool = False,
 ) -> list[Candidate]:
     """Forms with their size and error, from a sample of the teacher's answers.
@@ -132,6 +133,7 @@ def candidates(
         temperatures: of the losses that will read them.
         forms: which to look at; None for a ladder of all kinds.
         beside: bytes that keys and features take, whatever the form.
+        reach: bytes that forms whose rows differ in length take besides.
         compressed: answers will be, as the sample is here to see what that saves.
     """
     classes = logits.shape[-1]
@@ -141,7 +143,8 @@ def candidates(
         columns = form.encode(logits, names)
         stored, again = form.decode(columns, classes), redrawn(form, logits)
         errors = {each: error_of(stored, logits, each, again=again) for each in temperatures}
-        found.append(Candidate(form, beside + rows * _bytes_of_row(columns, len(logits), compressed), errors))
+        nbytes = beside + reach * bool(form.ragged) + rows * _bytes_of_row(columns, len(logits), compressed)
+        found.append(Candidate(form, nbytes, errors))
     return found
 
 

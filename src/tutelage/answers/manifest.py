@@ -25,6 +25,7 @@ _WORDS = {
     "views": "the views that are shown",
     "drawn": "how text is drawn (--top-p, --seed, --samples)",
 }
+_OF_FORM = ("shard_examples", "num_shards", "drawn")
 ABOUT = "about.json"
 """What else is known of answers; it differs from one labelling to the next."""
 TEXT = "text:"
@@ -89,11 +90,11 @@ class Manifest:
         if place.exists(_MANIFEST):
             held = Manifest.read(place)
             ours = self.promise()
-            differ = [_WORDS.get(name, name) for name, value in held.promise().items() if value != ours[name]]
+            differ = [name for name, value in held.promise().items() if value != ours[name]]
             if differ:
                 raise AnswersError(
-                    f"{place.url} holds other answers: they differ in {', '.join(dict.fromkeys(differ))}; "
-                    "choose another folder (--out), or delete that one"
+                    f"{place.url} holds {'other text' if held.is_text else 'other answers'}: they differ in "
+                    f"{_said(differ, held, self)}; choose another folder (--out), or delete that one"
                 )
             return
         self._write(place)
@@ -155,3 +156,11 @@ class Manifest:
         if held.pop("format", None) != _FORMAT:
             raise AnswersError(f"{place.url}/{_MANIFEST} is not of the format {_FORMAT}; label again")
         return Manifest(**held | {"shards": [ShardRecord(**record) for record in held["shards"]]})
+
+
+def _said(differ: Sequence[str], held: Manifest, ours: Manifest) -> str:
+    """In what two manifests differ; what follows from another form is left out."""
+    if "form" in differ:
+        differ = [name for name in differ if name not in _OF_FORM]
+    words = dict.fromkeys(_WORDS.get(name, name) for name in differ)
+    return ", ".join(f"form ({held.form}, and now {ours.form})" if word == "form" else word for word in words)

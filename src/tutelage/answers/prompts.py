@@ -58,14 +58,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
-            raise RecipeError(f"texts of {self.tokens} tokens came; expected at least 1")
+            raise RecipeError(f"tokens came as {self.tokens}; expected at least 1")
         if not 0 <= self.sampling_temperature < math.inf:
             raise RecipeError(
-                f"a sampling temperature of {self.sampling_temperature} came; expected 0, for the likeliest "
+                f"temperature came as {self.sampling_temperature}; expected 0, for the likeliest "
                 "text, or a number above"
             )
         if not 0 < self.top_p <= 1:
-            raise RecipeError(f"top_p of {self.top_p} came; expected a share above 0, up to 1")
+            raise RecipeError(f"top_p came as {self.top_p}; expected a share above 0, up to 1")
         if self.top_p < 1 and not self.sampling_temperature:
             raise RecipeError("top_p cuts what is drawn, and at temperature 0 nothing is; give a temperature")
 

@@ -214,4 +214,5 @@ def _print(done: Mapping[str, Any], asked: Asked) -> None:
             f"({stated['bias']:.1%})"
         )
     words = ["tutelage", "run", *asked.words(), "--answers", done["out"]]
-    output.print_rich(*lines, "", f"Train with them: {shlex.join(words)}")
+    output.print_rich(*lines, "")
+    output.print_text(f"Train with them: {shlex.join(words)}")

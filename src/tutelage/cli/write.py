@@ -165,5 +165,5 @@ def _print(done: Mapping[str, Any]) -> None:
         f"Ends    {done['finished']:,} texts were ended by the teacher, the others cut off",
         f"Size    {size(done['bytes'])} in {done['shards']} files",
         "",
-        f"Train on it: {done['run']}",
     )
+    output.print_text(f"Train on it: {done['run']}")

@@ -60,7 +60,9 @@ def comparison(results: Mapping[str, Any]) -> list[Row]:
     """All rows that at least one arm has something to say in."""
     found = arms(results)
     rows = [*_measured(found, "Quality", "quality"), *_costs(found, _COSTS), *_latencies(found)]
-    rows += [*_costs(found, _MORE_COSTS), *_measured(found, "Calibration", "calibration")]
+    shown = {row.label for row in rows}  # of a language model the log loss is its quality
+    calibration = [row for row in _measured(found, "Calibration", "calibration") if row.label not in shown]
+    rows += [*_costs(found, _MORE_COSTS), *calibration]
     rows += _measured(found, "Conflict between teachers", "conflict")
     rows += _verdicts(found, mapping(results.get("verdict")))
     return [row for row in rows if any(cell.text != DASH for cell in row.cells)]

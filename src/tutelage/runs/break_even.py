@@ -11,6 +11,7 @@ import torch
 from tutelage.data import Loader
 from tutelage.errors import AnswersError
 from tutelage.runs.label import answer, logits_of, rows_of, shown
+from tutelage.runs.label.prepare import KEY_BYTES
 from tutelage.runs.study import Arm, Stage, Study
 from tutelage.teachers import Remembered, Stored, Teacher
 
@@ -50,7 +51,7 @@ def break_even(study: Study, teacher: Teacher, device: torch.device) -> dict[str
         "labelled": labelled,
         "seconds_asking": asked * seconds,
         "seconds_labelling": labelled * seconds,
-        "bytes": labelled * row_bytes,
+        "bytes": labelled * (row_bytes + KEY_BYTES),
         "epochs": pays,
         "advice": _advice(pays, epochs, (asked - labelled) * seconds),
     }

@@ -25,8 +25,14 @@ from tutelage.teachers import Stored, Teacher
 
 __all__ = ["SAMPLE", "Stated", "prepare", "teacher_for"]
 
-KEY_BYTES = 25
-"""What an example takes beside its answer: its key, where its rows begin, whether it was answered."""
+KEY_BYTES = 17
+"""What an example takes beside its answer: its key, and whether it was answered."""
+
+OFFSET_BYTES = 8
+"""What it takes to say where an example's rows begin, or the entries of a row."""
+
+FILE_BYTES = 600
+"""What a file takes beside its columns, about."""
 
 SAMPLE = 2048
 """Rows of logits by which a form is judged."""
@@ -110,7 +116,10 @@ def _candidates(
         rows=int(rows * examples),
         temperatures=asked.temperatures,
         forms=forms,
-        beside=examples * (KEY_BYTES + _feature_bytes(study, teacher, layers, runtime, settings)),
+        beside=FILE_BYTES
+        + examples * (KEY_BYTES + OFFSET_BYTES * (rows > 1))
+        + examples * _feature_bytes(study, teacher, layers, runtime, settings),
+        reach=examples * OFFSET_BYTES,
         compressed=settings.compressed,
     )
     return found, rows

@@ -36,7 +36,7 @@ class WriteSettings:
     def __post_init__(self) -> None:
         for name in ("samples", "prompt_tokens", "batch_size", "shard_texts"):
             if getattr(self, name) < 1:
-                raise RecipeError(f"{name} of {getattr(self, name)} came; expected at least 1")
+                raise RecipeError(f"{name} came as {getattr(self, name)}; expected at least 1")
         if self.samples > 1 and not self.sampling.sampling_temperature:
             raise RecipeError(
                 f"{self.samples} samples of each prompt came at temperature 0, where all are the same; give "

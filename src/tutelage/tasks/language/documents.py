@@ -12,7 +12,7 @@ from tutelage.data import load_tables, split
 from tutelage.errors import DataError, UnknownName
 from tutelage.tasks.classification import choose_column
 
-__all__ = ["Cut", "Unfinished", "cut", "read_documents", "three_parts"]
+__all__ = ["Cut", "Unfinished", "check_test", "cut", "read_documents", "three_parts"]
 
 Cut = Literal["whole", "paragraphs", "headings"]
 
@@ -72,6 +72,16 @@ def read_documents(
     if empty is not None:
         raise DataError(f"the split {empty!r} of {data} has no text; at least one document is needed")
     return found
+
+
+def check_test(data: str | Mapping[str, str], found: Mapping[str, object]) -> None:
+    """Refuse to draw a test from what a teacher wrote: it would say how alike student and teacher are."""
+    train = data.get("train", "") if isinstance(data, Mapping) else data
+    if "test" not in found and holds_text(train):
+        raise DataError(
+            f"a teacher wrote {train}, and a test drawn from it would not say how good a student is; name "
+            f"real text: task.data={{train: {train}, test: test.txt}}"
+        )
 
 
 def cut(text: str, documents: Cut) -> list[str]:

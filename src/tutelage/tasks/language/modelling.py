@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tutelage.evaluation import next_token
-from tutelage.tasks.language.documents import Cut, read_documents, three_parts
+from tutelage.tasks.language.documents import Cut, check_test, read_documents, three_parts
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.vocabulary import Vocabulary
 from tutelage.tasks.language.writing import Author
@@ -53,6 +53,7 @@ def modelling(
         seed: of the draw.
     """
     found = read_documents(data, config=config, text=text, documents=documents)
+    check_test(data, found)
     texts = three_parts(found, validation=validation, test=test, seed=seed)
     words = Vocabulary.of(tokenizer, texts[0])
     names = ("the training text", "the validation text", "the test text")

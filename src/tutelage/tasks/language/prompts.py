@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tutelage.data import load_tables
 from tutelage.errors import DataError
-from tutelage.tasks.classification import choose_column
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.vocabulary import BROKEN, Vocabulary
 
@@ -48,7 +47,11 @@ def read_prompts(place: str) -> list[str]:
         return _some(_lines(path), place)
     found: list[str] = []
     for table in load_tables(place).values():
-        column = choose_column(table, None, "prompt", _COLUMNS)
+        column = next((name for name in _COLUMNS if name in table.column_names), None)
+        if column is None:
+            raise DataError(
+                f"{place} has the columns {', '.join(table.column_names)}; expected one named prompt or text"
+            )
         found += table[column][:]
     wrong = next((one for one in found if not isinstance(one, str)), "")
     if not isinstance(wrong, str):
@@ -57,6 +60,8 @@ def read_prompts(place: str) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise DataError(f"there is no file {path} with prompts")
     try:
         return path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
