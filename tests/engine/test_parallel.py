@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from tutelage.engine import Runtime
+from tutelage.engine import Runtime, parallel
 from tutelage.engine.parallel import _buckets
 from tutelage.errors import MissingExtra, UnknownName
 
@@ -124,6 +124,19 @@ def test_exchanges_of_one_process_change_nothing():
     assert not runtime.any(False)
     assert runtime.share("a") == "a"
     assert runtime.gather("a") == ["a"]
+
+
+def test_what_nobody_used_has_no_gradient_and_what_another_used_has_its(monkeypatch):
+    """The other process: used the first two of three, with gradients of 1 and 5."""
+    others = torch.tensor([1.0, 1, 0, 1, 1, 5, 5, 0, 0])
+    monkeypatch.setattr(Runtime, "world", 2)
+    monkeypatch.setattr(parallel.dist, "all_reduce", lambda flat: flat.add_(others))
+    both, theirs, nobodys = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+    both.grad = torch.full((2,), 3.0)
+    Runtime(cpu=True, quiet=True).sum_gradients_([both, theirs, nobodys])
+    assert both.grad.tolist() == [4, 4]
+    assert theirs.grad.tolist() == [5, 5]
+    assert nobodys.grad is None
 
 
 def test_buckets_hold_each_tensor_once_and_one_kind_each():

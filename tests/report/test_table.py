@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from tutelage.report.rows import comparison
 from tutelage.report.table import summary, table
 
 
@@ -56,3 +57,12 @@ def test_names_are_text_and_never_markup(results):
     assert "[red]x[/red]" in text
     assert "[/bold] it" in text
     assert "\x1b" not in text
+
+
+def test_what_is_quality_is_not_calibration_too():
+    arm = {"quality": {"nll": {"mean": 5.0}}, "calibration": {"nll": {"mean": 5.0}, "ece": {"mean": 0.02}}}
+    rows = comparison({"student": arm})
+    assert [(row.group, row.label) for row in rows] == [
+        ("Quality", "Log loss (NLL)"),
+        ("Calibration", "Calibration error (ECE)"),
+    ]
