@@ -14,6 +14,7 @@ from tutelage import teachers
 from tutelage.answers import Dense, Manifest, Place, columns_of, write_shard
 from tutelage.errors import ModelError
 from tutelage.teachers import (
+    Ahead,
     Cautious,
     Committee,
     Ensemble,
@@ -69,6 +70,7 @@ def stored() -> Stored:
 
 
 FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
+    Ahead: lambda: Ahead(Frozen(Net(), layers=["layer"])),
     Cautious: lambda: Cautious(Frozen(Net(), layers=["layer"]), least=0.4),
     Committee: lambda: Committee([Frozen(Net()), Frozen(Net())]),
     Ensemble: lambda: Ensemble([Frozen(Net()), Frozen(Net())], weights=[1, 3]),
@@ -82,7 +84,7 @@ FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
     Stored: stored,
     Virtual: lambda: Virtual(num_classes=3),
 }
-WITH_LAYERS = (Cautious, Frozen, MovingAverage, PastSelf)
+WITH_LAYERS = (Ahead, Cautious, Frozen, MovingAverage, PastSelf)
 
 EXPORTED = [
     item

@@ -8,8 +8,8 @@ from tutelage import teachers
 from tutelage.errors import UnknownName
 from tutelage.recipes.teachers import SPECS
 
-NOT_NAMED = {"function", "remembered", "specialists"}
-"""Teachers of code, which no recipe names."""
+NOT_NAMED = {"ahead", "function", "remembered", "specialists"}
+"""Teachers of code, or of a setting, which no recipe names."""
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("frosen", "frozen"), ("pannel", "panel")])
