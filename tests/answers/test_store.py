@@ -194,6 +194,16 @@ def test_answers_of_another_teacher_are_not_gone_on_with(tmp_path):
         Manifest("two", {}, "topk:3@1", CLASSES, 2).begin(Place(tmp_path))
 
 
+def test_what_follows_from_another_form_is_not_said(tmp_path):
+    Manifest("one", {}, "dense:float32", CLASSES, 2, shard_examples=10).begin(Place(tmp_path))
+    with pytest.raises(
+        AnswersError, match=r"they differ in form \(dense:float32, and now topk:3@1\); choose"
+    ):
+        Manifest("one", {}, "topk:3@1", CLASSES, 1, shard_examples=20).begin(Place(tmp_path))
+    with pytest.raises(AnswersError, match=r"they differ in the number of shards, the size of shards"):
+        Manifest("one", {}, "dense:float32", CLASSES, 1, shard_examples=20).begin(Place(tmp_path))
+
+
 def test_a_damaged_or_foreign_manifest_is_named(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(AnswersError, match="is damaged"):

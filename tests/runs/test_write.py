@@ -126,7 +126,11 @@ def test_neither_batches_nor_shards_change_what_is_drawn(written, corpus, tmp_pa
 
 
 def test_batches_hold_prompts_of_like_length(corpus, tmp_path):
-    work = begun(corpus, tmp_path, prompt_tokens=40, shard_texts=100)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("the owl saw a cat, and a cat ran\na\none dog saw that elk\nthe owl\n")
+    work = begun(corpus, tmp_path / "out", prompts=str(prompts), batch_size=2, shard_texts=100)
+    given = [one.length for one in work.prompts]
+    assert given != sorted(given)
     seen, ask = [], work.writer.write
 
     def noting(network, asked, sampling):
@@ -135,7 +139,9 @@ def test_batches_hold_prompts_of_like_length(corpus, tmp_path):
 
     work.writer.write = noting
     work.make(0)
-    assert [length for batch in seen for length in batch] == sorted(one.length for one in work.prompts)
+    assert [length for batch in seen for length in batch] == sorted(given)
+    finish(work)
+    assert [one.prompt for one in Texts(tmp_path / "out")] == [one.text for one in work.prompts]
 
 
 def test_who_stops_goes_on_where_it_was(written, corpus, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,23 +17,6 @@ if TYPE_CHECKING:
     from tutelage.runs.write import WriteSettings, Writing
 
 __all__ = ["write"]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What was asked of `tutelage write`.
-
-    Args:
-        asked: the recipe, and how to work.
-        out: where the text goes.
-        settings: what is written.
-        repair: check every file of finished text first.
-    """
-
-    asked: Asked
-    out: str
-    settings: WriteSettings
-    repair: bool = False
 
 
 def write(
@@ -97,7 +79,7 @@ def write(
         )
         asked = Asked(recipe, tuple(changes or ()), cpu=cpu, quiet=quiet)
         where = out or str(Path("written") / asked.name.replace("/", "-"))
-        done = _write(Order(asked, where, settings, repair))
+        done = _write(asked, where, settings, repair=repair)
     if done is None:  # another process speaks
         return
     if as_json:
@@ -106,23 +88,23 @@ def write(
         _print(done)
 
 
-def _write(order: Order) -> dict[str, Any] | None:
+def _write(asked: Asked, out: str, settings: WriteSettings, *, repair: bool) -> dict[str, Any] | None:
     from tutelage.engine import Runtime, StopRequest
     from tutelage.runs import write as texts
 
     with StopRequest() as stop:
-        runtime = Runtime(cpu=order.asked.cpu, quiet=order.asked.quiet, stop=stop)
-        work = texts.prepare(order.asked.study(), order.out, order.settings, runtime)
-        if order.repair:
+        runtime = Runtime(cpu=asked.cpu, quiet=asked.quiet, stop=stop)
+        work = texts.prepare(asked.study(), out, settings, runtime)
+        if repair:
             output.say("\n".join(texts.repair(work)) or "every file is as it was written")
         else:
-            if runtime.is_main and not order.asked.quiet:
+            if runtime.is_main and not asked.quiet:
                 _state(work)
             work.run(label="write")
             runtime.wait()
         if not runtime.is_main:
             return None
-        return texts.finish(work) | {"run": shlex.join(_run_words(order, work))}
+        return texts.finish(work) | {"run": shlex.join(_run_words(asked, out, work))}
 
 
 def _state(work: Writing) -> None:
@@ -134,22 +116,21 @@ def _state(work: Writing) -> None:
     )
 
 
-def _run_words(order: Order, work: Writing) -> list[str]:
+def _run_words(asked: Asked, out: str, work: Writing) -> list[str]:
     """The command that trains on the text; where a test set is not known, its place is left open."""
     from tutelage.recipes import load
 
-    asked = order.asked
     task = load(asked.recipe, changes=asked.changes).task.settings
     held, words = task.get("data"), task.get("tokenizer")
     others = {**held} if isinstance(held, Mapping) else {}
-    data = {"train": order.out, "test": "TEST.txt"} | {key: others[key] for key in others if key != "train"}
+    data = {"train": out, "test": "TEST.txt"} | {key: others[key] for key in others if key != "train"}
     said = ", ".join(f"{name}: {json.dumps(place, ensure_ascii=False)}" for name, place in data.items())
     changes = [change for change in asked.changes if not change.startswith("task.data")]
     changes.append(f"task.data={{{said}}}")
     if isinstance(words, Mapping):  # learnt from text; the new text would give other tokens
-        changes.append(f"task.tokenizer={json.dumps(str(Path(order.out) / 'tokenizer'))}")
+        changes.append(f"task.tokenizer={json.dumps(str(Path(out) / 'tokenizer'))}")
     if work.study.teacher.arms:  # trained on text; the new text would give another teacher
-        weights = json.dumps(str(Path(order.out) / "teacher" / "weights.safetensors"))
+        weights = json.dumps(str(Path(out) / "teacher" / "weights.safetensors"))
         changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
     return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu).words()]
 
