@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ class _Loop:
 
     def _coming(self, epoch: int, start: int) -> Iterator[_Loaded]:
         """The steps of an epoch, on their device; one ahead where a turn begins early."""
-        loaded = map(self._load, self.batches.epoch(epoch, start))
+        left = islice(self.batches.epoch(epoch, start), self.total_steps - self.step)
+        loaded = map(self._load, left)
         early = any(turn.ahead is not None for turn in self.turns)
         return one_ahead(loaded, self._begin) if early else loaded
 
