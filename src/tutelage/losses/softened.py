@@ -9,9 +9,12 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tutelage.losses.fastest import fastest
 from tutelage.losses.heads import compare_heads
+from tutelage.losses.liger import compare_with_liger, liger_can
 from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import blank, check_logits, check_mask, in_chunks, masked_mean, spread, widen
+from tutelage.losses.sides import Logits
 from tutelage.losses.slopes import differentiate
 from tutelage.types import HeadLogits, SparseLogits
 
@@ -46,10 +49,10 @@ class Softened(Loss):
     power: ClassVar[int] = 2
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Another divergence has another gradient, and takes few classes only where it says so."""
+        """Of another divergence what is known of this one holds no more, unless it says so itself."""
         super().__init_subclass__(**kwargs)
         if "divergence" in vars(cls):
-            for name in ("slope", "from_few"):
+            for name in ("slope", "from_few", "between"):
                 setattr(cls, name, vars(cls).get(name, getattr(Softened, name)))
             cls.reads_sparse = cls.from_few is not Softened.from_few
 
@@ -70,6 +73,15 @@ class Softened(Loss):
         Here the divergence is differentiated by torch; a subclass may write its gradient out.
         """
         return differentiate(self.divergence, student, teacher)
+
+    @property
+    def between(self) -> float | None:
+        """Where the divergence lies between the forward KL (0) and the reverse one (1).
+
+        β in between is the generalised Jensen–Shannon divergence of skew β; None for any other divergence.
+        What lies there may be computed by a kernel of Liger's (see `losses.liger`).
+        """
+        return None
 
     def from_few(self, student: Tensor | HeadLogits, teacher: SparseLogits, mask: Tensor | None) -> Tensor:  # noqa: ARG002
         """The mean over unmasked items, from few classes of the teacher's; a subclass may know it.
@@ -92,11 +104,29 @@ class Softened(Loss):
         if isinstance(teacher, SparseLogits):
             mean = self.from_few(student, teacher, mask)
         elif isinstance(student, HeadLogits) or isinstance(teacher, HeadLogits):
-            at, size = self.temperature, self.chunk_size
-            mean = compare_heads(student, teacher, self.slope, temperature=at, mask=mask, chunk_size=size)
+            mean = self._compare_heads(student, teacher, mask)
         else:
             mean = self._compare(student, teacher, mask)
         return mean * self.temperature**self.power
+
+    def _compare_heads(self, student: Logits, teacher: Logits, mask: Tensor | None) -> Tensor:
+        """The mean, of logits that nobody has computed yet."""
+        slope, between, at, size = self.slope, self.between, self.temperature, self.chunk_size
+
+        def chunks(head: Logits) -> Tensor:
+            return compare_heads(head, teacher, slope, temperature=at, mask=mask, chunk_size=size)
+
+        if between is None or size is not None:
+            return chunks(student)
+        if not (isinstance(student, HeadLogits) and isinstance(teacher, HeadLogits)):
+            return chunks(student)
+        if not liger_can(student, teacher):
+            return chunks(student)
+
+        def liger(head: HeadLogits) -> Tensor:
+            return compare_with_liger(head, teacher, between, temperature=at, mask=mask)
+
+        return fastest({"chunks": chunks, "liger": liger}, student, of=type(self).__name__)(student)
 
     def _compare(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
         """The mean, of logits that are there."""

@@ -50,6 +50,11 @@ class JensenShannonTarget(Softened):
         """The generalised Jensen–Shannon divergence."""
         return jensen_shannon(student, teacher, skew=self.skew)
 
+    @property
+    def between(self) -> float:
+        """The skew."""
+        return self.skew
+
     def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         """The same, with its gradient written out."""
         return jensen_shannon_(student, teacher, skew=self.skew)

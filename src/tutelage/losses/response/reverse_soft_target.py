@@ -44,6 +44,11 @@ class ReverseSoftTarget(Softened):
         """The reverse KL."""
         return reverse_kl(student, teacher)
 
+    @property
+    def between(self) -> float:
+        """The reverse end."""
+        return 1.0
+
     def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         """The same, with its gradient written out."""
         return reverse_kl_(student, teacher)

@@ -52,6 +52,11 @@ class SoftTarget(Softened):
         """The forward KL."""
         return forward_kl(student, teacher)
 
+    @property
+    def between(self) -> float:
+        """The forward end."""
+        return 0.0
+
     def slope(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         """The same, with its gradient written out."""
         return forward_kl_(student, teacher)
