@@ -5,12 +5,14 @@ from each, with the same seeds and steps, at temperature 1 and without labels (`
 teacher is the first row. `+packed` compresses the files.
 
     python benchmarks/stored_forms.py train --out runs/forms --train train.txt --test test.txt [--epochs 6]
+    python benchmarks/stored_forms.py time --out runs/forms --train train.txt --test test.txt [--steps 16]
     python benchmarks/stored_forms.py table --out runs/forms
     python benchmarks/stored_forms.py answers --out runs/smollm2 --recipe language/smollm2_depth \
         --train train.txt --test test.txt --set task.tokenizer=… --set teacher.model.path=…
 
-`train` can be stopped and called again, and by several processes at a time. `answers` makes the answers, and
-says their size and error, without a student.
+`train` can be stopped and called again, and by several processes at a time. `time` trains some steps from
+each form in turns, in one process. `answers` makes the answers, and says their size and error, without a
+student.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from tutelage.answers import Answers
@@ -53,13 +56,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["train", "answers", "table"])
+    parser.add_argument("what", choices=["train", "time", "answers", "table"])
     parser.add_argument("--recipe", default="language/wikitext_tiny")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--train", type=Path)
     parser.add_argument("--test", type=Path)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=16, help="of a form in a round of `time`")
+    parser.add_argument("--rounds", type=int, default=3, help="of `time`")
     parser.add_argument("--label-share", type=float, default=0.0)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--forms", nargs="+", default=FORMS)
@@ -85,9 +90,42 @@ def main() -> None:
     with open(options.out.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         train_teacher(study, options.out, Runtime(quiet=False))
+    if options.what == "time":
+        changes += ["stages.0.train.epochs=null", f"stages.0.train.steps={options.steps}"]
+        short = build(load(options.recipe, changes=changes), options.recipe, seeds=1)
+        time_steps(short, options.out, options.forms, options.rounds)
+        return
     for seed in study.seeds:
         for form in options.forms:
             learn(study, options.out, form, seed)
+
+
+def time_steps(study: Study, out: Path, forms: list[str], rounds: int) -> None:
+    """Seconds a step from each form, in turns."""
+    teachers = {form: teacher(study, out, form) for form in forms}
+    held: dict[str, list[float]] = {form: [] for form in forms}
+    for number in range(rounds + 1):
+        for form, taught_by in teachers.items():
+            with tempfile.TemporaryDirectory() as where:
+                trained = train_arm(
+                    study.arms["student"],
+                    study.problem,
+                    Runtime(quiet=True),
+                    Path(where),
+                    seed=0,
+                    teacher=lambda _, known=taught_by: known,
+                    label=form,
+                )
+            if number:  # the first round warms up
+                held[form].append(trained.seconds / trained.steps)
+    (out / "time.json").write_text(json.dumps(held))
+    for form, seconds in held.items():
+        print(f"{form:24} {1e3 * median(seconds):7.1f} ms a step, {_relative(held, form):.3f} of dense")
+
+
+def _relative(held: dict[str, list[float]], form: str) -> float:
+    """The median ratio to the dense form's step of the same round."""
+    return median(own / dense for own, dense in zip(held[form], held[DENSE], strict=True))
 
 
 def learn(study: Study, out: Path, form: str, seed: int) -> None:
@@ -144,25 +182,27 @@ def teacher(study: Study, out: Path, form: str) -> Any:
 
 def table(out: Path, forms: list[str]) -> None:
     """The results as Markdown."""
-    print("| form | bytes a token | error stated, measured | perplexity | against dense | ECE | ms a step |")
+    columns = ["form", "bytes a token", "error stated, measured", "perplexity", "against dense", "ECE"]
+    print(f"| {' | '.join(columns)} | step's time over dense's |")
     print("|---|---|---|---|---|---|---|")
     dense = scores(out, DENSE)
+    timed = json.loads((out / "time.json").read_text()) if (out / "time.json").exists() else {}
     for form in forms:
-        learnt = _learnt(scores(out, form), dense)
+        took = f"{_relative(timed, form):.2f}" if form in timed else ""
+        learnt = _learnt(scores(out, form), dense, took)
         stored = _stored(out / "answers" / form.replace(":", "-"))
         if learnt or stored:
             print(f"| {form} | {stored or ' | '} | {learnt or ' | | | '} |")
 
 
-def _learnt(held: list[dict[str, float]], dense: list[dict[str, float]]) -> str:
-    """What students of one form reached."""
+def _learnt(held: list[dict[str, float]], dense: list[dict[str, float]], took: str) -> str:
+    """What students of one form reached, and what a step took."""
     if not held:
         return ""
     mean = partial(average, held)
     change = f"{100 * (mean('perplexity') / average(dense, 'perplexity') - 1):+.2f} %" if dense else ""
     each = ", ".join(f"{one['perplexity']:.2f}" for one in held)
-    found = f"{mean('perplexity'):.2f} ({each}) | {change} | {mean('ece'):.4f}"
-    return f"{found} | {1e3 * mean('seconds_a_step'):.0f}"
+    return f"{mean('perplexity'):.2f} ({each}) | {change} | {mean('ece'):.4f} | {took}"
 
 
 def _stored(folder: Path) -> str:
