@@ -111,3 +111,12 @@ def test_a_row_where_nobody_has_a_number_is_left_out(results):
 def test_a_bound_is_read_in_the_unit_of_its_difference():
     assert numbers.difference("accuracy", -1.045, beside=-0.034) == "−104.50\u00a0pp"
     assert numbers.difference("errors", 0.5, beside=3.0) == "+0.5"
+
+
+def test_one_is_no_plural():
+    assert [numbers.counted(found, "file") for found in (0, 1, 2, 1200)] == [
+        "0 files",
+        "1 file",
+        "2 files",
+        "1,200 files",
+    ]

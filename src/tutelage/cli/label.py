@@ -199,12 +199,13 @@ def _state(stated: Stated) -> None:
 
 
 def _print(done: Mapping[str, Any], asked: Asked) -> None:
-    from tutelage.report.numbers import size
+    from tutelage.report.numbers import counted, size
 
     lines = [
         f"{done['examples']:,} answers as {done['form']} in {done['out']}",
         "",
-        f"Size    {size(done['bytes'])} in {done['shards']} files, {done['bytes_per_row']:.1f} bytes a row",
+        f"Size    {size(done['bytes'])} in {counted(done['shards'], 'file')}, "
+        f"{done['bytes_per_row']:.1f} bytes a row",
     ]
     for temperature, error in done["measured"].items():
         stated = done["stated"][temperature]

@@ -136,7 +136,7 @@ def _run_words(asked: Asked, out: str, work: Writing) -> list[str]:
 
 
 def _print(done: Mapping[str, Any]) -> None:
-    from tutelage.report.numbers import size
+    from tutelage.report.numbers import counted, size
 
     pace = done["tokens_per_second"]
     output.print_rich(
@@ -144,7 +144,7 @@ def _print(done: Mapping[str, Any]) -> None:
         "",
         f"Tokens  {done['tokens']:,}" + (f", {pace:,.1f} a second" if pace else ""),
         f"Ends    {done['finished']:,} texts were ended by the teacher, the others cut off",
-        f"Size    {size(done['bytes'])} in {done['shards']} files",
+        f"Size    {size(done['bytes'])} in {counted(done['shards'], 'file')}",
         "",
     )
     output.print_text(f"Train on it: {done['run']}")

@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "DASH",
     "amount",
+    "counted",
     "difference",
     "duration",
     "in_text",
@@ -131,6 +132,11 @@ def amount(value: Any, unit: str = "") -> str:
         found /= 1000
     suffix = prefix + unit
     return _minus(_three(found)) + (f"{GAP}{suffix}" if suffix else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of something: `1 file`, `1,200 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(value: Any) -> str:
