@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, lr_scheduler
 
-from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule
+from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule, optimizers
 from tutelage.engine.checkpoint import Checkpoint
 from tutelage.errors import ModelError, RecipeError, UnknownName
 
@@ -27,6 +27,23 @@ def rates(settings: OptimizerSettings, total: int) -> list[float]:
         if schedule is not None:
             schedule.step()
     return found
+
+
+@pytest.mark.parametrize(
+    ("name", "fused"), [("sgd", None), ("adamw", True), ("adam", True), ("adagrad", None)]
+)
+def test_spread_weights_move_in_a_fused_form_where_torch_has_one(name, fused, monkeypatch):
+    monkeypatch.setattr(optimizers, "is_sharded", lambda tensors: True)
+    optimizer = build_optimizer(OptimizerSettings(name=name, options={"lr": 0.5}), parameters())
+    assert optimizer.param_groups[0].get("fused") is fused
+
+
+def test_a_fused_form_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(optimizers, "is_sharded", lambda tensors: True)
+    asked = OptimizerSettings(name="sgd", options={"lr": 0.5, "fused": True})
+    with pytest.raises(RecipeError, match="SGD came with fused: true, and its weights are spread"):
+        build_optimizer(asked, parameters())
+    build_optimizer(OptimizerSettings(name="adamw", options={"fused": True}), parameters())
 
 
 @pytest.mark.parametrize("name", ["adamw", "AdamW", "ADAMW", "adam_w"])

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from tutelage.engine import Runtime, parallel
+from tutelage.data import Loader
+from tutelage.engine import Runtime, TrainSettings, fit, parallel
 from tutelage.engine.parallel import _buckets
-from tutelage.errors import MissingExtra, UnknownName
+from tutelage.errors import DataError, MissingExtra, UnknownName
 
 
 def together(start, out: Path, world: int, **train) -> None:
@@ -81,10 +82,22 @@ def test_weights_that_are_spread_train_as_whole_ones_do(training, start, tmp_pat
         torch.testing.assert_close(held[name], value, rtol=1e-9, atol=1e-9)
 
 
+def test_weights_that_are_spread_move_by_sgd(training, start, tmp_path):
+    """Torch has no fused form of it for them."""
+    optimizer = {"name": "sgd", "options": {"lr": 0.1, "momentum": 0.9}}
+    compare(training, start, tmp_path, 2, settings={"sharded": True, "epochs": 1}, optimizer=optimizer)
+
+
 @pytest.mark.parametrize(("world", "size", "count"), [(2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)])
 def test_steps_that_leave_processes_empty(training, start, tmp_path, world, size, count):
     """With steps of one example, all processes but one are always empty."""
     compare(training, start, tmp_path, world, count=count, settings={"batch_size": size})
+
+
+def test_batches_that_were_cut_for_other_processes(training):
+    loader = Loader(training.examples(5), batch_size=2, rank=0, world=2)
+    with pytest.raises(DataError, match="cut for 2 processes, and 1 train"):
+        fit([], {}, loader, TrainSettings(epochs=1), optimizers={}, runtime=Runtime(cpu=True, quiet=True))
 
 
 # -- in one process ---------------------------------------------------------------------------------

@@ -366,3 +366,13 @@ def test_labels_that_do_not_fit():
         response.HardLabel()(head(), torch.zeros(ITEMS, dtype=torch.long))
     with pytest.raises(ValueError, match="class indices are expected"):
         response.HardLabel()(head(), torch.zeros(ITEMS, LENGTH))
+
+
+@pytest.mark.parametrize("room", [1, 64, 2**25])
+def test_gradients_in_a_narrower_dtype_are_rounded_once(room, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", room)
+    generator = torch.Generator().manual_seed(0)
+    held = torch.randn(7, 5, generator=generator)
+    found = chunks._scaled(held, torch.tensor(0.3), torch.bfloat16)
+    assert torch.equal(found, (held * 0.3).bfloat16())
+    assert torch.equal(chunks._scaled(held, torch.tensor(0.3), torch.float32), held * 0.3)

@@ -26,7 +26,7 @@ from tutelage.engine.settings import OptimizerSettings, TrainSettings
 from tutelage.engine.shares import Shares, backward
 from tutelage.engine.tracking import History, Progress
 from tutelage.engine.values import Values
-from tutelage.errors import Interrupted
+from tutelage.errors import DataError, Interrupted
 from tutelage.types import Batch, Batches, Moment, Turn
 
 __all__ = ["Fitted", "fit"]
@@ -79,10 +79,17 @@ def fit(
         label: what to call it in progress and trackers.
 
     Raises:
+        DataError: the batches were cut for another number of processes.
         NonFiniteLoss: a term or a weight became NaN or infinite; names step, turn and term.
         CheckpointError: the checkpoint in `folder` is damaged, or of another run.
         Interrupted: a stop was asked for, and a checkpoint was written.
     """
+    cut_for = getattr(batches, "world", runtime.world)
+    if cut_for != runtime.world:
+        raise DataError(
+            f"the batches are cut for {cut_for} processes, and {runtime.world} train; give the Loader "
+            "rank=runtime.rank and world=runtime.world"
+        )
     loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
     loop.attach(validation, folder, label)
     return loop.run()

@@ -12,12 +12,14 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from tutelage.engine.settings import OptimizerSettings
+from tutelage.engine.sharding import is_sharded
 from tutelage.errors import ModelError, RecipeError, UnknownName
 
 __all__ = ["build_optimizer", "build_schedule"]
 
 _LENGTHS = ("T_max", "total_steps", "total_iters")
 _FUSED = ("SGD", "Adam", "AdamW")
+_FUSED_SPREAD = ("Adam", "AdamW")  # torch has these for weights that are spread over processes
 _NOT_DATA = {  # these need a closure, other objects or a metric, which the loop does not give
     "LBFGS",
     "ChainedScheduler",
@@ -31,7 +33,7 @@ def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Paramet
 
     Raises:
         UnknownName: torch has no optimiser of that name, or it no option of that name.
-        RecipeError: it refuses an option's value.
+        RecipeError: it refuses an option's value, or its fused form was asked for where there is none.
         ModelError: there is nothing to train.
     """
     kind = _find("optimizer", settings.name, torch.optim, Optimizer)
@@ -44,8 +46,15 @@ def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Paramet
 def _fused(kind: Any, moved: list[nn.Parameter], options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, and one kernel for all parameters where nothing speaks against it."""
     said = {"fused", "foreach", "capturable", "differentiable"} & set(options)
-    able = kind.__name__ in _FUSED and all(one.device.type in ("cpu", "cuda", "mps") for one in moved)
-    return {**options, "fused": True} if able and not said else dict(options)
+    spread = is_sharded(moved)
+    able = kind.__name__ in (_FUSED_SPREAD if spread else _FUSED)
+    if spread and not able and options.get("fused"):
+        raise RecipeError(
+            f"{kind.__name__} came with fused: true, and its weights are spread over processes (sharded: "
+            "true), for which torch has no fused form; leave fused out"
+        )
+    known = all(one.device.type in ("cpu", "cuda", "mps") for one in moved)
+    return {**options, "fused": True} if able and known and not said else dict(options)
 
 
 def build_schedule(settings: OptimizerSettings, optimizer: Optimizer, total_steps: int) -> LRScheduler | None:

@@ -176,7 +176,7 @@ class _Chunks(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         factor = gradient * ctx.factor
         sums = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return None, *(None if held is None else (held * factor).to(dtype) for held, dtype in sums)
+        return None, *(None if held is None else _scaled(held, factor, dtype) for held, dtype in sums)
 
 
 def _zeros(held: Tensor | None, number: int) -> Tensor:
@@ -184,6 +184,17 @@ def _zeros(held: Tensor | None, number: int) -> Tensor:
     assert held is not None
     dtype = held.dtype if number == 0 else torch.promote_types(held.dtype, torch.float32)
     return torch.zeros(held.shape, dtype=dtype, device=held.device)
+
+
+def _scaled(held: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A sum times a factor, in the dtype of what it is the gradient of; never twice there in a wider one."""
+    if held.dtype == dtype:
+        return held * factor
+    found = torch.empty_like(held, dtype=dtype)
+    size = max(CHUNK_BYTES // (held.element_size() * max(held[:1].numel(), 1)), 1)
+    for some, wide in zip(torch.split(found, size), torch.split(held, size), strict=True):
+        some.copy_(wide * factor)
+    return found
 
 
 def _add_(sums: list[Tensor | None], side: Side, some: Rows, gradient: Tensor) -> None:
