@@ -28,7 +28,7 @@ from head_memory import peak_of, timed
 from liger_kernel.chunked_loss.jsd_loss import LigerFusedLinearJSDFunction
 from torch import Tensor
 
-from tutelage.losses.liger import compare_with_liger
+from tutelage.losses.heads.liger import compare_with_liger
 from tutelage.losses.response import JensenShannonTarget, ReverseSoftTarget, SoftTarget
 from tutelage.losses.softened import Softened
 from tutelage.types import HeadLogits

@@ -2,7 +2,8 @@
 
 `response` compares answers, `feature` layers, `attention` where a network looks, `relation` how examples,
 channels or layers relate, `contrastive` tells an example's own teacher from the others'. Each loss is the
-mean over the unmasked items of its batch; `divergences`, `reduction` and `features` hold what they share.
+mean over the unmasked items of its batch; `divergences`, `reduction` and `features` hold what they share,
+`heads` compares logits that are not computed yet.
 """
 
 from __future__ import annotations

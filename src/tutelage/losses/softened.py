@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tutelage.losses.fastest import fastest
-from tutelage.losses.heads import compare_heads
-from tutelage.losses.liger import compare_with_liger, liger_can
+from tutelage.losses.heads.compare import compare_heads
+from tutelage.losses.heads.fastest import fastest
+from tutelage.losses.heads.liger import compare_with_liger, liger_can
+from tutelage.losses.heads.sides import Logits
+from tutelage.losses.heads.slopes import differentiate
 from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import blank, check_logits, check_mask, in_chunks, masked_mean, spread, widen
-from tutelage.losses.sides import Logits
-from tutelage.losses.slopes import differentiate
 from tutelage.types import HeadLogits, SparseLogits
 
 __all__ = ["Softened", "check_chunk_size", "check_temperature", "soften"]
@@ -79,7 +79,7 @@ class Softened(Loss):
         """Where the divergence lies between the forward KL (0) and the reverse one (1).
 
         β in between is the generalised Jensen–Shannon divergence of skew β; None for any other divergence.
-        What lies there may be computed by a kernel of Liger's (see `losses.liger`).
+        What lies there may be computed by a kernel of Liger's (see `losses.heads.liger`).
         """
         return None
 

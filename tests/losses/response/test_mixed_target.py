@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tutelage.evaluation.memory import LiveStorages
-from tutelage.losses import chunks, sides
+from tutelage.losses.heads import chunks, sides
 from tutelage.losses.response import HardLabel, MixedTarget, SoftTarget
 from tutelage.types import UNLABELLED, HeadLogits, SparseLogits
 

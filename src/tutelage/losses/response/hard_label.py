@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
+from tutelage.losses.heads.sparse import compare_labels
 from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import (
     blank,
@@ -17,7 +18,6 @@ from tutelage.losses.reduction import (
     masked_mean,
     widen,
 )
-from tutelage.losses.sparse import compare_labels
 from tutelage.types import UNLABELLED, HeadLogits
 
 __all__ = ["HardLabel"]

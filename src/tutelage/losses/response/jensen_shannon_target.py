@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import jensen_shannon
-from tutelage.losses.slopes import jensen_shannon_
+from tutelage.losses.heads.slopes import jensen_shannon_
 from tutelage.losses.softened import Softened
 
 __all__ = ["JensenShannonTarget"]

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
+from tutelage.losses.heads.mixed import compare_mixed
 from tutelage.losses.loss import Loss
-from tutelage.losses.mixed import compare_mixed
 from tutelage.losses.reduction import (
     blank,
     check_labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import reverse_kl
-from tutelage.losses.slopes import reverse_kl_
+from tutelage.losses.heads.slopes import reverse_kl_
 from tutelage.losses.softened import Softened
 
 __all__ = ["ReverseSoftTarget"]

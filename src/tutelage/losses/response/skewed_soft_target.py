@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
-from tutelage.losses.slopes import skewed_kl_
+from tutelage.losses.heads.slopes import skewed_kl_
 from tutelage.losses.softened import Softened
 
 __all__ = ["SkewedSoftTarget"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import forward_kl
-from tutelage.losses.slopes import forward_kl_
+from tutelage.losses.heads.slopes import forward_kl_
+from tutelage.losses.heads.sparse import compare_sparse
 from tutelage.losses.softened import Softened
-from tutelage.losses.sparse import compare_sparse
 from tutelage.types import HeadLogits, SparseLogits
 
 __all__ = ["SoftTarget"]

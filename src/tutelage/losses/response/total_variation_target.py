@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tutelage.losses.divergences import total_variation
-from tutelage.losses.slopes import total_variation_
+from tutelage.losses.heads.slopes import total_variation_
 from tutelage.losses.softened import Softened
 
 __all__ = ["TotalVariationTarget"]

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from tutelage.losses.chunks import Compare, mean_of_rows
-from tutelage.losses.heads import check_answers, unmasked
+from tutelage.losses.heads.chunks import Compare, mean_of_rows
+from tutelage.losses.heads.compare import check_answers, unmasked
+from tutelage.losses.heads.sides import Rows
 from tutelage.losses.reduction import check_labels, check_mask, labelled, widen
-from tutelage.losses.sides import Rows
 from tutelage.types import HeadLogits, SparseLogits
 
 __all__ = ["compare_labels", "compare_sparse", "toward_few", "toward_labels"]

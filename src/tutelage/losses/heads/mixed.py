@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from tutelage.losses.chunks import Compare, Part, mean_of_parts
-from tutelage.losses.heads import check_answers, toward_teacher, unmasked
+from tutelage.losses.heads.chunks import Compare, Part, mean_of_parts
+from tutelage.losses.heads.compare import check_answers, toward_teacher, unmasked
+from tutelage.losses.heads.sides import Rows
+from tutelage.losses.heads.slopes import forward_kl_
+from tutelage.losses.heads.sparse import toward_few
 from tutelage.losses.reduction import check_labels, labelled
-from tutelage.losses.sides import Rows
-from tutelage.losses.slopes import forward_kl_
-from tutelage.losses.sparse import toward_few
 from tutelage.types import HeadLogits, SparseLogits
 
 __all__ = ["compare_mixed"]

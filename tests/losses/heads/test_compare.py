@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tutelage.losses import Loss, chunks, response
-from tutelage.losses.heads import compare_heads
-from tutelage.losses.slopes import forward_kl_
+from tutelage.losses import Loss, response
+from tutelage.losses.heads import chunks
+from tutelage.losses.heads.compare import compare_heads
+from tutelage.losses.heads.slopes import forward_kl_
 from tutelage.losses.softened import Softened
 from tutelage.types import UNLABELLED, HeadLogits, SparseLogits
 

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from tutelage.losses import divergences, slopes
+from tutelage.losses import divergences
+from tutelage.losses.heads import slopes
 
 PAIRS = {
     "forward": (slopes.forward_kl_, divergences.forward_kl),

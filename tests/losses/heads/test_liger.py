@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tutelage.losses import liger, softened
+from tutelage.losses import softened
 from tutelage.losses.divergences import forward_kl, jensen_shannon, reverse_kl
-from tutelage.losses.liger import compare_with_liger, liger_can
+from tutelage.losses.heads import liger
+from tutelage.losses.heads.liger import compare_with_liger, liger_can
 from tutelage.losses.response import JensenShannonTarget, ReverseSoftTarget, SkewedSoftTarget, SoftTarget
 from tutelage.types import HeadLogits
 
@@ -202,7 +203,7 @@ def test_other_divergences_and_chunks_that_were_asked_for_stay(loss, generator, 
 INTERPRETED = """
 import sys
 import torch
-from tutelage.losses.liger import compare_with_liger
+from tutelage.losses.heads.liger import compare_with_liger
 from tutelage.losses.response import JensenShannonTarget, ReverseSoftTarget, SoftTarget
 from tutelage.types import HeadLogits
 

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tutelage.losses.heads.sides import Logits, Rows, Side
 from tutelage.losses.reduction import widen
-from tutelage.losses.sides import Logits, Rows, Side
 from tutelage.types import HeadLogits
 
 __all__ = ["Compare", "Part", "mean_of_parts", "mean_of_rows"]

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tutelage.losses.heads import check_answers, unmasked
-from tutelage.losses.sides import Side
+from tutelage.losses.heads.compare import check_answers, unmasked
+from tutelage.losses.heads.sides import Side
 from tutelage.types import HeadLogits
 
 __all__ = ["compare_with_liger", "liger_can"]

@@ -4,8 +4,8 @@ import time
 import pytest
 import torch
 
-from tutelage.losses import fastest as room
-from tutelage.losses.fastest import fastest
+from tutelage.losses.heads import fastest as room
+from tutelage.losses.heads.fastest import fastest
 from tutelage.types import HeadLogits
 
 

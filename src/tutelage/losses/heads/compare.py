@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tutelage.losses.chunks import mean_of_rows
+from tutelage.losses.heads.chunks import mean_of_rows
+from tutelage.losses.heads.sides import Logits, Rows, Side
+from tutelage.losses.heads.slopes import Slope
 from tutelage.losses.reduction import check_logits, check_mask, spread
-from tutelage.losses.sides import Logits, Rows, Side
-from tutelage.losses.slopes import Slope
 from tutelage.types import HeadLogits
 
 __all__ = ["check_answers", "compare_heads", "toward_teacher", "unmasked"]
@@ -57,7 +57,7 @@ def compare_heads(
         ValueError: shapes differ, the vocabulary is larger than one of both, or the mask does not fit.
 
     Example:
-        >>> from tutelage.losses.slopes import forward_kl_
+        >>> from tutelage.losses.heads.slopes import forward_kl_
         >>> head = HeadLogits(torch.tensor([[1.0]]), torch.tensor([[2.0], [0.0], [9.0]]))
         >>> teacher = torch.tensor([[4.0, 0.0]])
         >>> compare_heads(head, teacher, forward_kl_, temperature=2.0, vocabulary=2)

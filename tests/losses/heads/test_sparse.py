@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tutelage.losses import chunks, response
+from tutelage.losses import response
+from tutelage.losses.heads import chunks
 from tutelage.types import HeadLogits, SparseLogits
 
 INF = math.inf
