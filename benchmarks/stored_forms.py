@@ -170,7 +170,7 @@ def teacher(study: Study, out: Path, form: str) -> Any:
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "about.json").exists():
-            if not (folder / "teacher").exists():
+            if (out / "teacher").exists() and not (folder / "teacher").exists():
                 (folder / "teacher").symlink_to((out / "teacher").resolve())
             kept, _, packed = form.partition("+")
             settings = LabelSettings(form=kept, compressed=packed == "packed")
