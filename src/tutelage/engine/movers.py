@@ -78,7 +78,11 @@ class Movers:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
         for name, optimizer in self.optimizers.items():
+            forms = [group.get("fused") for group in optimizer.param_groups]
             optimizer.load_state_dict(state["optimizers"][name])
+            for group, fused in zip(optimizer.param_groups, forms, strict=True):
+                if "fused" in group:  # where weights are spread it may be another than where they are whole
+                    group["fused"] = fused
             spread_moments_(optimizer)
         for name, held in state["schedules"].items():
             schedule = self.schedules[name]
