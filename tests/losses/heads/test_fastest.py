@@ -88,3 +88,10 @@ def test_the_students_gradients_stay_its_own():
 def test_a_network_that_only_gives_hidden_states_is_measured_with_its_weights():
     student = HeadLogits(torch.ones(4, 2), torch.ones(3, 2, requires_grad=True))
     assert fastest({"slow": slow, "quick": quick}, student, of="Some") is quick
+
+
+def test_the_network_below_is_not_asked_for_gradients():
+    below = torch.ones(2, requires_grad=True)
+    below.register_hook(lambda gradient: pytest.fail("asked"))
+    student = HeadLogits(below * torch.ones(4, 2), torch.ones(3, 2, requires_grad=True))
+    assert fastest({"slow": slow, "quick": quick}, student, of="Some") is quick

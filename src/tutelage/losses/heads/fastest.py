@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import replace
 from statistics import median
 
 import torch
@@ -62,17 +61,9 @@ def _kind(student: HeadLogits) -> tuple[Hashable, ...]:
 
 def _measured(ways: Mapping[str, Way], student: HeadLogits) -> dict[str, float]:
     """The median seconds of each way that has the memory, in turns."""
-    held = _copy(student)
-    able = {name: way for name, way in ways.items() if _seconds(way, held) is not None}
-    rounds = [{name: _seconds(way, held) for name, way in able.items()} for _ in range(_ROUNDS)]
+    able = {name: way for name, way in ways.items() if _seconds(way, student) is not None}
+    rounds = [{name: _seconds(way, student) for name, way in able.items()} for _ in range(_ROUNDS)]
     return {name: median(one[name] or 0.0 for one in rounds) for name in able}
-
-
-def _copy(student: HeadLogits) -> HeadLogits:
-    """The same numbers, in a graph of their own."""
-    known = student.detach()
-    hidden = known.hidden.requires_grad_(student.hidden.requires_grad)
-    return replace(known, hidden=hidden, weight=known.weight.requires_grad_(student.weight.requires_grad))
 
 
 def _seconds(way: Way, student: HeadLogits) -> float | None:
