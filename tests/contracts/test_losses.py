@@ -35,7 +35,8 @@ def modules_of(package: ModuleType) -> Iterator[ModuleType]:
         yield importlib.import_module(info.name)
 
 
-FOLDERS = [module for module in modules_of(tutelage.losses) if hasattr(module, "__path__")]
+ROOMS = [module for module in modules_of(tutelage.losses) if hasattr(module, "__path__")]
+FOLDERS = [room for room in ROOMS if room.__name__.rpartition(".")[2] in tutelage.losses.__all__]
 FILES = [file for folder in FOLDERS for file in modules_of(folder)]
 
 
@@ -161,6 +162,11 @@ def test_the_folders_are_found():
     assert len(FOLDERS) >= 2
     assert len(LOSSES) >= 5
     assert any(map(chunked, LOSSES))
+
+
+def test_every_loss_stands_in_a_folder_that_is_exported():
+    hidden = [file for room in ROOMS if room not in FOLDERS for file in modules_of(room)]
+    assert [file.__name__ for file in hidden if losses_in(file)] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.__name__.removeprefix("tutelage.losses."))
