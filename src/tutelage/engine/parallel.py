@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.memory_exchange import MemoryExchange
 from tutelage.errors import MissingExtra, UnknownName
 
 __all__ = ["Runtime"]
@@ -110,7 +112,7 @@ class Runtime:
         if self.world == 1:
             return count
         held = torch.tensor(count, device=self.device, dtype=torch.int64)
-        dist.all_reduce(held)
+        self.sum_([held])
         return int(held)
 
     def any(self, flag: bool) -> bool:
@@ -122,10 +124,15 @@ class Runtime:
         if self.world == 1:
             return
         for bucket in _buckets(tensors):
-            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-            dist.all_reduce(flat)
-            for tensor, part in zip(bucket, torch.split(flat, [t.numel() for t in bucket]), strict=True):
-                tensor.copy_(part.view_as(tensor))
+            if self._memory is not None:
+                self._memory.sum_(bucket)
+            else:
+                _sum_bucket_(bucket)
+
+    @cached_property
+    def _memory(self) -> MemoryExchange | None:
+        """The short way between processes on the CPUs of one host."""
+        return MemoryExchange.meet(self.rank, self.world) if self.device.type == "cpu" else None
 
     def sum_gradients_(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum gradients over processes; a parameter that no process used stays without one."""
@@ -182,6 +189,13 @@ def _check_trackers(names: Sequence[str]) -> None:
             raise UnknownName("tracker", name, legal)
         if name not in available:
             raise MissingExtra(name, extra="trackers", purpose=f"the tracker {name!r}")
+
+
+def _sum_bucket_(tensors: Sequence[Tensor]) -> None:
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterable[list[Tensor]]:

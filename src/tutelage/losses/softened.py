@@ -116,11 +116,12 @@ class Softened(Loss):
         def chunks(head: Logits) -> Tensor:
             return compare_heads(head, teacher, slope, temperature=at, mask=mask, chunk_size=size)
 
-        if between is None or size is not None:
-            return chunks(student)
-        if not (isinstance(student, HeadLogits) and isinstance(teacher, HeadLogits)):
-            return chunks(student)
-        if not liger_can(student, teacher):
+        if (
+            between is None
+            or size is not None
+            or not (isinstance(student, HeadLogits) and isinstance(teacher, HeadLogits))
+            or not liger_can(student, teacher)
+        ):
             return chunks(student)
 
         def liger(head: HeadLogits) -> Tensor:
