@@ -125,7 +125,8 @@ def time_steps(study: Study, out: Path, forms: list[str], rounds: int) -> None:
 
 def _relative(held: dict[str, list[float]], form: str) -> float:
     """The median ratio to the dense form's step of the same round."""
-    return median(own / dense for own, dense in zip(held[form], held[DENSE], strict=True))
+    whole = next(name for name in held if name.startswith("dense"))
+    return median(own / dense for own, dense in zip(held[form], held[whole], strict=True))
 
 
 def learn(study: Study, out: Path, form: str, seed: int) -> None:
@@ -185,7 +186,7 @@ def table(out: Path, forms: list[str]) -> None:
     columns = ["form", "bytes a token", "error stated, measured", "perplexity", "against dense", "ECE"]
     print(f"| {' | '.join(columns)} | step's time over dense's |")
     print("|---|---|---|---|---|---|---|")
-    dense = scores(out, DENSE)
+    dense = scores(out, next((form for form in forms if form.startswith("dense")), DENSE))
     timed = json.loads((out / "time.json").read_text()) if (out / "time.json").exists() else {}
     for form in forms:
         took = f"{_relative(timed, form):.2f}" if form in timed else ""

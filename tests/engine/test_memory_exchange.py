@@ -27,7 +27,11 @@ def ends(case: str, folder: Path, world: int) -> list[int]:
     common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
     command = [sys.executable, str(SCRIPT), case, str(folder)]
     running = [subprocess.Popen(command, env=common | {"RANK": str(rank)}) for rank in range(world)]
-    return [process.wait(120) for process in running]
+    try:
+        return [process.wait(120) for process in running]
+    finally:
+        for process in running:
+            process.kill()
 
 
 @pytest.mark.parametrize("world", [2, 3])
