@@ -120,19 +120,18 @@ class _Door:
     @classmethod
     def open(cls, world: int) -> Self | None:
         """Reserve the memory and listen; None where that cannot be."""
-        if not _MEMORY.is_dir():
-            return None
-        folder = None
         try:
             folder = Path(tempfile.mkdtemp(prefix="tutelage-", dir=_MEMORY))
+        except OSError:
+            return None
+        try:
             with (folder / "memory").open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _ROOM)  # a full disk would else end the process later
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(str(folder / "door"))
             listener.listen(world)
         except OSError:
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder)
             return None
         return cls(folder, listener)
 
