@@ -170,8 +170,9 @@ class SparseLogits:
         known = sorted(self.tails) or [self.temperature]
         if temperature not in known:
             raise ValueError(
-                f"the teacher's answers came at temperature {temperature}, and few classes of them were kept "
-                f"for {', '.join(map(str, known))}; pass one of these to the loss, or label again with it"
+                f"the loss asks at temperature {temperature:g}, and few classes of the teacher's answers "
+                f"were kept, for {', '.join(f'{each:g}' for each in known)}; give the loss one of these "
+                "temperatures, or label again for its own"
             )
         if not self.tails:
             return self.scores, None

@@ -42,10 +42,24 @@ def test_the_choice_fits_and_is_the_best_that_does():
     found = candidates(zipf(), rows=1000, temperatures=[1.0])
     for budget in (1e4, 1e5, 1e6):
         chosen = choose(found, budget, batch=512)
-        assert chosen.nbytes <= budget
-        better = [one for one in found if one.nbytes <= budget and one.worst(512) < chosen.worst(512) - 1e-4]
+        assert chosen.most <= budget
+        better = [one for one in found if one.most <= budget and one.worst(512) < chosen.worst(512) - 1e-4]
         assert better == []
     assert choose(found, math.inf, batch=512).worst(512) < 1e-3
+
+
+def test_sizes_that_depend_on_the_answers_leave_room():
+    kept = {form: [Sampled(4)] if form == "draws" else [form_of("dense:int8")] for form in ("draws", "dense")}
+    (draws,), (dense,), (packed,) = (
+        candidates(zipf(), rows=1000, temperatures=[1.0], forms=kept[form], compressed=compressed)
+        for form, compressed in (("draws", False), ("dense", False), ("dense", True))
+    )
+    assert dense.most == dense.nbytes
+    assert draws.most == 1.05 * draws.nbytes
+    assert packed.most == 1.05 * packed.nbytes
+    with pytest.raises(RecipeError, match="no form"):
+        choose([draws], 1.04 * draws.nbytes, batch=1)
+    assert choose([draws], 1.06 * draws.nbytes, batch=1) is draws
 
 
 def test_a_budget_that_nothing_fits_names_the_least():

@@ -141,7 +141,7 @@ def test_damaged_answers_are_named_and_made_again(cli, answers: Path):
 
 def test_a_run_from_answers_is_the_run_with_the_teacher(cli, done, answers: Path, tmp_path: Path):
     shutil.rmtree(answers / "teacher")  # nobody needs it
-    words = ["--set", "stages.0.train.epochs=1", "--seeds", "2", "--cpu"]
+    words = [*SMALL[:5], "--seeds", "2"]
     answer = cli("run", "vision/digits", *words, "--answers", answers, "--out", tmp_path / "run", "--json")
     assert answer.code == 0, answer.stderr
     assert "teacher  " not in answer.stderr
@@ -157,10 +157,39 @@ def test_a_run_from_answers_is_the_run_with_the_teacher(cli, done, answers: Path
 
 
 def test_a_run_that_asks_for_what_was_not_labelled_is_refused(cli, answers: Path, tmp_path: Path):
-    views = ["--set", "stages.0.train.augment={jitter: 1}", "--set", "stages.0.train.epochs=1"]
-    answer = cli("run", "vision/digits", *views, "--answers", answers, "--out", tmp_path / "run", "--cpu")
+    views = [*SMALL[:5], "--set", "stages.0.train.augment={jitter: 1}"]
+    answer = cli(
+        "run", "vision/digits", *views, "--answers", answers, "--out", tmp_path / "run", "--seeds", 2
+    )
     assert (answer.code, answer.stdout) == (1, "")
-    assert f"have no answer at {answers}" in answer.stderr
+    assert "the recipe shows 2 random views" in answer.stderr
+    assert f"2 of them were not shown to the teacher whose answers are at {answers}" in answer.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("default::tutelage.errors.TutelageWarning")
+def test_a_run_with_another_teacher_is_told_whose_answers_these_are(cli, answers: Path, tmp_path: Path):
+    other = [*SMALL[:5], "--set", "teacher.train.epochs=9", "--set", "stages.0.scheme.matches.0.weight=-1"]
+    answer = cli("run", "vision/digits", *other, "--answers", answers, "--out", tmp_path / "run")
+    assert "warning: the answers at" in answer.stderr
+    said = "it differs in teacher.frozen.train.epochs (1 there, 9 in the recipe)\n"
+    assert said in answer.stderr
+
+
+def test_what_is_gone_is_answered_anew_and_the_rest_was_not_read(cli, answers: Path):
+    whole = shards(answers)
+    (answers / "shards" / "000002.safetensors").unlink()
+    first, second = (cli(*DIGITS, "--out", answers) for _ in range(2))
+    assert shards(answers) == whole
+    assert "every answer is there" not in first.stderr
+    assert "every answer is there; of files only the sizes were looked at" in second.stderr
+
+
+def test_a_budget_below_the_names_trains_no_teacher(cli, tmp_path: Path):
+    answer = cli(*DIGITS, "--out", tmp_path / "small", "--budget", "20kB")
+    assert (answer.code, answer.stdout) == (2, "")
+    assert "the names of 1,797 examples alone take 32," in answer.stderr
+    assert not (tmp_path / "small").exists()
 
 
 def test_a_folder_without_answers_is_one_line(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -67,6 +67,15 @@ def test_a_recipe_is_shown_as_json(cli):
         ("resnet8", "num_classes: int"),
         ("vision.classification", "watch"),
         ("onnx", "ONNX Runtime"),
+        ("teachers.Stored", "Stored(answers"),
+        ("teachers.ensemble", "Ensemble(teachers"),
+        ("schemes.Offline", "Offline(student"),
+        ("tutelage.teachers.Stored", "Stored(answers"),
+        ("losses.response.SoftTarget", "response.SoftTarget("),
+        ("losses.transforms.Standardise", "transforms.Standardise("),
+        ("balancing.Ramp", "Ramp("),
+        ("models.mlp", "num_classes: int"),
+        ("tasks.vision.classification", "watch"),
     ],
 )
 def test_a_method_is_shown_with_signature_and_documentation(cli, name: str, said: str):
@@ -87,6 +96,8 @@ def test_everything_that_is_listed_can_be_shown(cli):
     [
         (["show", "resnt8"], "Nearest: 'resnet8'"),
         (["show", "vision/digit"], "Nearest: 'vision/digits'"),
+        (["show", "eachers.Stored"], "Nearest: 'Stored'"),
+        (["show", "schemes.Stored"], "unknown name 'schemes.Stored'"),
         (["show", "vision/digits", "--set", "seedz=1"], "Nearest: 'seeds'"),
         (["show", "resnet8", "--set", "seeds=1"], "--set changes recipes"),
         (["show", "none.yaml"], "there is no recipe file"),

@@ -10,8 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import typer
+from typer.core import TyperGroup
+
+from tutelage.cli import app
+from tutelage.errors import DataError, Interrupted
 
 CHANGES = (
     "teacher.model={mlp: {widths: [8]}}",
@@ -58,6 +64,22 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_line_to_go_on_with(tmp_path: Path):
     assert again.returncode == 0, stderr
     found = json.loads(stdout)
     assert found["student"]["steps"] == found["control"]["steps"] == 25 * 16
+
+
+@pytest.mark.parametrize(
+    ("rank", "said"), [("0", ["error: stopped", "error: broken"]), ("1", ["error: broken"])]
+)
+def test_of_several_processes_the_first_speaks_of_a_stop_and_all_of_errors(monkeypatch, capsys, rank, said):
+    group = typer.main.get_command(app)
+    monkeypatch.setenv("RANK", rank)
+    codes = []
+    for error in (Interrupted("stopped"), DataError("broken")):
+        monkeypatch.setattr(TyperGroup, "invoke", Mock(side_effect=error))
+        with pytest.raises(typer.Exit) as left:
+            group.invoke(None)
+        codes.append(left.value.exit_code)
+    assert codes == [130, 1]
+    assert capsys.readouterr().err.splitlines() == said
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path):

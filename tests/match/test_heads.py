@@ -84,7 +84,7 @@ def test_few_classes_cannot_be_transformed():
 
 
 def test_a_temperature_that_was_not_kept_names_the_term():
-    with pytest.raises(ModelError, match=r"SoftTarget: the teacher's answers came at temperature 4\.0"):
+    with pytest.raises(ModelError, match=r"SoftTarget: the loss asks at temperature 4, and few classes"):
         Match(response.SoftTarget())(WHOLE[0], FEW, BATCH)
 
 

@@ -29,6 +29,7 @@ __all__ = [
 
 _K = (1, 2, 4, 8, 16, 32, 50, 64, 128, 256, 512, 1024)
 _DRAWS = (4, 8, 12, 25, 50, 100, 200)
+_DOUBT = 0.05  # of a size that was learnt from a sample
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -64,11 +65,18 @@ class Candidate:
         form: how logits would be kept.
         nbytes: of all answers.
         errors: by temperature.
+        exact: whether the size is that of any answers; else it is the sample's, and others differ a little.
     """
 
     form: Form
     nbytes: float
     errors: Mapping[float, FormError]
+    exact: bool = True
+
+    @property
+    def most(self) -> float:
+        """The bytes that it will hardly exceed."""
+        return self.nbytes if self.exact else self.nbytes * (1 + _DOUBT)
 
     def worst(self, batch: int) -> float:
         """The greatest error of a step's gradient over the temperatures."""
@@ -144,7 +152,7 @@ def candidates(
         stored, again = form.decode(columns, classes), redrawn(form, logits)
         errors = {each: error_of(stored, logits, each, again=again) for each in temperatures}
         nbytes = beside + reach * bool(form.ragged) + rows * _bytes_of_row(columns, len(logits), compressed)
-        found.append(Candidate(form, nbytes, errors))
+        found.append(Candidate(form, nbytes, errors, exact=not (form.ragged or compressed)))
     return found
 
 
@@ -160,12 +168,12 @@ def choose(found: Sequence[Candidate], budget: float, *, batch: int) -> Candidat
     Raises:
         RecipeError: none fits.
     """
-    fitting = [candidate for candidate in found if candidate.nbytes <= budget]
+    fitting = [candidate for candidate in found if candidate.most <= budget]
     if not fitting:
-        least = min(found, key=lambda candidate: candidate.nbytes)
+        least = min(found, key=lambda candidate: candidate.most)
         raise RecipeError(
             f"no form of these answers fits into {budget:,.0f} bytes; the smallest, {least.form.text}, "
-            f"takes {least.nbytes:,.0f}: give a larger --budget, fewer views, or fewer examples"
+            f"takes {least.most:,.0f}: give a larger --budget, fewer views, or fewer examples"
         )
     return min(fitting, key=lambda candidate: (round(candidate.worst(batch), 4), candidate.nbytes))
 

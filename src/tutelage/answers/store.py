@@ -69,7 +69,8 @@ class Answers:
         wrong = self.damaged(sizes_alone=self.trusted or copied)
         if wrong:
             raise AnswersError(
-                f"{len(wrong)} shards of {self.place.url} are not as they were written: {wrong[0]}; "
+                f"{len(wrong)} of {len(self.manifest.shards)} files of {self.place.url} are not as they were "
+                f"written: {wrong[0]}; "
                 "`tutelage label … --repair` makes them again"
             )
         return [

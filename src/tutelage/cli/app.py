@@ -39,7 +39,8 @@ class _Verbs(TyperGroup):
             try:
                 return super().invoke(ctx)
             except TutelageError as error:
-                output.say(f"error: {error}", style="bold red")
+                speak = output.say_stop if isinstance(error, Interrupted) else output.say
+                speak(f"error: {error}", style="bold red")
                 raise typer.Exit(_status(error)) from error
             except BrokenPipeError as error:
                 raise typer.Exit(1) from error

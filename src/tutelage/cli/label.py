@@ -137,7 +137,7 @@ def label(
     if as_json:
         output.print_json(done)
     else:
-        _print(done, asked)
+        _print(done, asked, settings.budget)
 
 
 def _label(order: Order) -> dict[str, Any] | None:
@@ -153,6 +153,10 @@ def _label(order: Order) -> dict[str, Any] | None:
             return labels.finish(stated)
         if work.runtime.is_main and not order.asked.quiet:
             _state(stated)
+            if not work.missing():
+                output.say(
+                    "every answer is there; of files only the sizes were looked at (--repair reads them)"
+                )
         if order.engine == "ray":
             _on_ray(order, work, stop)
         else:
@@ -187,10 +191,11 @@ def _stated(order: Order, stop: StopRequest | None = None) -> Stated:
 
 def _state(stated: Stated) -> None:
     """Say what will be stored, and what that costs in error, before it is."""
+    from tutelage.report.numbers import size
+
     chosen, work = stated.candidate, stated.labelling
-    output.say(
-        f"{work.examples:,} answers as {chosen.form.text}, about {chosen.nbytes / 1e6:,.1f} MB of logits"
-    )
+    about = "" if chosen.exact else "about "
+    output.say(f"{work.examples:,} answers as {chosen.form.text}, {about}{size(chosen.nbytes)} in all")
     for temperature, error in chosen.errors.items():
         output.say(
             f"expected at T = {temperature:g}: KL {error.kl:.2g} nats, gradient off by {error.gradient:.1%} "
@@ -198,7 +203,7 @@ def _state(stated: Stated) -> None:
         )
 
 
-def _print(done: Mapping[str, Any], asked: Asked) -> None:
+def _print(done: Mapping[str, Any], asked: Asked, budget: float | None) -> None:
     from tutelage.report.numbers import counted, size
 
     lines = [
@@ -214,6 +219,9 @@ def _print(done: Mapping[str, Any], asked: Asked) -> None:
             f"{error['gradient']:.1%} (expected {stated['gradient']:.1%}), on average by {error['bias']:.1%} "
             f"({stated['bias']:.1%})"
         )
+    if budget is not None and done["bytes"] > budget:
+        over = done["bytes"] / budget - 1
+        lines.append(f"This is {over:.1%} more than the budget: these answers pack worse than the sample did")
     words = ["tutelage", "run", *asked.words(), "--answers", done["out"]]
     output.print_rich(*lines, "")
     output.print_text(f"Train with them: {shlex.join(words)}")

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from tutelage.errors import OutputError, TutelageWarning
 
-__all__ = ["only_results", "print_json", "print_rich", "print_text", "say", "show_warning"]
+__all__ = ["only_results", "print_json", "print_rich", "print_text", "say", "say_stop", "show_warning"]
 
 _WIDTH = 120  # of tables that go to a file or a pipe
 
@@ -52,6 +52,12 @@ def say(text: str, *, style: str = "") -> None:
         Console(stderr=True, highlight=False).print(line, soft_wrap=True)
     else:
         print(text, file=sys.stderr, flush=True)
+
+
+def say_stop(text: str, *, style: str = "") -> None:
+    """A line about a stop on request, from the first process alone: all stop together."""
+    if os.environ.get("RANK", "0") == "0":
+        say(text, style=style)
 
 
 def show_warning(

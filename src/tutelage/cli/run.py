@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 
 from tutelage.cli import output
 from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
-from tutelage.errors import Interrupted
+from tutelage.errors import Interrupted, TutelageWarning
 
 __all__ = ["run"]
 
@@ -59,6 +60,7 @@ def run(
     """
     if resume and out is None:
         raise typer.BadParameter("say which run to go on with: --out runs/…", param_hint="--resume")
+    named = tuple(changes or ())
     if answers is not None:
         changes = [*(changes or []), f"teacher={{stored: {{answers: {answers!r}}}}}"]
     if quiet:
@@ -67,6 +69,8 @@ def run(
         from tutelage import report, runs
         from tutelage.runs.folder import free_folder
 
+        if answers is not None:
+            _say_whose(answers, recipe, named)
         asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
         study = asked.study()
         folder = out or free_folder(asked.name)
@@ -74,7 +78,7 @@ def run(
         try:
             done = runs.run(study, folder, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers)
         except Interrupted as stop:
-            output.say(f"{stop}\ngo on with: {_again(asked, folder, trackers)}")
+            output.say_stop(f"{stop}\ngo on with: {_again(asked, folder, trackers)}")
             raise typer.Exit(130) from stop
     if done is None:  # another process speaks
         return
@@ -82,6 +86,17 @@ def run(
         output.print_json(done.results)
     else:
         output.print_rich(report.summary(done.results))
+
+
+def _say_whose(answers: str, recipe: str, changes: Sequence[str]) -> None:
+    """Warn where the recipe, as it was typed, names another teacher than the answers are of."""
+    from tutelage.recipes import load
+    from tutelage.runs.stored import other_teacher
+
+    resolved = load(recipe, changes=changes).model_dump(mode="json", exclude_unset=True)
+    said = other_teacher(answers, resolved)
+    if said is not None:
+        warnings.warn(said, TutelageWarning, stacklevel=2)
 
 
 def _again(asked: Asked, out: Path, trackers: Sequence[str]) -> str:

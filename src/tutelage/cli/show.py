@@ -24,7 +24,8 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A recipe's name or file, or what a recipe names: response.SoftTarget, Offline, resnet8 …",
+            help="A recipe's name or file, or what a recipe names: response.SoftTarget, teachers.Stored, "
+            "Offline, resnet8 …",
             show_default=False,
         ),
     ],
@@ -38,7 +39,7 @@ def show(
     from tutelage.cli.catalogue import everything
 
     entries = everything()
-    found = [entry for entry in entries if name.lower() in (entry.name.lower(), _last(entry).lower())]
+    found = [entry for entry in entries if _is_called(entry, name.lower())]
     if not found:
         legal = [*recipe_names(), *(entry.name for entry in entries)]
         raise UnknownName("name", name, legal, hint="See `tutelage list`.")
@@ -63,9 +64,17 @@ def _show_recipe(name: str, changes: list[str], as_json: bool) -> None:
         output.print_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip())
 
 
-def _last(entry: Entry) -> str:
-    """The name without its folder, for what is called once."""
-    return entry.name.rpartition(".")[2] if entry.kind == "losses" else entry.name
+def _is_called(entry: Entry, name: str) -> bool:
+    """Whether a name in small letters is that of an entry.
+
+    It may be as it is listed, with the kind before it, or as in Python; a loss may come without its folder.
+    """
+    own, last = entry.name.lower(), entry.name.lower().rpartition(".")[2]
+    if name in (own, f"{entry.kind}.{own}") or (name == last and entry.kind == "losses"):
+        return True
+    module = entry.thing.__module__.lower()
+    paths = (f"{module}.{last}", f"{module.rpartition('.')[0]}.{last}")
+    return "." in name and any(f".{path}".endswith(f".{name}") for path in paths)
 
 
 def _described(entry: Entry) -> dict[str, Any]:

@@ -103,6 +103,14 @@ class Match(nn.Module):
         """Whether student's and teacher's classes must be the same."""
         return not self.guided and not self.stages and "teacher" in self.loss.needs
 
+    @property
+    def needs_all_classes(self) -> bool:
+        """Whether few classes of the teacher's logits, the likely ones or some draws, are not enough."""
+        reads_logits = self.compares_logits and not self.hints
+        return self.gate is not None or (
+            reads_logits and (not self.loss.reads_sparse or self.transform is not None)
+        )
+
     def pair_stages(self, student: Sequence[str], teacher: Sequence[str]) -> None:
         """Name the layers of a match by stages, given those of both networks."""
         if self.stages is not None:

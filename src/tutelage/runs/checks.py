@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from tutelage.capture import capture
 from tutelage.data import Source, check_labels
-from tutelage.errors import DataError, ModelError, TutelageError
+from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning
 from tutelage.modes import evaluating
+from tutelage.runs.stored import about_answers, check_answers
 from tutelage.runs.study import Study
 from tutelage.runs.training import check_width, fresh_network
 from tutelage.types import UNLABELLED, Batch, Outputs
@@ -20,13 +22,14 @@ __all__ = ["asked", "check_study"]
 
 
 def check_study(study: Study, device: torch.device) -> None:
-    """Show the student one example of each split, and look at the range of the labels.
+    """Show the student one example of each split, look at the range of the labels, and look answers up.
 
     Of the test split nothing else is read before the end.
 
     Raises:
         DataError: labels out of range, or a control without labels.
         ModelError: the student cannot read an example, or answers with too few classes.
+        AnswersError: the teacher's stored answers are not those that the study will ask for.
     """
     problem, student = study.problem, study.arms["student"]
     splits = {"the training data": student.source, "the validation data": problem.validation}
@@ -44,6 +47,9 @@ def check_study(study: Study, device: torch.device) -> None:
             check_width(answer, problem.num_classes, who=who)
     if "control" in study.arms:
         _check_labelled(study.arms["control"].source)
+    check_answers(study)
+    for line in about_answers(study):
+        warnings.warn(line, TutelageWarning, stacklevel=2)
 
 
 def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: str) -> Outputs:

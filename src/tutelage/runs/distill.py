@@ -143,7 +143,8 @@ def _problem(
 
 
 def _width(teacher: Teacher, source: Source) -> int:
-    logits = asked(teacher, source.batch([0]), who="the teacher", where="train").logits
+    answer = asked(teacher, source.batch([0]), who="the teacher", where="train")
+    logits = answer.sparse if answer.logits is None else answer.logits
     if logits is None:
         raise ModelError("the teacher answers without logits; expected a tensor, or a member called logits")
     return int(logits.shape[-1])

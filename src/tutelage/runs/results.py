@@ -26,6 +26,7 @@ from tutelage.runs.measuring import (
     reported_split,
     spread,
 )
+from tutelage.runs.stored import about_answers
 from tutelage.runs.study import Study
 from tutelage.runs.training import Trained
 from tutelage.teachers import Teacher
@@ -192,8 +193,9 @@ def _gap(study: Study, arms: _Arms) -> float | None:
 
 def _warnings(study: Study, arms: _Arms) -> list[str]:
     problem, teacher = study.problem, arms.taught_by
+    about = about_answers(study)
     if problem.chance is None:
-        return []
+        return about
     control = _scores(study, arms.measured["control"]) if "control" in arms.measured else None
     unjudged = math.inf if problem.higher_is_better else -math.inf  # a copy of the student, or of the labels
     found = warnings_about(
@@ -208,7 +210,7 @@ def _warnings(study: Study, arms: _Arms) -> list[str]:
         found.append(
             "the teacher answers by the labels: its quality, and the student's fidelity to it, say nothing"
         )
-    return found
+    return found + about
 
 
 def _details(study: Study, arms: _Arms, folder: RunFolder) -> dict[str, Any]:

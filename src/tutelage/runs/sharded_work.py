@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from tutelage.answers import Place, ShardRecord, read_record
+from tutelage.answers import Place, ShardRecord, damage, read_record
 from tutelage.engine import Runtime
 from tutelage.engine.tracking import Progress
 from tutelage.errors import Interrupted
@@ -48,8 +48,12 @@ class ShardedWork(ABC):
         return sum(self.sizes)
 
     def missing(self) -> list[int]:
-        """The shards that nobody has finished."""
-        return [number for number in range(len(self.sizes)) if read_record(self.place, number) is None]
+        """The shards that nobody has finished, and those whose file is gone or of another size."""
+        return [number for number in range(len(self.sizes)) if not self._is_there(number)]
+
+    def _is_there(self, number: int) -> bool:
+        record = read_record(self.place, number)
+        return record is not None and damage(self.place, record, size_alone=True) is None
 
     def run(self, *, label: str) -> None:
         """Make this process's part of what is missing.
@@ -61,9 +65,18 @@ class ShardedWork(ABC):
             Interrupted: a stop was asked for; finished shards stay.
         """
         mine = self.runtime.share(self.missing())[self.runtime.rank :: self.runtime.world]
+        stopped = False
+        try:
+            self._make_all(mine, label)
+        except Interrupted:
+            stopped = True
+        if self.runtime.any(stopped):  # all stop together, done or not
+            raise Interrupted(f"stopped on request; {self.place.url} keeps what was answered")
+
+    def _make_all(self, numbers: Sequence[int], label: str) -> None:
         done, clock, sizes = 0, time.perf_counter(), self.sizes
-        with Progress(label, sum(sizes[number] for number in mine), quiet=self.runtime.quiet) as progress:
-            for number in mine:
+        with Progress(label, sum(sizes[each] for each in numbers), quiet=self.runtime.quiet) as progress:
+            for number in numbers:
                 self.heed_stop()
                 record, since = self.make(number), clock
                 done += sizes[number]
@@ -73,7 +86,7 @@ class ShardedWork(ABC):
     def heed_stop(self) -> None:
         """Stop here, if somebody asked for it."""
         if self.runtime.stop_asked:
-            raise Interrupted(f"stopped on request; {self.place.url} keeps what was answered")
+            raise Interrupted("stopped on request")
 
     def spend(self, since: float, who: str) -> float:
         """Note the seconds since a moment, beside those of earlier calls; the moment of now."""

@@ -5,7 +5,7 @@ from tutelage.runs.label.finish import finish, repair
 from tutelage.runs.label.labelling import Labelling
 from tutelage.runs.label.prepare import Stated, prepare
 from tutelage.runs.label.settings import LabelSettings
-from tutelage.runs.label.shown import Shown, shown
+from tutelage.runs.shown import Shown, shown
 
 __all__ = [
     "LabelSettings",

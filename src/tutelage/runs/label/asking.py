@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import ModelError
-from tutelage.runs.label.shown import Shown
+from tutelage.runs.shown import Shown
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs
 

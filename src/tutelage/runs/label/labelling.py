@@ -15,8 +15,8 @@ from tutelage.engine import Runtime
 from tutelage.runs.label.asking import answer, batches, logits_of
 from tutelage.runs.label.fingerprint import fingerprint
 from tutelage.runs.label.settings import LabelSettings
-from tutelage.runs.label.shown import Shown, said, shown
 from tutelage.runs.sharded_work import ShardedWork
+from tutelage.runs.shown import Shown, said, shown
 from tutelage.runs.study import Study
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs

@@ -12,14 +12,15 @@ from torch import Tensor
 
 from tutelage.answers import Candidate, Place, candidates, choose
 from tutelage.engine import Runtime
-from tutelage.errors import ModelError, OutputError
+from tutelage.errors import ModelError, OutputError, RecipeError
 from tutelage.runs.folder import read_json, write_json
 from tutelage.runs.label.asking import answer, logits_of, rows_of, sample
 from tutelage.runs.label.labelling import Labelling
 from tutelage.runs.label.settings import LabelSettings
-from tutelage.runs.label.shown import shown
 from tutelage.runs.label.wanted import Wanted, forms_for, wanted
 from tutelage.runs.run import train_teacher
+from tutelage.runs.shown import shown
+from tutelage.runs.stored import TEACHER_MARK
 from tutelage.runs.study import Study
 from tutelage.teachers import Stored, Teacher
 
@@ -61,11 +62,13 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
     """Train the teacher or read it, choose a form, and say what it will cost.
 
     Raises:
-        RecipeError: a form that the recipe's losses cannot read, or none that fits the budget.
+        RecipeError: a form that the recipe's losses cannot read, or none that fits the budget; where keys
+            alone do not fit, before a teacher is trained.
         AnswersError: other answers lie there already.
         ModelError: a teacher whose answers cannot be stored.
     """
     place = Place(out)
+    _check_budget(study, settings)
     teacher, seconds = teacher_for(study, place, runtime)
     _check_teacher(teacher)
     asked = wanted(study, teacher, runtime.device)
@@ -93,10 +96,24 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
 def teacher_for(study: Study, place: Place, runtime: Runtime) -> tuple[Teacher, float]:
     """The teacher, trained beside the answers or ready, and the seconds of its training."""
     folder = place.local or Path("runs") / f"{study.name.replace('/', '-')}-teacher"
-    _check_same_teacher(folder / "teacher.json", study, runtime)
+    _check_same_teacher(folder / TEACHER_MARK, study, runtime)
     taught = train_teacher(study, folder, runtime)
     teacher = study.teacher.finish([one.network for one in taught]).to(runtime.device)
     return teacher, sum(one.seconds for one in taught) + study.teacher.seconds()
+
+
+def _check_budget(study: Study, settings: LabelSettings) -> None:
+    """Refuse what no form can keep to, before a teacher is trained for it."""
+    if settings.budget is None:
+        return
+    parts = shown(study)
+    examples = sum(len(part.source) for part in parts)
+    least = examples * KEY_BYTES + len(parts) * FILE_BYTES
+    if least > settings.budget:
+        raise RecipeError(
+            f"the names of {examples:,} examples alone take {least:,} bytes, and the budget is "
+            f"{settings.budget:,.0f}: give a larger --budget, fewer views, or fewer examples"
+        )
 
 
 def _candidates(
@@ -110,13 +127,14 @@ def _candidates(
     """The forms to choose from, and how many rows of logits an example has on average."""
     forms = forms_for(settings, asked)
     logits, rows = _sampled(study, teacher, runtime)
-    examples = sum(len(part.source) for part in shown(study))
+    parts = shown(study)
+    examples = sum(len(part.source) for part in parts)
     found = candidates(
         logits[::2],
         rows=int(rows * examples),
         temperatures=asked.temperatures,
         forms=forms,
-        beside=FILE_BYTES
+        beside=len(parts) * FILE_BYTES
         + examples * (KEY_BYTES + OFFSET_BYTES * (rows > 1))
         + examples * _feature_bytes(study, teacher, layers, runtime, settings),
         reach=examples * OFFSET_BYTES,
@@ -131,12 +149,13 @@ def _check_same_teacher(mark: Path, study: Study, runtime: Runtime) -> None:
         json.dumps({name: study.resolved.get(name) for name in ("teacher", "task")}, default=str)
     )
     if runtime.is_main and study.teacher.arms:
-        if mark.exists() and read_json(mark) != ours:
+        if not mark.exists():
+            write_json(mark, ours)
+        elif read_json(mark) != ours:
             raise OutputError(
                 f"{mark.parent} holds a teacher of another recipe or of other data; choose another folder "
                 "(--out), or delete that one"
             )
-        write_json(mark, ours)
     runtime.wait()
 
 

@@ -43,15 +43,13 @@ def wanted(study: Study, teacher: Teacher, device: torch.device) -> Wanted:
             scheme = stage.scheme(fresh_network(arm, 0).to(device), teacher)
             scheme.prepare(arm.source.batch([0]).to(device))
             for match in (one for one in scheme.matches if isinstance(one, Match)):
-                if match.gate is not None:
+                if match.needs_all_classes:
                     dense[match.name] = None
                 if "teacher" not in match.loss.needs:
                     continue
                 layers |= dict.fromkeys(match.hints)
                 if not match.hints:
                     temperatures.add(float(getattr(match.loss, "temperature", 1.0)))
-                    if not match.loss.reads_sparse or match.transform is not None:
-                        dense[match.name] = None
     return Wanted(sorted(temperatures) or [1.0], list(layers), list(dense))
 
 
