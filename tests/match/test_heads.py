@@ -97,3 +97,12 @@ def test_no_logits_at_all():
 
 def test_a_loss_of_the_users_own_reads_no_heads():
     assert not Loss.reads_heads
+
+
+def test_who_needs_all_classes_of_the_teacher():
+    few, whole = response.SoftTarget(temperature=2.0), response.Decoupled()
+    assert not Match(few).needs_all_classes
+    assert Match(whole).needs_all_classes
+    assert Match(whole, guided="early").needs_all_classes  # a layer of the student, the teacher's logits
+    assert not Match(few, guided="early").needs_all_classes
+    assert not Match(response.HardLabel()).needs_all_classes

@@ -104,12 +104,15 @@ class Match(nn.Module):
         return not self.guided and not self.stages and "teacher" in self.loss.needs
 
     @property
+    def reads_teacher_logits(self) -> bool:
+        """Whether the teacher's logits are compared, be it with a layer of the student."""
+        return "teacher" in self.loss.needs and not self.hints and not self.stages
+
+    @property
     def needs_all_classes(self) -> bool:
         """Whether few classes of the teacher's logits, the likely ones or some draws, are not enough."""
-        reads_logits = self.compares_logits and not self.hints
-        return self.gate is not None or (
-            reads_logits and (not self.loss.reads_sparse or self.transform is not None)
-        )
+        alone = not self.loss.reads_sparse or self.transform is not None
+        return self.gate is not None or (self.reads_teacher_logits and alone)
 
     def pair_stages(self, student: Sequence[str], teacher: Sequence[str]) -> None:
         """Name the layers of a match by stages, given those of both networks."""

@@ -103,7 +103,7 @@ def _check_losses(study: Study, teacher: Stored) -> None:
                 f"{match.name} needs all logits, and the answers at {url} are {form}, which keeps few of "
                 "them; label again with --form dense:float16, or use response.SoftTarget"
             )
-        if match.compares_logits:
+        if match.reads_teacher_logits:
             _check_temperature(match, teacher)
 
 
