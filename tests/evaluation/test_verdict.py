@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +40,7 @@ def test_better():
     assert verdict.advice == ()
     assert verdict.why == (
         "0.9 points more accurate than the same student trained alone, "
-        "95 % interval 0.8 to 1.0 over 5 paired seeds"
+        "95 % interval 0.8 to 1.0 over 5 paired seeds, which says nothing about another test set"
     )
 
 
@@ -58,31 +59,45 @@ def test_fewer_errors_are_better():
     assert verdict.word == "better"
     assert verdict.difference == -10
     assert verdict.why == (
-        "10 fewer errors than the same student trained alone, 95 % interval 7.52 to 12.5 over 3 paired seeds"
+        "10 fewer errors than the same student trained alone, 95 % interval 7.52 to 12.5 over 3 paired "
+        "seeds, which says nothing about another test set"
     )
 
 
 def test_not_shown_says_how_many_seeds_it_would_take():
     verdict = judge("accuracy", [0.90, 0.91, 0.92], [0.91, 0.905, 0.935])
     assert verdict.word == "not shown"
-    assert verdict.why.endswith("over 3 paired seeds holds zero")
+    assert "over 3 paired seeds holds zero" in verdict.why
+    # spread 0.0104/√3 times t(0.975, 2) + t(0.8, 2) = 4.3027 + 1.0607
+    assert verdict.smallest_effect == pytest.approx(0.0322, abs=1e-4)
+    assert verdict.why.endswith("3.2 points is the smallest effect that this run could have shown")
     # spread 0.0104, difference 0.00667: about (1.96 + 0.84)² · 2.44 = 19 for a normal, a few more for a t
     assert "about 22 would be needed" in verdict.advice[0]
 
 
-def test_one_seed_shows_nothing():
-    verdict = judge("nll", [0.5], [0.3], higher_is_better=False)
-    assert (verdict.word, verdict.interval) == ("not shown", None)
-    assert verdict.why.startswith("nll 0.2 lower than the same student trained alone, on one seed")
-    assert "one has no spread" in verdict.advice[0]
+@pytest.mark.parametrize(("seeds", "said"), [(1, "one seed: "), (2, "2 seeds: no word")])
+def test_no_word_below_three_seeds(seeds, said):
+    verdict = judge("nll", [0.5, 0.51][:seeds], [0.3, 0.31][:seeds], higher_is_better=False)
+    assert (verdict.word, verdict.interval, verdict.p_value) == ("not shown", None, None)
+    assert verdict.difference == pytest.approx(-0.2)
+    assert verdict.why.startswith(f"nll 0.2 lower than the same student trained alone, on {said}")
+    assert "at least three are needed" in verdict.advice[0]
 
 
 def test_equal_arms():
-    verdict = judge("balanced_accuracy", [0.5, 0.6], [0.5, 0.6])
-    assert (verdict.word, verdict.difference, verdict.interval) == ("not shown", 0.0, (0.0, 0.0))
-    assert verdict.why.startswith("no different from")
-    assert "hardly show" in verdict.advice[0]
-    assert "in errors, and the 95 % interval −12.7 to 12.7" in judge("errors", [5, 6], [6, 5]).why
+    verdict = judge("balanced_accuracy", [0.5, 0.6, 0.7], [0.5, 0.6, 0.7])
+    assert (verdict.word, verdict.difference, verdict.interval) == ("not shown", 0.0, None)
+    assert verdict.why == (
+        "balanced_accuracy no different from that of the same student trained alone, and 3 paired seeds "
+        "agree exactly, which tells no spread"
+    )
+    level = judge("errors", [5, 6, 7, 8], [6, 5, 8, 7])
+    assert "in errors" not in level.why
+    assert level.why.startswith(
+        "errors no different from that of the same student trained alone, and the 95 %"
+    )
+    assert level.p_value == 1
+    assert "no difference at all" in level.advice[0]
 
 
 def test_rounding_is_no_difference():
@@ -90,22 +105,22 @@ def test_rounding_is_no_difference():
 
 
 def test_seeds_that_agree_exactly_show_nothing():
-    verdict = judge("recall_1", [0.5, 0.25], [0.625, 0.375])
-    assert (verdict.word, verdict.interval) == ("not shown", (0.125, 0.125))
+    verdict = judge("recall_1", [0.5, 0.25, 0.75], [0.625, 0.375, 0.875])
+    assert (verdict.word, verdict.interval) == ("not shown", None)
     assert "recall_1 12.5 points higher" in verdict.why
     assert "tells no spread" in verdict.why
     assert "these agree exactly" in verdict.advice[0]
 
 
 def test_one_example_of_a_small_test_set_shows_nothing():
-    control, student = [0.900, 0.910], [0.905, 0.915]
+    control, student = [0.900, 0.910, 0.920], [0.905, 0.915, 0.925]
     verdict = judge("accuracy", control, student, resolution=1 / 200)
-    # t(0.975, 1) = 12.706; rounding to steps of 0.005 spreads a difference by 0.005 · √(2/12) = 0.00204
+    # t(0.975, 2) = 4.302653; rounding to steps of 0.005 spreads a difference by 0.005 · √(2/12) = 0.00204
     low, high = verdict.interval
     assert verdict.word == "not shown"
-    assert (high - low) / 2 == pytest.approx(12.706 * 0.00204124 / math.sqrt(2), rel=1e-4)
-    wide = judge("accuracy", [0.5, 0.6], [0.6, 0.9], resolution=1 / 200)
-    assert wide.interval == judge("accuracy", [0.5, 0.6], [0.6, 0.9]).interval
+    assert (high - low) / 2 == pytest.approx(4.302653 * 0.00204124 / math.sqrt(3), rel=1e-4)
+    far = [0.5, 0.6, 0.5], [0.6, 0.9, 0.8]
+    assert judge("accuracy", *far, resolution=1 / 200).interval == judge("accuracy", *far).interval
 
 
 @settings(max_examples=100, deadline=None)
@@ -151,7 +166,7 @@ def test_a_level_outside_its_range(level):
 
 
 def test_a_verdict_is_plain_json():
-    verdict = judge("accuracy", [0.5, 0.6], [0.7, 0.7], uncontrolled=["tuning"])
+    verdict = judge("accuracy", [0.5, 0.6, 0.5], [0.7, 0.7, 0.7], uncontrolled=["tuning"])
     assert isinstance(verdict, Verdict)
     values = json.loads(json.dumps(verdict.as_dict()))
     assert values["uncontrolled"] == ["tuning"]
@@ -187,3 +202,126 @@ def test_warnings():
     assert (
         "worse than the student" in warnings_about(150, 140, 9000, metric="errors", higher_is_better=False)[0]
     )
+
+
+def cells(seeds=5, count=400, gain=0.0, shared=0.3, own=0.3, seed=0, exact=True):
+    """Control and student [seeds, count] of an invented measure; the gain is exact, or expected."""
+    chance = torch.Generator().manual_seed(seed)
+    control = torch.randn(seeds, count, generator=chance)
+    effect = shared * torch.randn(count, generator=chance) + own * torch.randn(seeds, count, generator=chance)
+    return control, control + gain + effect - exact * effect.mean()
+
+
+def of_cells(pair, **options):
+    control, student = (each.double().mean(1).tolist() for each in pair)
+    return judge("score", control, student, examples=pair, **options)
+
+
+def test_it_speaks_of_seeds_and_examples():
+    verdict = of_cells(cells(gain=0.2))
+    assert verdict.word == "better"
+    assert (verdict.seeds, verdict.examples) == (5, 400)
+    assert verdict.share_of_seeds + verdict.share_of_test_set == pytest.approx(1)
+    assert 0 < verdict.smallest_effect < 0.2
+    assert verdict.p_value < 0.001
+    share = round(100 * verdict.share_of_seeds)
+    assert "over 5 paired seeds and 400 test examples" in verdict.why
+    assert verdict.why.endswith(f"({share} % of it the luck of seeds, {100 - share} % that of the test set)")
+
+
+def test_what_was_on_one_test_set_is_not_shown():
+    pair = cells(count=30, shared=1.0, own=0.05, gain=0.25)  # all seeds alike
+    control, student = (each.double().mean(1).tolist() for each in pair)
+    assert judge("score", control, student).word == "better"
+    verdict = of_cells(pair)
+    assert verdict.word == "not shown"
+    assert verdict.share_of_test_set > 0.9
+    assert verdict.advice[0].startswith("take more test examples: about ")
+    assert verdict.advice[0].endswith("(there were 30); more seeds would change less")
+
+
+def test_where_seeds_scatter_seeds_are_advised():
+    chance = torch.Generator().manual_seed(1)
+    control, student = cells(gain=0.3, shared=0.05, own=0.05)
+    verdict = of_cells((control, student + torch.randn(5, 1, generator=chance)))
+    assert verdict.word == "not shown"
+    assert verdict.share_of_seeds > 0.9
+    assert verdict.advice[0].startswith("run more seeds: about ")
+    assert verdict.advice[0].endswith("(there were 5); more test examples would change less")
+
+
+def test_where_neither_alone_would_do_it_says_so():
+    chance = torch.Generator().manual_seed(1)
+    scatter = torch.randn(5, 1, generator=chance)
+    control, _ = cells(shared=0.0, own=0.0)
+    effect = torch.randn(400, generator=chance) * 8 + 0.01 * torch.randn(5, 400, generator=chance)
+    effect = effect - effect.mean() + (scatter - scatter.mean()) + 0.01
+    (line,) = of_cells((control, control + effect)).advice
+    assert "neither more seeds nor more test examples alone" in line
+
+
+def test_more_as_advised_would_have_been_enough():
+    verdict = of_cells(cells(count=30, shared=1.0, own=0.05, gain=0.25))
+    needed = int(verdict.advice[0].split("about ")[1].split()[0].replace(",", ""))
+    others = [
+        cells(count=needed, shared=1.0, own=0.05, gain=0.25, seed=seed, exact=False) for seed in range(60)
+    ]
+    words = [of_cells(pair).word for pair in others]
+    assert 0.65 < words.count("better") / 60 < 0.95
+
+
+def test_copies_are_one_seed():
+    verdict = of_cells(cells(gain=1.0), copies=True)
+    assert (verdict.word, verdict.interval) == ("not shown", None)
+    assert verdict.difference == pytest.approx(1, abs=0.1)
+    assert "all seeds ended with equal weights" in verdict.why
+    assert "give a function that builds the student" in verdict.advice[0]
+    assert "smaller batches" in verdict.advice[0]
+    control, student = cells(gain=1.0)
+    alike = control[:1].repeat(5, 1), student[:1].repeat(5, 1)
+    assert "agree exactly" in of_cells(alike).why
+
+
+def test_looks_spend_what_is_left():
+    verdict = of_cells(cells(gain=0.2), looks=3)
+    assert verdict.level == pytest.approx(0.9875)
+    assert verdict.interval == of_cells(cells(gain=0.2), level=0.9875).interval
+    assert verdict.why.endswith(", at look 3 at the test set")
+    with pytest.raises(ValueError, match="counted from 1; got 0"):
+        of_cells(cells(), looks=0)
+
+
+def test_groups_stand_for_their_examples():
+    verdict = of_cells(cells(count=100), num_examples=54_000)
+    assert verdict.examples == 54_000
+    assert "54,000 test examples" in verdict.why
+
+
+def test_other_names_are_named():
+    verdict = judge("accuracy", [0.8, 0.81, 0.8], [0.9, 0.91, 0.92], of="peer0", against="peer0 alone")
+    assert (verdict.of, verdict.against) == ("peer0", "peer0 alone")
+    assert verdict.why.startswith("peer0: 10.7 points more accurate than peer0 alone, 95 %")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda one: one[:3], r"5 seeds .* got \[5, 400\] and \[3, 400\]"),
+        (lambda one: one[:, :1], "two examples"),
+        (lambda one: 100 * one, "whose mean is the metric were expected; of the student, at seed 0"),
+        (lambda one: one * math.nan, "mean nan"),
+    ],
+)
+def test_examples_that_do_not_belong_to_the_metric(change, message):
+    pair = cells(gain=0.5)
+    control, student = (each.double().mean(1).tolist() for each in pair)
+    with pytest.raises(ValueError, match=message):
+        judge("score", control, student, examples=(pair[0], change(pair[1])))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), gain=st.floats(-0.2, 0.2))
+def test_word_and_p_value_say_the_same(seed, gain):
+    verdict = of_cells(cells(seeds=3, count=20, gain=gain, seed=seed), level=0.9)
+    assume(abs(verdict.p_value - 0.1) > 1e-6)
+    assert (verdict.word != "not shown") == (verdict.p_value < 0.1)

@@ -1,4 +1,4 @@
-"""Did the teacher help: a student against the same student trained alone, seed by seed."""
+"""Did the teacher help: a student against the same student trained alone, on seeds and examples to come."""
 
 from __future__ import annotations
 
@@ -9,45 +9,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scipy.special import stdtrit
+from jaxtyping import Float
+from torch import Tensor
 
+from tutelage.evaluation.advice import advice
+from tutelage.evaluation.two_way import TwoWay, check_finite, check_level, seeds_alone, two_way
 from tutelage.evaluation.wording import describe
 
-__all__ = ["Verdict", "gap_closed", "judge", "paired_interval"]
+__all__ = ["Comparison", "Verdict", "compare", "gap_closed", "judge"]
 
-MOST_SEEDS = 1000
-POWER = 0.8
+LEAST_SEEDS = 3
 
-IF_WORSE = (
-    "lower the weight of the teacher's term",
-    "check the teacher's accuracy and calibration on the student's own validation set",
-    "try another temperature: a higher one softens an overconfident teacher",
-    "put an assistant of middle size between teacher and student",
-    "train for longer: matching a teacher takes more steps than matching labels",
-    "tune the control and the student with the same effort before comparing them again",
-)
+Word = Literal["better", "worse", "not shown"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """Whether a student is better than its control, and how sure that is.
 
     Args:
         word: "better" or "worse" if the interval has a width and excludes zero, else "not shown".
+        of: what was judged.
+        against: what it was held against.
         metric: what was compared.
         difference: student − control, mean over seeds, in the metric's own unit.
-        interval: of the difference, same unit; None with one seed.
-        level: confidence of the interval, 0 … 1.
+        interval: of the difference, same unit; None below three seeds, and where all seeds are copies.
+        level: confidence of the interval, 0 … 1, after looks and other comparisons had their share.
+        seeds: how many paired seeds; None in records of before.
+        examples: how many test examples stand behind the interval; None where it covers seeds alone.
+        share_of_seeds: the part of the squared half width that is the luck of seeds, 0 … 1.
+        share_of_test_set: the part that is the luck of test examples; None, as the other, without examples.
+        smallest_effect: the smallest difference that this run could have shown four times out of five.
+        p_value: 1 − the level at which the interval just touches zero, not corrected for other comparisons.
+        credit: who is to be thanked for "better", where a placebo ran beside the teacher.
         why: one sentence with the numbers.
         uncontrolled: what was not held equal between the two.
         advice: what to try next.
     """
 
-    word: Literal["better", "worse", "not shown"]
+    word: Word
+    of: str = "student"
+    against: str = "control"
     metric: str
     difference: float
     interval: tuple[float, float] | None
     level: float
+    seeds: int | None = None
+    examples: int | None = None
+    share_of_seeds: float | None = None
+    share_of_test_set: float | None = None
+    smallest_effect: float | None = None
+    p_value: float | None = None
+    credit: Literal["the teacher", "the recipe"] | None = None
     why: str
     uncontrolled: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
@@ -58,39 +71,67 @@ class Verdict:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def paired_interval(
-    differences: Sequence[float], *, level: float = 0.95, resolution: float = 0.0
-) -> tuple[float, float] | None:
-    """Student's t interval of the mean difference over paired seeds.
-
-    It assumes that the differences are independent and roughly normal. A metric that moves in steps, as a
-    count over a test set does, can agree to the last example between two seeds by chance; the spread is
-    therefore taken to be at least that of rounding to such steps. Without a resolution, differences that are
-    all equal give an interval without width.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two outcomes held against each other, not yet judged: the level depends on what else is compared.
 
     Args:
-        differences: one number for each seed.
-        level: confidence, 0 … 1.
-        resolution: the least step of the metric that was compared, in the differences' unit.
-
-    Returns:
-        (low, high) in the differences' unit, or None for one seed, which has no spread.
-
-    Raises:
-        ValueError: no difference, one that is not finite, or a level outside 0 … 1.
-
-    Source: Student 1908, "The Probable Error of a Mean".
+        metric, difference, seeds, examples, uncontrolled, of, against: as a verdict's.
+        higher_is_better: false for errors and losses.
+        level: confidence of the interval, 0 … 1, at this look.
+        looks: which look at the test set this is, from 1.
+        luck: the difference and what its luck is made of; None where nothing can be judged.
+        unjudged: why nothing can be judged: "seeds", "copies" or "agree"; empty where it can.
     """
-    _check_finite("differences", differences)
-    _check_level(level)
-    count = len(differences)
-    if count == 1:
-        return None
-    mean = statistics.fmean(differences)
-    rounding = resolution * math.sqrt(2 / 12)  # of two metrics, each uniform within its step
-    spread = max(statistics.stdev(differences), rounding)
-    half = _t((1 + level) / 2, count - 1) * spread / math.sqrt(count)
-    return mean - half, mean + half
+
+    metric: str
+    difference: float
+    seeds: int
+    examples: int | None
+    higher_is_better: bool
+    level: float
+    looks: int
+    luck: TwoWay | None
+    unjudged: Literal["", "seeds", "copies", "agree"]
+    uncontrolled: tuple[str, ...]
+    of: str
+    against: str
+
+    @property
+    def p_value(self) -> float | None:
+        """1 − the level at which the interval just touches zero; None where nothing can be judged."""
+        return self.luck.p_value() if self.luck else None
+
+    def verdict(self, *, level: float | None = None, family: int = 1) -> Verdict:
+        """Judge it.
+
+        Args:
+            level: confidence in place of its own, where several comparisons share the error.
+            family: how many comparisons those are; 1 for one that stands alone.
+        """
+        level = self.level if level is None else level
+        luck = self.luck
+        interval = luck.interval(level) if luck else None
+        word = _word(interval, higher_is_better=self.higher_is_better)
+        found = Verdict(
+            word=word,
+            of=self.of,
+            against=self.against,
+            metric=self.metric,
+            difference=self.difference,
+            interval=interval,
+            level=level,
+            seeds=self.seeds,
+            examples=self.examples,
+            share_of_seeds=luck.share_of_seeds(level) if luck else None,
+            share_of_test_set=luck.share_of_test_set(level) if luck else None,
+            smallest_effect=luck.smallest_effect(level) if luck else None,
+            p_value=self.p_value,
+            why="",
+            uncontrolled=self.uncontrolled,
+            advice=advice(word, self.unjudged, luck, self.examples, level),
+        )
+        return dataclasses.replace(found, why=describe(found, self.unjudged, looks=self.looks, family=family))
 
 
 def judge(
@@ -98,44 +139,103 @@ def judge(
     control: Sequence[float],
     student: Sequence[float],
     *,
+    examples: tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]] | None = None,
+    num_examples: int | None = None,
     higher_is_better: bool = True,
     level: float = 0.95,
     resolution: float = 0.0,
     uncontrolled: Sequence[str] = (),
+    of: str = "student",
+    against: str = "control",
+    looks: int = 1,
+    copies: bool = False,
 ) -> Verdict:
     """Compare a student with its control: the same student, initialisation and data order, without a teacher.
+
+    With `examples` the interval says what to expect of another seed on another test set drawn alike; without,
+    of another seed on this one. One comparison is judged alone; where there are several, see `holm`.
 
     Args:
         metric: what the numbers are; accuracies and recalls are worded in points (hundredths).
         control, student: one number for each seed, the same seed at the same place.
+        examples: control's and student's value of each seed on each test example, in the metric's unit, with
+            the metric as their mean; or pseudo-values of groups of examples, from `jackknife`.
+        num_examples: how many test examples stand behind groups; by default there is one a column.
         higher_is_better: false for errors and losses.
-        level: confidence of the interval, 0 … 1.
-        resolution: the least step of the metric: 1 for a count of errors, 1/N for an accuracy over N.
+        level: confidence of the interval at the first look, 0 … 1.
+        resolution: without `examples`, the least step of the metric: 1 for a count of errors, 1/N for an
+            accuracy over N.
         uncontrolled: what was not held equal, in plain words.
+        of, against: names of what was judged and what it was held against.
+        looks: how often the test set was looked at, this time included. Look k is judged at a level of
+            1 − (1 − level)/2^(k−1), so that all looks together err less than twice as often as one: where
+            there is no difference, some look finds one in less than 2·(1 − level) of all studies (10 % for
+            95 %, half of it "better").
+        copies: whether all seeds of an arm ended with equal weights, which leaves one seed.
 
     Raises:
-        ValueError: lists that are empty, of unequal lengths or not finite; a level outside 0 … 1.
+        ValueError: lists that are empty, of unequal lengths or not finite; examples that do not fit them; a
+            level outside 0 … 1; a look below 1.
     """
-    if len(control) != len(student):
-        raise ValueError(
-            f"paired seeds were expected; got {len(control)} for the control and {len(student)} for the "
-            "student: run both with the same seeds"
-        )
-    _check_finite("control", control)
-    _check_finite("student", student)
-    differences = [_difference(ours, alone) for ours, alone in zip(student, control, strict=True)]
-    interval = paired_interval(differences, level=level, resolution=resolution)
-    difference = statistics.fmean(differences)
-    word = _word(interval, higher_is_better=higher_is_better)
-    return Verdict(
-        word=word,
-        metric=metric,
-        difference=difference,
-        interval=interval,
+    return compare(
+        metric,
+        control,
+        student,
+        examples=examples,
+        num_examples=num_examples,
+        higher_is_better=higher_is_better,
         level=level,
-        why=describe(metric, difference, interval, seeds=len(differences), level=level),
+        resolution=resolution,
+        uncontrolled=uncontrolled,
+        of=of,
+        against=against,
+        looks=looks,
+        copies=copies,
+    ).verdict()
+
+
+def compare(
+    metric: str,
+    control: Sequence[float],
+    student: Sequence[float],
+    *,
+    examples: tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]] | None = None,
+    num_examples: int | None = None,
+    higher_is_better: bool = True,
+    level: float = 0.95,
+    resolution: float = 0.0,
+    uncontrolled: Sequence[str] = (),
+    of: str = "student",
+    against: str = "control",
+    looks: int = 1,
+    copies: bool = False,
+) -> Comparison:
+    """Hold a student against its control without judging yet; the arguments are those of `judge`."""
+    _check_pairs(control, student)
+    check_level(level)
+    if looks < 1:
+        raise ValueError(f"looks are counted from 1; got {looks}")
+    differences = [_difference(ours, alone) for ours, alone in zip(student, control, strict=True)]
+    cells = None if examples is None else _cells(examples, control, student)
+    unjudged = _unjudged(differences, cells, copies, resolution)
+    luck = None
+    if not unjudged and cells is None:
+        luck = seeds_alone(differences, resolution=resolution)
+    elif not unjudged and cells is not None:
+        luck = dataclasses.replace(two_way(cells), mean=statistics.fmean(differences))
+    return Comparison(
+        metric=metric,
+        difference=statistics.fmean(differences),
+        seeds=len(differences),
+        examples=None if cells is None else num_examples or cells.shape[1],
+        higher_is_better=higher_is_better,
+        level=1 - (1 - level) / 2 ** (looks - 1),
+        looks=looks,
+        luck=luck,
+        unjudged=unjudged,
         uncontrolled=tuple(uncontrolled),
-        advice=_advice(word, differences, level),
+        of=of,
+        against=against,
     )
 
 
@@ -156,17 +256,47 @@ def gap_closed(
     Raises:
         ValueError: a number that is not finite.
     """
-    _check_finite("teacher, control and student", (teacher, control, student))
+    check_finite("teacher, control and student", (teacher, control, student))
     sign = 1 if higher_is_better else -1
     gap = sign * (teacher - control)
     return sign * (student - control) / gap if gap > 0 else None
 
 
-def _word(
-    interval: tuple[float, float] | None, *, higher_is_better: bool
-) -> Literal["better", "worse", "not shown"]:
+def _unjudged(
+    differences: Sequence[float], cells: Tensor | None, copies: bool, resolution: float
+) -> Literal["", "seeds", "copies", "agree"]:
+    """Why no interval can be judged: one seed, in truth or in effect, says nothing about the next."""
+    if len(differences) < LEAST_SEEDS:
+        return "seeds"
+    if copies:
+        return "copies"
+    if cells is None:
+        alike = math.isclose(min(differences), max(differences), rel_tol=1e-9)
+        return "agree" if alike and resolution == 0 else ""
+    return "agree" if bool((cells == cells[0]).all()) else ""
+
+
+def _cells(examples: tuple[Tensor, Tensor], control: Sequence[float], student: Sequence[float]) -> Tensor:
+    """The differences of each seed on each example, after a look at whether they belong to the metric."""
+    alone, ours = (each.double() for each in examples)
+    if alone.shape != ours.shape or alone.ndim != 2 or len(alone) != len(control) or alone.shape[1] < 2:
+        raise ValueError(
+            f"examples [seeds, examples] of control and student were expected, {len(control)} seeds and at "
+            f"least two examples; got {list(alone.shape)} and {list(ours.shape)}"
+        )
+    for name, values, metric in (("control", alone, control), ("student", ours, student)):
+        for seed, (mean, said) in enumerate(zip(values.mean(1).tolist(), metric, strict=True)):
+            if not math.isclose(mean, said, rel_tol=1e-4, abs_tol=1e-9):
+                raise ValueError(
+                    f"examples whose mean is the metric were expected; of the {name}, at seed {seed}, they "
+                    f"have the mean {mean:.6g} and the metric is {said:.6g}: give them in the metric's unit"
+                )
+    return ours - alone
+
+
+def _word(interval: tuple[float, float] | None, *, higher_is_better: bool) -> Word:
     if interval is None or interval[0] <= 0 <= interval[1] or interval[0] == interval[1]:
-        return "not shown"  # seeds that agree exactly say nothing about their spread
+        return "not shown"
     return "better" if (interval[0] > 0) == higher_is_better else "worse"
 
 
@@ -175,48 +305,11 @@ def _difference(ours: float, alone: float) -> float:
     return 0.0 if math.isclose(ours, alone, rel_tol=1e-12) else ours - alone
 
 
-def _advice(word: str, differences: Sequence[float], level: float) -> tuple[str, ...]:
-    if word == "worse":
-        return IF_WORSE
-    return () if word == "better" else (_more_seeds(differences, level),)
-
-
-def _more_seeds(differences: Sequence[float], level: float) -> str:
-    """How many seeds would show a difference like this one, four times out of five."""
-    if len(differences) == 1:
-        return "run more seeds: one has no spread to judge by; five paired seeds are a fair start"
-    mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
-    if mean > 0 and spread == 0:
-        return "run more seeds: these agree exactly, which says nothing about the spread between seeds"
-    needed = next((n for n in range(2, MOST_SEEDS + 1) if _shows(mean, spread, n, level)), None)
-    if mean == 0 or needed is None:
-        return (
-            f"even {MOST_SEEDS} seeds would hardly show a difference this small beside its spread between "
-            "seeds; look for a larger effect instead"
+def _check_pairs(control: Sequence[float], student: Sequence[float]) -> None:
+    if len(control) != len(student):
+        raise ValueError(
+            f"paired seeds were expected; got {len(control)} for the control and {len(student)} for the "
+            "student: run both with the same seeds"
         )
-    return (
-        f"run more seeds: about {needed} would be needed to show a difference of this size and spread four "
-        f"times out of five (there were {len(differences)})"
-    )
-
-
-def _shows(mean: float, spread: float, seeds: int, level: float) -> bool:
-    wanted = _t((1 + level) / 2, seeds - 1) + _t(POWER, seeds - 1)
-    return wanted * spread / math.sqrt(seeds) <= mean
-
-
-def _t(probability: float, freedom: int) -> float:
-    """Quantile of Student's t."""
-    return float(stdtrit(freedom, probability))
-
-
-def _check_finite(name: str, values: Sequence[float]) -> None:
-    broken = [value for value in values if not math.isfinite(value)]
-    if not values or broken:
-        came = f"{len(broken)} of {len(values)} NaN or infinite" if broken else "none"
-        raise ValueError(f"{name}: finite numbers were expected, at least one; got {came}")
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"a confidence level between 0 and 1 was expected (0.95, say); got {level}")
+    check_finite("control", control)
+    check_finite("student", student)

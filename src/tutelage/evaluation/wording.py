@@ -2,50 +2,94 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tutelage.evaluation.verdict import Verdict
+
 __all__ = ["describe"]
 
 ALONE = "the same student trained alone"
 
+UNJUDGED = {
+    "copies": "all seeds ended with equal weights, so that they are one seed: the network came ready-made "
+    "and no order of examples told the seeds apart (one batch an epoch, say)",
+    "agree": "{seeds} paired seeds agree exactly, which tells no spread",
+}
 
-def describe(
-    metric: str, difference: float, interval: tuple[float, float] | None, *, seeds: int, level: float
-) -> str:
+
+def describe(verdict: Verdict, unjudged: str, *, looks: int, family: int) -> str:
     """One sentence: by how much the student differs from its control, and how sure that is.
 
     Args:
-        metric: its name; accuracies and recalls are shares, 0 … 1, and are worded in points.
-        difference: student − control, in the metric's unit.
-        interval: of the difference, in the same unit.
-        seeds: how many paired seeds.
-        level: confidence of the interval, 0 … 1.
+        verdict: all but this sentence.
+        unjudged: why nothing could be judged; empty where it could.
+        looks: which look at the test set this is, from 1.
+        family: how many comparisons share the error; 1 for one that stands alone.
     """
-    scale = 100 if _is_share(metric) else 1
-    sign = -1 if difference < 0 else 1
-    head = _head(metric, difference, scale)
-    if interval is None:
-        return f"{head}, on one seed: the spread between seeds is unknown, so nothing is shown"
-    low, high = sorted(sign * scale * edge for edge in interval)
-    percent = f"{100 * level:.4g} % interval"
-    first, last = _number(low, scale), _number(high, scale)
-    if first == last:
-        return f"{head}, and {seeds} paired seeds agree to the digits shown: the {percent} tells no spread"
-    span = f"{percent} {first} to {last} over {seeds} paired seeds"
-    if low <= 0 <= high:
-        return f"{head}, {'but' if difference else 'and'} the {span} holds zero"
-    return f"{head}, {span}"
+    scale = 100 if _is_share(verdict.metric) else 1
+    head = _head(verdict, scale)
+    if unjudged:
+        return f"{head}, {_unjudged(verdict, unjudged)}"
+    told = f"{_interval(verdict, scale)}{_lucks(verdict)}{_shared(looks, family)}"
+    if verdict.word != "not shown":
+        return f"{head}, {told}"
+    assert verdict.smallest_effect is not None
+    unit = " points" if scale == 100 else ""
+    least = f"{_number(scale * verdict.smallest_effect, scale)}{unit}"
+    joint = "but" if verdict.difference else "and"
+    return f"{head}, {joint} the {told}; {least} is the smallest effect that this run could have shown"
 
 
-def _head(metric: str, difference: float, scale: int) -> str:
+def _unjudged(verdict: Verdict, unjudged: str) -> str:
+    if unjudged != "seeds":
+        joint = "but" if verdict.difference else "and"
+        return f"{joint} {UNJUDGED[unjudged].format(seeds=verdict.seeds)}"
+    if verdict.seeds == 1:
+        return "on one seed: the spread between seeds is unknown, so nothing is shown"
+    return f"on {verdict.seeds} seeds: no word is given below three"
+
+
+def _interval(verdict: Verdict, scale: int) -> str:
+    assert verdict.interval is not None
+    sign = -1 if verdict.difference < 0 else 1
+    low, high = sorted(sign * scale * edge for edge in verdict.interval)
+    seeds = f"{verdict.seeds} paired seeds"
+    over = seeds if verdict.examples is None else f"{seeds} and {verdict.examples:,} test examples"
+    holds = " holds zero" if low <= 0 <= high else ""
+    span = f"{_number(low, scale)} to {_number(high, scale)}"
+    return f"{100 * verdict.level:.4g} % interval {span} over {over}{holds}"
+
+
+def _lucks(verdict: Verdict) -> str:
+    if verdict.share_of_seeds is None:
+        return ", which says nothing about another test set"
+    seeds = round(100 * verdict.share_of_seeds)
+    return f" ({seeds} % of it the luck of seeds, {100 - seeds} % that of the test set)"
+
+
+def _shared(looks: int, family: int) -> str:
+    found = f", at look {looks} at the test set" if looks > 1 else ""
+    return found + (f", one of {family} comparisons" if family > 1 else "")
+
+
+def _head(verdict: Verdict, scale: int) -> str:
+    than = ALONE if verdict.against == "control" else verdict.against
+    whose = "" if verdict.of == "student" else f"{verdict.of}: "
+    return f"{whose}{_size(verdict.metric, verdict.difference, scale)} {than}"
+
+
+def _size(metric: str, difference: float, scale: int) -> str:
     size = _number(abs(scale * difference), scale)
     more = difference > 0
     if difference == 0:
-        return f"no different from {ALONE} in {metric}"
+        return f"{metric} no different from that of"
     if metric == "accuracy":
-        return f"{size} points {'more' if more else 'less'} accurate than {ALONE}"
+        return f"{size} points {'more' if more else 'less'} accurate than"
     if metric == "errors":
-        return f"{size} {'more' if more else 'fewer'} errors than {ALONE}"
+        return f"{size} {'more' if more else 'fewer'} errors than"
     unit = " points" if scale == 100 else ""
-    return f"{metric} {size}{unit} {'higher' if more else 'lower'} than {ALONE}"
+    return f"{metric} {size}{unit} {'higher' if more else 'lower'} than"
 
 
 def _is_share(metric: str) -> bool:
