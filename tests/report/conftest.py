@@ -1,4 +1,4 @@
-"""The made-up run, and a reader of pages, as fixtures."""
+"""The made-up runs, and a reader of pages, as fixtures."""
 
 from __future__ import annotations
 

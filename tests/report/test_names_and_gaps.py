@@ -23,10 +23,12 @@ SECTIONS = {"learning", "fidelity", "reliability", "trade", "confusion", "expect
 def test_names_are_escaped_wherever_they_appear(results, details, read):
     name = HOSTILE[0]
     results |= {"recipe": name, "out": name, "warnings": HOSTILE}
-    results["also"] = dict.fromkeys(HOSTILE, results["student"])
+    results["outcomes"] |= dict.fromkeys(HOSTILE, results["outcomes"]["student"] | {"failed_seeds": HOSTILE})
+    results |= {"sanity": HOSTILE, "differences": HOSTILE}
+    results["verdicts"] += [results["verdict"] | {"of": each, "against": each} for each in HOSTILE]
     results["verdict"] |= {"why": name, "uncontrolled": HOSTILE, "advice": HOSTILE}
     results["expected"] = {each: {"paper": 1, "source": each} for each in HOSTILE}
-    results["student"]["quality"] |= {each: {"mean": 0.5, "per_seed": [0.5]} for each in HOSTILE}
+    results["outcomes"]["student"]["quality"] |= {each: {"mean": 0.5, "per_seed": [0.5]} for each in HOSTILE}
     results["fidelity"][name] = 0.5
     details |= {"class_names": [*HOSTILE, *HOSTILE][:10], "recipe_yaml": name, "calibration_curves": None}
     details["environment"] |= {each: {each: each} for each in HOSTILE}
@@ -40,9 +42,27 @@ def test_names_are_escaped_wherever_they_appear(results, details, read):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
+def test_a_primary_outcome_may_have_any_name(sample, name, read):
+    found = sample.peers()
+    renamed = {"peer0": name, "peer0 alone": f"{name} alone"}
+    found["outcomes"] = {renamed.get(key, key): entry for key, entry in found["outcomes"].items()}
+    found["outcomes"][name]["against"] = f"{name} alone"
+    found["verdict"] |= {"of": name, "against": f"{name} alone"}
+    found |= {"primary": name, "verdicts": [found["verdict"], found["verdicts"][1]]}
+    told = sample.details_of(found)
+    parsed = read(render(found, {"curves": told["curves"], "calibration_curves": told["calibration_curves"]}))
+    assert not parsed.all("script")
+    assert not parsed.all("img")
+    assert "99.05" in parsed.text
+    ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert not any(" " in (each or "") for each in ids)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_metric_and_arm_are_drawn_as_they_are(results, name, read):
-    arm = results["student"] | {"quality": {name: 0.5}}
-    chart = trade_off({"teacher": arm, name: arm}, name, "1")
+    arm = results["outcomes"]["student"] | {"quality": {name: 0.5}}
+    chart = trade_off({"teacher": arm, name: arm}, name, "1", {"teacher": "teacher", name: "also-1"})
     assert chart is not None
     assert "script" not in {attributes for attributes, _ in read(chart).elements}
     assert clean(name, 16) in read(chart).text
@@ -58,7 +78,7 @@ def test_one_seed_and_no_control_leave_sections_out(sample, read):
     parsed = read(render(sample.minimal(), {}))
     assert "Not shown to be better" in parsed.text
     assert "No control was run." in parsed.text
-    assert "—" in parsed.text
+    assert "90.00" in parsed.text
     assert "interval" not in parsed.text
     assert not parsed.all("svg")
     assert not [1 for _, attributes in parsed.elements if attributes.get("id") in SECTIONS]
@@ -66,11 +86,27 @@ def test_one_seed_and_no_control_leave_sections_out(sample, read):
 
 @pytest.mark.parametrize(
     "part",
-    ["teacher", "control", "student", "also", "fidelity", "verdict", "gap_closed", "warnings", "expected"],
+    [
+        "primary",
+        "teacher",
+        "outcomes",
+        "verdict",
+        "verdicts",
+        "control",
+        "student",
+        "fidelity",
+        "gap_closed",
+        "sanity",
+        "warnings",
+        "expected",
+        "differences",
+        "looks",
+        "seeds",
+    ],
 )
 @pytest.mark.parametrize("how", ["null", "absent"])
 def test_any_missing_result_is_left_out(results, part, how, read):
-    results["student"]["cost"]["latency_ms"] = None
+    results["outcomes"]["student"]["cost"]["latency_ms"] = None
     results[part] = None
     if how == "absent":
         del results[part]
@@ -79,18 +115,50 @@ def test_any_missing_result_is_left_out(results, part, how, read):
     assert "nan" not in text.split()
 
 
+@pytest.mark.parametrize("name", ["control", "student"])
+@pytest.mark.parametrize("part", ["arm", "network", "against", "failed_seeds", "steps", "quality", "cost"])
+def test_an_outcome_that_says_less_is_still_shown(results, name, part, read):
+    del results["outcomes"][name][part]
+    parsed = read(render(results, {"curves": {name: [{"seed": 0, "points": []}]}}))
+    assert "Better than its control" in parsed.text
+    assert "None" not in parsed.text
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["of", "against", "metric", "difference", "interval", "level", "seeds", "examples", "why", "advice"],
+)
+@pytest.mark.parametrize("how", ["null", "absent"])
+def test_a_verdict_that_says_less_is_still_shown(results, part, how, read):
+    results["verdict"][part] = None
+    if how == "absent":
+        del results["verdict"][part]
+    parsed = read(render(results, {}))
+    assert "Better" in parsed.text
+    assert "None" not in parsed.text
+
+
 @pytest.mark.parametrize("arm", ["teacher", "control", "student"])
 @pytest.mark.parametrize("part", ["quality", "calibration", "cost"])
 def test_any_missing_measurement_is_a_dash(results, arm, part, read):
-    results[arm][part] = None if part != "cost" else dict.fromkeys(results[arm]["cost"])
+    entry = results["teacher"] if arm == "teacher" else results["outcomes"][arm]
+    entry[part] = None if part != "cost" else dict.fromkeys(entry["cost"])
     text = read(render(results, {})).text
     assert "—" in text
     assert "None" not in text
 
 
 def test_numbers_that_are_not_numbers_are_dashes(results, read):
-    results["student"]["quality"]["accuracy"] = {"mean": float("nan"), "per_seed": [float("nan")] * 3}
-    results["verdict"] |= {"difference": float("inf"), "interval": [None, None]}
+    results["outcomes"]["student"]["quality"]["accuracy"] = {
+        "mean": float("nan"),
+        "per_seed": [float("nan")] * 3,
+    }
+    results["verdict"] |= {
+        "difference": float("inf"),
+        "interval": [None, None],
+        "share_of_seeds": float("nan"),
+    }
+    results["verdict"] |= {"smallest_effect": float("inf"), "p_value": float("nan"), "seeds": float("nan")}
     assert not {"nan", "inf", "+inf"} & set(read(render(results, {})).text.split())
 
 

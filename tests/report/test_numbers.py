@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tutelage.report import numbers
-from tutelage.report.rows import arms, comparison
+from tutelage.report.rows import comparison
 
 
 def plain(text: str) -> str:
@@ -95,16 +95,11 @@ def test_which_way_is_better(metric, lower):
     assert numbers.lower_is_better(metric) is lower
 
 
-def test_an_arm_cannot_take_the_students_name(results):
-    results["also"] = {"student": {"quality": {"accuracy": 0.1}}}
-    assert list(arms(results)) == ["teacher", "control", "student", "student (also)"]
-
-
 def test_a_row_where_nobody_has_a_number_is_left_out(results):
     assert "Energy an example" not in {row.label for row in comparison(results)}
-    results["student"]["cost"]["energy_joules"] = 12.5
+    results["outcomes"]["student"]["cost"]["energy_joules"] = 12.5
     energy = next(row for row in comparison(results) if row.group == "Energy")
-    assert [plain(cell.text) for cell in energy.cells] == ["—", "—", "12.5 J", "—"]
+    assert [plain(cell.text) for cell in energy.cells] == ["—", "—", "—", "12.5 J", "—"]
     assert energy.against == "—"
 
 

@@ -18,12 +18,13 @@ SECTIONS = {
     "confusion": "Where the student departs from the teacher",
     "expected": "Expected numbers",
 }
+TEACHERLESS = {"fidelity", "confusion"}
 
 
 def test_the_verdict_comes_first_and_the_sections_follow_in_order(page, read):
     parsed = read(page)
     ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
-    places = [ids.index(name) for name in ("verdict", "warnings", "comparison", *SECTIONS)]
+    places = [ids.index(name) for name in ("verdict", "warnings", "further", "comparison", *SECTIONS)]
     assert places == sorted(places)
     assert all(title in parsed.text for title in SECTIONS.values())
     first = parsed.all("section")[0]
@@ -72,9 +73,9 @@ def test_charts_are_named_pictures_in_the_colours_of_the_page(page, read):
 @pytest.mark.parametrize(
     ("word", "tone", "headline"),
     [
-        ("better", "better", "Better than"),
-        ("worse", "worse", "Worse than"),
-        ("not shown", "open", "Not shown"),
+        ("better", "better", "Better than its control"),
+        ("worse", "worse", "Worse than its control"),
+        ("not shown", "open", "Not shown to be better than its control"),
     ],
 )
 def test_each_verdict_has_its_tone_and_only_worse_has_advice(sample, word, tone, headline, read):
@@ -84,11 +85,100 @@ def test_each_verdict_has_its_tone_and_only_worse_has_advice(sample, word, tone,
     assert ("What to try" in parsed.text) == (word == "worse")
 
 
-def test_the_bar_points_to_the_student_whichever_way_the_metric_counts(results, read):
+def test_the_bar_points_to_the_primary_outcome_whichever_way_the_metric_counts(results, read):
     results["verdict"] |= {"metric": "errors", "difference": -42.0, "interval": [-63.0, -21.0]}
     text = read(render(results, {})).text
     assert "−42" in text
     assert text.index("student better") < text.index("control better")
+
+
+def test_the_verdict_says_what_it_rests_on(page, read):
+    text = read(page).text
+    assert "student against control" in text
+    assert "The teacher helped." in text
+    assert "accuracy, student minus control, over 3 seeds and 10,000 test examples" in text
+    assert "95 % interval +0.23 pp to +0.63 pp, p < 0.001" in text.replace("\u00a0", " ")
+    assert "seed luck 31 % test-set luck 69 %" in text
+    assert "could have shown, four times in five 0.29 pp" in text.replace("\u00a0", " ")
+
+
+def test_further_verdicts_are_a_table_without_the_first(sample, read):
+    page = render(sample.exits(), {})
+    table = page[page.index('<table class="verdicts">') :].partition("</table>")[0]
+    rows = [read(f"<tr>{row.partition('</tr>')[0]}</tr>").text for row in table.split("<tr>")[2:]]
+    assert [row.split()[0] for row in rows] == ["exit3", "exit2", "exit1"]
+    assert "exit1 alone worse −0.31" in rows[-1]
+    assert 'id="further"' not in render(sample.alone(), {})
+
+
+def test_sanity_stands_in_a_box_of_its_own_before_the_verdict(sample, page, read):
+    parsed = read(render(sample.failed(), {}))
+    assert [each["class"] for each in parsed.all("section")[:2]] == ["sanity", "verdict open"]
+    assert "Two of the student's five seeds diverged." in parsed.text
+    assert "Read this first" not in page
+
+
+def test_failed_seeds_are_told_in_the_table(sample, page, read):
+    text = read(render(sample.failed(), {})).text
+    assert "3 2 of 5 seeds failed" in text
+    assert "Means over the seeds that ended" in text
+    assert "seeds failed" not in page
+
+
+def test_peers_are_named_as_they_are_and_held_against_their_own_controls(sample, read):
+    found = sample.peers()
+    page = render(found, sample.details_of(found))
+    text = read(page).text
+    assert "Better than peer0 alone" in text
+    assert "The recipe helped; whether it was the teaching is not shown." in text
+    assert "peer0 minus peer0 alone" in text
+    assert "peer1 alone not shown" in text
+    assert "← peer0 alone better 0 peer0 better →" in text
+    assert "Where peer0 departs" not in text
+    assert '<span class="dot against"></span>peer0 alone' in page
+    assert '<span class="dot primary"></span>peer0' in page
+
+
+@pytest.mark.parametrize("made", ["peers", "alone"])
+def test_without_a_teacher_nothing_is_set_against_it(sample, made, details, read):
+    found = getattr(sample, made)() | {"fidelity": {"agreement": 0.9}}
+    parsed = read(render(found, sample.details_of(found) | {"confusion": details["confusion"]}))
+    assert not [1 for _, attributes in parsed.elements if attributes.get("id") in TEACHERLESS]
+    body = parsed.text.partition("Not controlled")[0] + parsed.text.partition("Side by side")[2]
+    assert "vs teacher" not in body
+    assert "against the teacher" not in body
+    assert "smaller" not in body
+    assert "latency, batch of 1 0.31 ms" in parsed.text
+
+
+def test_a_latency_that_is_not_stable_gives_no_ratio(sample, results, read):
+    assert "5.9× faster" in read(render(results, {})).text
+    results["teacher"]["cost"]["latency_ms"]["1"]["stable"] = False
+    page = render(results, {})
+    text = read(page).text
+    assert "against the teacher, batch of 1" not in text
+    assert page.count('<td class="beside">not\u00a0stable</td>') == 1
+    assert "5.9× faster" in text
+    assert "A hollow bubble" in text
+    assert "2 threads" in text
+
+
+def test_arms_that_gave_several_outcomes_are_drawn_once(sample, read):
+    found = sample.exits()
+    details = sample.details_of(found)
+    assert set(details["curves"]) == {"student", "control"}
+    text = read(render(found, details)).text
+    assert "Training loss of the first seed of the student" in text
+    assert "6 more" in text
+    assert "Where exit4 departs from the teacher" in text
+
+
+def test_results_of_before_are_still_a_page(sample, read):
+    parsed = read(render(sample.old(), sample.details()))
+    for said in ("Better than its control", "29× smaller", "5.9× faster", "67 %", "student, 8 bit"):
+        assert said in parsed.text
+    assert all(title in parsed.text for title in SECTIONS.values())
+    assert "None" not in parsed.text
 
 
 def test_ratios_stand_beside_the_teacher(page, read):

@@ -9,21 +9,24 @@ from typing import Any
 
 from tutelage.report import numbers
 from tutelage.report.numbers import mapping, number, sequence
-from tutelage.report.svg import COLOURS, arm_colour, clean, draw, frame
+from tutelage.report.roles import the
+from tutelage.report.svg import COLOURS, clean, draw, frame
 
-__all__ = ["confusion", "curves", "fidelity", "losses", "reliability"]
+__all__ = ["confusion", "curves", "fidelity", "losses", "reliability", "shows_seeds"]
 
 Line = list[tuple[float, float]]
-_TERM_COLOURS = ("ink", "student", "teacher", "also-1", "also-2", "also-3", "control")
-_DASHES = {"control": (4, 2), "teacher": (1, 1.5)}
+_TERM_COLOURS = ("ink", "primary", "teacher", "also-1", "also-2", "also-3", "against")
+_DASHES = {"against": (4, 2), "teacher": (1, 1.5)}
+_MOST_WITH_SEEDS = 3
 
 
-def curves(arms: Mapping[str, Any], metric: str) -> str | None:
-    """Validation by step: a thin line for each seed, a thick one for their mean.
+def curves(arms: Mapping[str, Any], metric: str, colours: Mapping[str, str]) -> str | None:
+    """Validation by step: a thin line for each seed of few arms, a thick one for their mean.
 
     Args:
         arms: by arm, its seeds, each with `points`.
         metric: what to read from a point's `validation`.
+        colours: by arm, its name in `COLOURS`; one that comes back is dashed.
     """
     lines = {name: _seed_lines(runs, metric) for name, runs in arms.items()}
     lines = {name: found for name, found in lines.items() if found}
@@ -31,10 +34,11 @@ def curves(arms: Mapping[str, Any], metric: str) -> str | None:
         return None
 
     def paint(axes: Any) -> None:
-        for index, (name, seeds) in enumerate(lines.items()):
-            colour, dash = arm_colour(name, index), _DASHES.get(name)
-            style = {} if dash is None else {"dashes": dash}
-            for line in seeds if len(seeds) > 1 else ():
+        used: list[str] = []
+        for name, seeds in lines.items():
+            style, colour = _dashes(colours[name], used), COLOURS[colours[name]]
+            used.append(colours[name])
+            for line in seeds if len(seeds) > 1 and shows_seeds(lines) else ():
                 axes.plot(*zip(*line, strict=True), color=colour, alpha=0.35, linewidth=1)
             line = _mean_line(seeds)
             marker = "o" if len(line) == 1 else None
@@ -47,8 +51,18 @@ def curves(arms: Mapping[str, Any], metric: str) -> str | None:
     return draw("curves", f"{numbers.label(metric)} on the validation set by step, {_and(lines)}", paint)
 
 
-def losses(runs: Sequence[Any]) -> str | None:
-    """The training loss of the student's first seed, and each term that it is the sum of."""
+def shows_seeds(arms: Mapping[str, Any]) -> bool:
+    """Whether the arms are few enough to tell the lines of their seeds apart."""
+    return len(arms) <= _MOST_WITH_SEEDS
+
+
+def losses(name: str, runs: Sequence[Any]) -> str | None:
+    """The training loss of an arm's first seed, and each term that it is the sum of.
+
+    Args:
+        name: the arm.
+        runs: its seeds, each with `points`.
+    """
     points = _points(runs[0]) if runs else []
     names = ["sum", *dict.fromkeys(name for point in points for name in mapping(point.get("terms")))]
     read = {"sum": [(point, point.get("loss")) for point in points]}
@@ -66,18 +80,23 @@ def losses(runs: Sequence[Any]) -> str | None:
         _count_steps(axes)
         axes.legend(loc="upper right")
 
-    return draw("losses", f"Training loss of the student and its terms: {_and(terms)}", paint)
+    return draw("losses", f"Training loss of {clean(the(name))} and its terms: {_and(terms)}", paint)
 
 
-def fidelity(bins: Sequence[Any]) -> str | None:
-    """How often student and teacher agree, by how sure the teacher is."""
+def fidelity(name: str, bins: Sequence[Any]) -> str | None:
+    """How often an outcome and the teacher agree, by how sure the teacher is.
+
+    Args:
+        name: the outcome.
+        bins: `{"low", "high", "count", "agreement"}`, by the teacher's confidence.
+    """
     kept = [each for each in map(mapping, bins) if _has(each, "low", "high", "agreement")]
     if not kept:
         return None
 
     def paint(axes: Any) -> None:
         for each in kept:
-            _bar(axes, each, each["agreement"], COLOURS["student"], alpha=0.45)
+            _bar(axes, each, each["agreement"], COLOURS["primary"], alpha=0.45)
             if (count := number(each.get("count"))) is not None:
                 top = ((each["low"] + each["high"]) / 2, each["agreement"])
                 text = _short(count)
@@ -86,11 +105,18 @@ def fidelity(bins: Sequence[Any]) -> str | None:
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         frame(axes, "teacher's confidence", "agreement", "agreement")
 
-    return draw("fidelity", "Agreement of student and teacher by the teacher's confidence", paint)
+    return draw("fidelity", f"Agreement of {clean(name)} and teacher by the teacher's confidence", paint)
 
 
-def reliability(name: str, bins: Sequence[Any]) -> str | None:
-    """Accuracy against confidence of one arm; perfect calibration is the diagonal."""
+def reliability(place: str, name: str, bins: Sequence[Any], colour: str) -> str | None:
+    """Accuracy against confidence of one column; perfect calibration is the diagonal.
+
+    Args:
+        place: what the chart is called on the page, without spaces.
+        name: the column.
+        bins: `{"low", "high", "count", "accuracy", "confidence"}`, by confidence.
+        colour: its name in `COLOURS`.
+    """
     kept = [each for each in map(mapping, bins) if _has(each, "low", "high", "accuracy", "confidence")]
     kept = [each for each in kept if each.get("count", 1)]
     if not kept:
@@ -100,20 +126,19 @@ def reliability(name: str, bins: Sequence[Any]) -> str | None:
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, dashes=(3, 2))
         for each in kept:
-            _bar(axes, each, each["accuracy"], arm_colour(name), alpha=0.28)
+            _bar(axes, each, each["accuracy"], COLOURS[colour], alpha=0.28)
             area = 14 + 90 * (number(each.get("count")) or 1) / most
-            axes.scatter(
-                [each["confidence"]], [each["accuracy"]], s=area, color=arm_colour(name), clip_on=False
-            )
+            spot = ([each["confidence"]], [each["accuracy"]])
+            axes.scatter(*spot, s=area, color=COLOURS[colour], clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
         frame(axes, "confidence", "accuracy", "accuracy")
 
-    title = f"Reliability of the {clean(name)}: accuracy against confidence"
-    return draw(f"reliability-{name}", title, paint, inches=(3.9, 3.4))
+    title = f"Reliability of {clean(the(name))}: accuracy against confidence"
+    return draw(place, title, paint, inches=(3.9, 3.4))
 
 
-def confusion(counts: Sequence[Sequence[float]], names: Sequence[str]) -> str:
-    """What the teacher said (rows) and the student said instead (columns), shaded where they differ."""
+def confusion(counts: Sequence[Sequence[float]], names: Sequence[str], outcome: str) -> str:
+    """What the teacher said (rows) and an outcome said instead (columns), shaded where they differ."""
     apart = [value for row, line in enumerate(counts) for column, value in enumerate(line) if row != column]
     most = max(apart, default=0) or 1
     short = [clean(name, 12) for name in names]
@@ -123,7 +148,7 @@ def confusion(counts: Sequence[Sequence[float]], names: Sequence[str]) -> str:
 
         for row, line in enumerate(counts):
             for column, value in enumerate(line):
-                colour = COLOURS["muted"] if row == column else COLOURS["student"]
+                colour = COLOURS["muted"] if row == column else COLOURS["primary"]
                 shade = 0.14 if row == column else 0.1 + 0.6 * value / most
                 if value:
                     axes.add_patch(Rectangle((column, row), 1, 1, color=colour, alpha=shade, linewidth=0))
@@ -134,11 +159,18 @@ def confusion(counts: Sequence[Sequence[float]], names: Sequence[str]) -> str:
         size = 10 if len(counts) <= 12 else 7
         axes.set_xticks(middles, short, rotation=90 if wide else 0, fontsize=size)
         axes.set_yticks(middles, short, fontsize=size)
-        axes.set(xlim=(0, len(counts)), ylim=(len(counts), 0), xlabel="student", ylabel="teacher")
+        axes.set(xlim=(0, len(counts)), ylim=(len(counts), 0), xlabel=clean(outcome), ylabel="teacher")
         axes.grid(visible=False)
         axes.tick_params(length=0)
 
-    return draw("confusion", "What the teacher said against what the student said", paint, inches=(5, 4.6))
+    title = f"What the teacher said against what {clean(the(outcome))} said"
+    return draw("confusion", title, paint, inches=(5, 4.6))
+
+
+def _dashes(colour: str, used: Sequence[str]) -> dict[str, Any]:
+    """How a line differs from those of its colour that were drawn before it."""
+    dash = _DASHES.get(colour) or (None, (5, 1.5), (1, 1), (7, 2, 1, 2))[min(used.count(colour), 3)]
+    return {} if dash is None else {"dashes": dash}
 
 
 def _seed_lines(runs: Any, metric: str) -> list[Line]:

@@ -156,9 +156,9 @@ def duration(seconds: Any) -> str:
     return f"{hours}{GAP}h {minutes}{GAP}min" if hours else f"{minutes}{GAP}min {rest}{GAP}s"
 
 
-def ratio(teacher: Any, student: Any, words: tuple[str, str]) -> str:
-    """`29× smaller`: how the student's cost compares with the teacher's."""
-    before, after = number(teacher), number(student)
+def ratio(teacher: Any, outcome: Any, words: tuple[str, str]) -> str:
+    """`29× smaller`: how the cost of an outcome compares with the teacher's."""
+    before, after = number(teacher), number(outcome)
     if before is None or after is None or before <= 0 or after <= 0:
         return DASH
     times, word = (before / after, words[0]) if before >= after else (after / before, words[1])

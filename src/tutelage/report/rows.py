@@ -1,4 +1,4 @@
-"""The comparison of the arms, row by row: what the page's table and the terminal's both show."""
+"""The comparison of the outcomes, row by row: what the page's table and the terminal's both show."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.report import numbers
-from tutelage.report.numbers import DASH, mapping, mean, number
+from tutelage.report import numbers, roles
+from tutelage.report.numbers import DASH, mapping, mean, number, sequence
+from tutelage.report.upgrade import upgraded
 
-__all__ = ["Cell", "Row", "arms", "comparison", "expected"]
+__all__ = ["NOT_STABLE", "Cell", "Row", "arms", "comparison", "expected", "latency_ratio"]
+
+NOT_STABLE = "not\u00a0stable"
+"""What stands in the place of a ratio of latencies that cannot be trusted."""
 
 Arms = Mapping[str, Mapping[str, Any]]
 _COSTS: tuple[tuple[str, str, str, Callable[[Any], str], tuple[str, str]], ...] = (
@@ -32,7 +36,7 @@ _MORE_COSTS: tuple[tuple[str, str, str, Callable[[Any], str], tuple[str, str]], 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value of one arm, with a small note under it: the spread, or the slow end."""
+    """One value of one column, with a small note under it: the spread, or the slow end."""
 
     text: str
     note: str = ""
@@ -40,38 +44,68 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the comparison; `cells` follow `arms`, `against` sets the student against the teacher."""
+    """One line of the comparison.
+
+    Args:
+        group: rows of one group stand together.
+        label: what was measured.
+        cells: one for each of `arms`.
+        against: the primary outcome beside the teacher.
+        note: how it was measured, if that is the same in all cells.
+    """
 
     group: str
     label: str
     cells: tuple[Cell, ...]
     against: str = DASH
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    found: Arms
+    primary: str
+
+    def part(self, name: str) -> Arms:
+        """One part of each column's numbers."""
+        return {column: mapping(entry.get(name)) for column, entry in self.found.items()}
+
+    def pair(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The teacher's value and the primary outcome's."""
+        return values.get(roles.TEACHER), values.get(self.primary)
 
 
 def arms(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Teacher, control, student and the further arms, in this order; a missing arm is empty."""
-    named = {name: mapping(results.get(name)) for name in ("teacher", "control", "student")}
-    for name, arm in mapping(results.get("also")).items():
-        named[f"{name} (also)" if name in named else str(name)] = mapping(arm)
-    return named
+    """The columns: the teacher, if there was one, then every outcome in order.
+
+    Args:
+        results: what a run measured, of any format that `upgraded` reads.
+    """
+    return roles.entries(upgraded(results))
 
 
 def comparison(results: Mapping[str, Any]) -> list[Row]:
-    """All rows that at least one arm has something to say in."""
-    found = arms(results)
-    rows = [*_measured(found, "Quality", "quality"), *_costs(found, _COSTS), *_latencies(found)]
+    """All rows that at least one column has something to say in.
+
+    Args:
+        results: what a run measured, of any format that `upgraded` reads.
+    """
+    results = upgraded(results)
+    columns = _Columns(roles.entries(results), roles.primary(results))
+    rows = [*_seeds(columns, len(sequence(results.get("seeds")))), *_measured(columns, "Quality", "quality")]
+    rows += [*_costs(columns, _COSTS), *_latencies(columns)]
     shown = {row.label for row in rows}  # of a language model the log loss is its quality
-    calibration = [row for row in _measured(found, "Calibration", "calibration") if row.label not in shown]
-    rows += [*_costs(found, _MORE_COSTS), *calibration]
-    rows += _measured(found, "Conflict between teachers", "conflict")
-    rows += _verdicts(found, mapping(results.get("verdict")))
+    calibration = [row for row in _measured(columns, "Calibration", "calibration") if row.label not in shown]
+    rows += [*_costs(columns, _MORE_COSTS), *calibration]
+    rows += _measured(columns, "Conflict between teachers", "conflict")
     return [row for row in rows if any(cell.text != DASH for cell in row.cells)]
 
 
 def expected(results: Mapping[str, Any]) -> list[dict[str, str]]:
     """The published number of each metric beside the recorded one and that of this run."""
-    student = mapping(results.get("student"))
-    ours = {**mapping(student.get("calibration")), **mapping(student.get("quality"))}
+    results = upgraded(results)
+    own = roles.outcome(results)
+    ours = {**mapping(own.get("calibration")), **mapping(own.get("quality"))}
     lines = []
     for metric, said in mapping(results.get("expected")).items():
         record = said if isinstance(said, Mapping) else {"paper": said}
@@ -84,54 +118,78 @@ def expected(results: Mapping[str, Any]) -> list[dict[str, str]]:
     return lines
 
 
-def _measured(found: Arms, group: str, part: str) -> Iterator[Row]:
-    values = {name: mapping(arm.get(part)) for name, arm in found.items()}
-    for metric in dict.fromkeys(metric for arm in values.values() for metric in arm):
-        cells = [_metric_cell(metric, arm.get(metric)) for arm in values.values()]
-        teacher, student = mean(values["teacher"].get(metric)), mean(values["student"].get(metric))
-        apart = None if teacher is None or student is None else student - teacher
-        yield Row(group, numbers.label(metric), tuple(cells), numbers.difference(metric, apart))
+def latency_ratio(teacher: Mapping[str, Any], outcome: Mapping[str, Any]) -> str:
+    """How an outcome's median latency compares with the teacher's, unless one of the two was not stable.
+
+    Args:
+        teacher, outcome: `{"p50", "p95", "stable", …}` of one batch size; empty where nothing was measured.
+    """
+    found = numbers.ratio(teacher.get("p50"), outcome.get("p50"), ("faster", "slower"))
+    return found if found == DASH or (_stable(teacher) and _stable(outcome)) else NOT_STABLE
+
+
+def _seeds(columns: _Columns, count: int) -> Iterator[Row]:
+    failed = {name: len(sequence(entry.get("failed_seeds"))) for name, entry in columns.found.items()}
+    if not any(failed.values()):
+        return
+    cells = {name: Cell(str(count - lost), _failed(lost, count)) for name, lost in failed.items()}
+    if roles.TEACHER in cells:
+        cells[roles.TEACHER] = Cell(DASH)
+    yield Row("Seeds", "Seeds", tuple(cells.values()))
+
+
+def _failed(lost: int, count: int) -> str:
+    return f"{lost} of {numbers.counted(count, 'seed')} failed" if lost else ""
+
+
+def _measured(columns: _Columns, group: str, part: str) -> Iterator[Row]:
+    values = columns.part(part)
+    for metric in dict.fromkeys(metric for entry in values.values() for metric in entry):
+        told = {name: entry.get(metric) for name, entry in values.items()}
+        teacher, own = map(mean, columns.pair(told))
+        apart = None if teacher is None or own is None else own - teacher
+        cells = tuple(_metric_cell(metric, value) for value in told.values())
+        yield Row(group, numbers.label(metric), cells, numbers.difference(metric, apart))
 
 
 def _metric_cell(metric: str, value: Any) -> Cell:
     return Cell(numbers.measure(metric, mean(value)), numbers.spread(metric, value))
 
 
-def _costs(found: Arms, costs: tuple[Any, ...]) -> Iterator[Row]:
+def _costs(columns: _Columns, costs: tuple[Any, ...]) -> Iterator[Row]:
     for group, key, title, text, words in costs:
-        values = {name: mapping(arm.get("cost")).get(key) for name, arm in found.items()}
+        values = {name: cost.get(key) for name, cost in columns.part("cost").items()}
         cells = tuple(Cell(text(value)) for value in values.values())
-        yield Row(group, title, cells, numbers.ratio(values["teacher"], values["student"], words))
+        yield Row(group, title, cells, numbers.ratio(*columns.pair(values), words))
 
 
-def _latencies(found: Arms) -> Iterator[Row]:
-    values = {name: mapping(mapping(arm.get("cost")).get("latency_ms")) for name, arm in found.items()}
-    sizes = dict.fromkeys(size for arm in values.values() for size in arm)
+def _latencies(columns: _Columns) -> Iterator[Row]:
+    values = {name: mapping(cost.get("latency_ms")) for name, cost in columns.part("cost").items()}
+    sizes = dict.fromkeys(size for entry in values.values() for size in entry)
     for batch in sorted(sizes, key=lambda size: (len(str(size)), str(size))):
-        times = {name: mapping(arm.get(batch)) for name, arm in values.items()}
-        cells = tuple(_latency_cell(time) for time in times.values())
-        before, after = (times[name].get("p50") for name in ("teacher", "student"))
-        against = numbers.ratio(before, after, ("faster", "slower"))
-        yield Row("Latency", f"Latency, batch {batch}", cells, against)
+        times = {name: mapping(entry.get(batch)) for name, entry in values.items()}
+        teacher, own = map(mapping, columns.pair(times))
+        threads = {_threads(time) for time in times.values() if time}
+        shared = threads.pop() if len(threads) == 1 else ""
+        cells = tuple(_latency_cell(time, "" if shared else _threads(time)) for time in times.values())
+        yield Row("Latency", f"Latency, batch {batch}", cells, latency_ratio(teacher, own), shared)
 
 
-def _latency_cell(time: Mapping[str, Any]) -> Cell:
-    slow = "" if number(time.get("p95")) is None else f"p95 {numbers.measure('latency', time['p95'])}"
-    return Cell(_milliseconds(time.get("p50")), slow)
+def _latency_cell(time: Mapping[str, Any], threads: str) -> Cell:
+    slow = "" if number(time.get("p95")) is None else f"p95\u00a0{numbers.measure('latency', time['p95'])}"
+    notes = [slow, threads, "" if _stable(time) else NOT_STABLE]
+    return Cell(_milliseconds(time.get("p50")), ", ".join(filter(None, notes)))
+
+
+def _threads(time: Mapping[str, Any]) -> str:
+    count = number(time.get("threads"))
+    return "" if count is None else numbers.counted(int(count), "thread")
+
+
+def _stable(time: Mapping[str, Any]) -> bool:
+    """Latencies that say nothing of it are taken as they are."""
+    return time.get("stable") is not False
 
 
 def _milliseconds(value: Any) -> str:
     return DASH if number(value) is None else f"{numbers.measure('latency', value)}\u00a0ms"
-
-
-def _verdicts(found: Arms, own: Mapping[str, Any]) -> Iterator[Row]:
-    said = {name: own if name == "student" else mapping(arm.get("verdict")) for name, arm in found.items()}
-    if len(found) > 3:
-        yield Row("Verdict", "Against the control", tuple(_verdict_cell(each) for each in said.values()))
-
-
-def _verdict_cell(said: Mapping[str, Any]) -> Cell:
-    if not said.get("word"):
-        return Cell(DASH)
-    apart = numbers.difference(str(said.get("metric") or ""), said.get("difference"))
-    return Cell(str(said["word"]), "" if apart == DASH else apart)

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["COLOURS", "arm_colour", "clean", "draw", "frame"]
+__all__ = ["COLOURS", "clean", "draw", "frame"]
 
 COLOURS = {
     "ink": "#010111",
     "muted": "#010112",
     "rule": "#010113",
     "teacher": "#010114",
-    "control": "#010115",
-    "student": "#010116",
+    "against": "#010115",
+    "primary": "#010116",
     "also-1": "#010117",
     "also-2": "#010118",
     "also-3": "#010119",
@@ -58,11 +58,6 @@ _STYLE = {
     "lines.linewidth": 2,
 }
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-
-
-def arm_colour(name: str, also: int = 0) -> str:
-    """The colour of an arm; `also` counts the further arms."""
-    return COLOURS[name if name in {"teacher", "control", "student"} else f"also-{also % 3 + 1}"]
 
 
 def clean(name: object, width: int = 22) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,51 +10,82 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.report import numbers
+from tutelage.report import numbers, roles, verdicts
 from tutelage.report.page import REPORT_NAME
-from tutelage.report.rows import Cell, arms, comparison
+from tutelage.report.rows import Cell, comparison
+from tutelage.report.upgrade import upgraded
 
 __all__ = ["summary", "table"]
 
 _STYLES = {"better": "bold green", "worse": "bold red"}
+_MOST_COLUMNS = 4
+"""What a terminal of 80 columns has room for; of more it shows those that the verdict rests on."""
 
 
 def table(results: Mapping[str, Any]) -> Table:
-    """Teacher, control, student and further arms side by side; the last column sets student against teacher.
+    """The teacher and the outcomes side by side; the last column sets the primary one against the teacher.
 
     Args:
-        results: what a run measured, as `tutelage run --json` prints it.
+        results: what a run measured, as `tutelage run --json` prints it; of this format or an earlier one.
+
+    Raises:
+        OutputError: results of a format that is not known.
     """
+    results = upgraded(results)
+    columns, shown = list(roles.entries(results)), _shown(results)
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    grid.add_column("", no_wrap=False)
-    for name in arms(results):
+    grid.add_column("", overflow="fold")
+    for name in shown:
         grid.add_column(Text(_plain(name)), justify="right", overflow="fold")
-    grid.add_column(Text("student vs teacher"), justify="right")
+    if roles.TEACHER in shown:
+        grid.add_column(Text(_plain(f"{roles.primary(results)} vs teacher")), justify="right")
     group = ""
     for row in comparison(results):
         if group and row.group != group:
             grid.add_row()
         group = row.group
-        grid.add_row(Text(_plain(row.label)), *map(_cell, row.cells), Text(row.against, style="dim"))
+        cells = [_cell(row.cells[columns.index(name)]) for name in shown]
+        last = [Text(row.against, style="dim")] if roles.TEACHER in shown else []
+        grid.add_row(_cell(Cell(row.label, row.note)), *cells, *last)
     return grid
 
 
 def summary(results: Mapping[str, Any]) -> RenderableType:
-    """The table, the warnings, the verdict in colour, and where the report lies.
+    """The table, what makes it doubtful, the verdicts in colour, and where the report lies.
 
     Args:
-        results: what a run measured, as `tutelage run --json` prints it.
+        results: what a run measured, as `tutelage run --json` prints it; of this format or an earlier one.
+
+    Raises:
+        OutputError: results of a format that is not known.
     """
-    parts: list[RenderableType] = [table(results), Text()]
-    warnings = numbers.sequence(results.get("warnings"))
+    results = upgraded(results)
+    parts: list[RenderableType] = [table(results), *_left_out(results), Text()]
+    warnings, sanity = (numbers.sequence(results.get(part)) for part in ("warnings", "sanity"))
     parts += [Text(f"Warning: {_plain(said)}", style="yellow") for said in warnings]
-    verdict = numbers.mapping(results.get("verdict"))
-    if verdict.get("word"):
+    parts += [Text(f"Read this first: {_plain(said)}", style="bold red") for said in sanity]
+    verdict = verdicts.said(numbers.mapping(results.get("verdict")))
+    if verdict:
         parts.append(_verdict(verdict))
-        parts += [Text(f"  Try: {_plain(said)}") for said in numbers.sequence(verdict.get("advice"))]
+        if verdict["smallest"]:
+            text = f"  Smallest effect that this run could have shown: {_plain(verdict['smallest'])}"
+            parts.append(Text(text, style="dim"))
+        parts += [Text(f"  Try: {_plain(said)}") for said in verdict["advice"]]
+    parts += [_further(each) for each in verdicts.further(results)]
     if results.get("out"):
         parts.append(Text(f"Report: {_plain(Path(str(results['out'])) / REPORT_NAME)}", overflow="fold"))
     return Group(*parts)
+
+
+def _shown(results: Mapping[str, Any]) -> list[str]:
+    columns = list(roles.entries(results))
+    return columns if len(columns) <= _MOST_COLUMNS else roles.main(results)
+
+
+def _left_out(results: Mapping[str, Any]) -> Iterator[Text]:
+    shown = _shown(results)
+    if rest := [_plain(name) for name in roles.entries(results) if name not in shown]:
+        yield Text(f"In the report, beside these: {', '.join(rest)}", style="dim")
 
 
 def _cell(cell: Cell) -> Text:
@@ -62,18 +93,30 @@ def _cell(cell: Cell) -> Text:
     return text.append(f"\n{_plain(cell.note)}", style="dim") if cell.note else text
 
 
-def _verdict(verdict: Mapping[str, Any]) -> Text:
-    word, metric = str(verdict["word"]), str(verdict.get("metric") or "")
-    line = Text(f"Verdict: {_plain(word)}", style=_STYLES.get(word, "bold yellow"))
-    if numbers.number(verdict.get("difference")) is not None:
-        line.append(f", {numbers.in_text(metric)} {numbers.difference(metric, verdict['difference'])}")
-        bounds = numbers.sequence(verdict.get("interval"))
-        if len(bounds) == 2:
-            low, high = (numbers.difference(metric, bound, beside=verdict["difference"]) for bound in bounds)
-            line.append(f" [{low}, {high}]")
-    if verdict.get("why"):
-        line.append(f". {_plain(verdict['why'])}", style="not bold default")
-    return line
+def _verdict(said: Mapping[str, Any]) -> Text:
+    line = Text(f"Verdict: {_plain(said['word'])}", style=_STYLES.get(said["word"], "bold yellow"))
+    line.append(_figures(said))
+    pair = _pair(said)
+    told = [f"{pair} {said['over']}".strip(), said["credit"].rstrip("."), said["why"]]
+    rest = ". ".join(_plain(each) for each in told if each)
+    return line.append(f"{', ' if told[0] else '. '}{rest}" if rest else "", style="not bold default")
+
+
+def _further(said: Mapping[str, Any]) -> Text:
+    line = Text(f"  {_pair(said)}: ")
+    line.append(_plain(said["word"]), style=_STYLES.get(said["word"], "bold yellow"))
+    return line.append(_figures(said))
+
+
+def _pair(said: Mapping[str, Any]) -> str:
+    return _plain(" against ".join(filter(None, (said["of"], said["against"]))))
+
+
+def _figures(said: Mapping[str, Any]) -> str:
+    if said["difference"] is None:
+        return ""
+    bounds = f" [{', '.join(said['interval'])}]" if said["interval"] else ""
+    return f", {_plain(said['metric'])} {said['difference']}{bounds}"
 
 
 def _plain(value: object) -> str:

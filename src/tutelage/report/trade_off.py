@@ -7,34 +7,39 @@ from typing import Any
 
 from tutelage.report import numbers
 from tutelage.report.numbers import mapping, number
-from tutelage.report.svg import COLOURS, arm_colour, clean, draw, frame
+from tutelage.report.svg import COLOURS, clean, draw, frame
 
 __all__ = ["trade_off"]
 
 _LINE = 15
 """Points from one name to the next."""
+_FEW = 6
+"""Bubbles that a chart of the usual size has room for."""
 
 
-def trade_off(arms: Mapping[str, Any], metric: str, batch: str) -> str | None:
+def trade_off(arms: Mapping[str, Any], metric: str, batch: str, colours: Mapping[str, str]) -> str | None:
     """Quality against latency, a bubble's area the size of the weights.
 
     Args:
-        arms: by arm, its `quality` and `cost`.
+        arms: by column, its `quality` and `cost`.
         metric: the quality on the vertical axis.
-        batch: which batch size's median latency is on the horizontal axis.
+        batch: which batch size's median latency is on the horizontal axis; one not stable is a hollow bubble.
+        colours: by column, its name in `COLOURS`.
     """
-    found = [_spot(name, index, arm, metric, batch) for index, (name, arm) in enumerate(arms.items())]
+    found = [_spot(name, COLOURS[colours[name]], arm, metric, batch) for name, arm in arms.items()]
     spots = [spot for spot in found if spot]
     if len(spots) < 2:
         return None
+    inches = (5, 3.1) if len(spots) <= _FEW else (7.5, 4.4)
     largest = max(spot["bytes"] for spot in spots) or 1
 
     def paint(axes: Any) -> None:
         for spot in spots:
             spot["area"] = 30 + 1200 * spot["bytes"] / largest
-            axes.scatter(
-                [spot["x"]], [spot["y"]], s=spot["area"], color=spot["colour"], alpha=0.6, linewidths=0
-            )
+            look = {"color": spot["colour"], "alpha": 0.6, "linewidths": 0}
+            if not spot["stable"]:
+                look = {"facecolors": "none", "edgecolors": spot["colour"], "linewidths": 1.2}
+            axes.scatter([spot["x"]], [spot["y"]], s=spot["area"], **look)
         axes.set_xscale("log")
         low, high = (extreme(spot["x"] for spot in spots) for extreme in (min, max))
         axes.set_xlim(low / 2, high * 2)
@@ -44,18 +49,20 @@ def trade_off(arms: Mapping[str, Any], metric: str, batch: str) -> str | None:
         frame(axes, f"latency, batch of {batch}, ms (log scale)", numbers.in_text(metric), metric)
 
     title = f"{numbers.label(metric)} against latency, bubbles as large as the weights"
-    return draw("trade-off", title, paint)
+    return draw("trade-off", title, paint, inches=inches)
 
 
-def _spot(name: str, index: int, arm: Mapping[str, Any], metric: str, batch: str) -> dict[str, Any] | None:
+def _spot(name: str, colour: str, arm: Mapping[str, Any], metric: str, batch: str) -> dict[str, Any] | None:
     cost = mapping(arm.get("cost"))
-    latency = number(mapping(mapping(cost.get("latency_ms")).get(batch)).get("p50"))
+    time = mapping(mapping(cost.get("latency_ms")).get(batch))
+    latency = number(time.get("p50"))
     quality = numbers.mean(mapping(arm.get("quality")).get(metric))
     if latency is None or quality is None or latency <= 0:
         return None
     weights = number(cost.get("bytes")) or 0
     text = f"{clean(name, 16)}, {numbers.size(weights)}" if weights else clean(name, 16)
-    return {"x": latency, "y": quality, "bytes": weights, "colour": arm_colour(name, index), "text": text}
+    spot = {"x": latency, "y": quality, "bytes": weights, "colour": colour, "text": text}
+    return spot | {"stable": time.get("stable") is not False}
 
 
 def _log_ticks(axes: Any, low: float, high: float) -> None:
