@@ -31,7 +31,7 @@ from tutelage.engine import OptimizerSettings, Runtime, TrainSettings
 from tutelage.evaluation import judge, predict
 from tutelage.losses import response
 from tutelage.runs import Arm, Stage
-from tutelage.runs.training import evaluation_loader, train_arm
+from tutelage.training.arm import evaluation_loader, train_arm
 from tutelage.schemes import Alone
 from tutelage.tasks import vision
 from tutelage.tasks.problem import Problem

@@ -31,7 +31,7 @@ from tutelage.recipes import build, load
 from tutelage.runs import Study
 from tutelage.runs.folder import RunFolder
 from tutelage.runs.run import Classroom, run, train_teacher
-from tutelage.runs.training import train_arm
+from tutelage.training.arm import train_arm
 
 RECIPE = "vision/cifar10_methods"
 TUNING_SEED = 1000

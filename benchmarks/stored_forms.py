@@ -30,10 +30,10 @@ from tutelage.answers import Answers
 from tutelage.engine import Runtime
 from tutelage.recipes import build, load
 from tutelage.runs import Study
-from tutelage.runs.label import LabelSettings, finish, prepare
+from tutelage.labelling import LabelSettings, finish, prepare
 from tutelage.runs.measuring import measure_network
 from tutelage.runs.run import Classroom, train_teacher
-from tutelage.runs.training import train_arm
+from tutelage.training.arm import train_arm
 
 DENSE = "dense:float16"
 FORMS = [

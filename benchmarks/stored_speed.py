@@ -36,8 +36,8 @@ from tutelage.data import Loader
 from tutelage.engine import Runtime, fit
 from tutelage.recipes import build, load
 from tutelage.runs import Arm, Study
-from tutelage.runs.label import LabelSettings, finish, prepare
-from tutelage.runs.training import set_up_stage
+from tutelage.labelling import LabelSettings, finish, prepare
+from tutelage.training.arm import set_up_stage
 from tutelage.teachers import Stored, Teacher
 from tutelage.types import Batch
 

@@ -20,8 +20,8 @@ import optuna
 from tutelage.engine import Runtime
 from tutelage.recipes import build, load
 from tutelage.runs.run import Classroom, train_teacher
-from tutelage.runs.study import Arm, Study
-from tutelage.runs.training import train_arm
+from tutelage.studies.study import Arm, Study
+from tutelage.training.arm import train_arm
 
 
 def main() -> None:

@@ -127,7 +127,7 @@ def work(what: str, data: Path, steps: int) -> None:
     from tutelage.engine import Runtime, fit
     from tutelage.recipes import build, load
     from tutelage.runs.run import Classroom
-    from tutelage.runs.training import set_up_stage
+    from tutelage.training.arm import set_up_stage
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     name, _, folder = what.partition(":")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tutelage.errors import OutputError
+from tutelage.errors import CheckpointError, OutputError
 
-__all__ = ["replacing", "write_atomically"]
+__all__ = ["read_json", "replacing", "write_atomically", "write_json"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -49,3 +51,20 @@ def replacing(path: Path, *, advice: str = "make room or choose another folder")
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in one step."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON back.
+
+    Raises:
+        CheckpointError: the file is cut short or foreign.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is truncated or not ours ({error}); delete it and resume") from error

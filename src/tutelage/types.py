@@ -46,14 +46,15 @@ class Batch:
         inputs: what the network is called with: a tensor (`network(x)`), a tuple (`network(*x)`) or a
             mapping (`network(**x)`). The first axis of each tensor counts the examples.
         ids: one stable number for each example, shape [N]; the same example keeps it for ever.
-        labels: class indices or targets, first axis N; `UNLABELLED` where there is none.
+        labels: class indices or targets, a tensor or a tree of them as inputs are, first axes N; in class
+            indices `UNLABELLED` where there is none.
         mask: true where an item counts, shape [N] or [N, length]; None when all of them do.
         keys: what stored answers are found by, int64 [N, 2], on the CPU; None where nobody asked for them.
     """
 
     inputs: Any
     ids: Tensor
-    labels: Tensor | None = None
+    labels: Any = None
     mask: Tensor | None = None
     keys: Tensor | None = None
 
@@ -78,7 +79,7 @@ class Batch:
             self,
             inputs=map_tensors(self.inputs, move),
             ids=move(self.ids),
-            labels=None if self.labels is None else move(self.labels),
+            labels=map_tensors(self.labels, move),
             mask=None if self.mask is None else move(self.mask),
         )
 
@@ -88,7 +89,7 @@ class Batch:
             self,
             inputs=map_tensors(self.inputs, Tensor.pin_memory),
             ids=self.ids.pin_memory(),
-            labels=None if self.labels is None else self.labels.pin_memory(),
+            labels=map_tensors(self.labels, Tensor.pin_memory),
             mask=None if self.mask is None else self.mask.pin_memory(),
         )
 
@@ -209,11 +210,13 @@ class Moment:
         step: updates made so far.
         total: updates in all.
         length: steps of an epoch.
+        move: updates that this turn has made so far: what a turn draws depends on ids and this number alone.
     """
 
     step: int
     total: int
     length: int
+    move: int = 0
 
     @property
     def epoch(self) -> int:
@@ -234,7 +237,11 @@ class Turn:
         parameters: what this turn moves, and all that it moves.
         terms: a batch -> named, weighted scalars, each a mean over the batch's unmasked items; their sum
             is minimised.
-        repeat: how many updates in a row on one batch.
+        makes: (a batch of the data, how far the training is) -> the batch that the terms are asked about: a
+            rollout, generated examples, a pairing. It is called before each update, and items are counted
+            afterwards. What it draws must depend on the batch's ids and `Moment.move` alone, so that it is
+            the same in parts and on several processes. None where the data are what is learnt from.
+        repeat: how many updates in a row on one batch, each on a batch made anew.
         before, after: told how far the training is, before the turn's first update on a step and after its
             last one.
         weights: -> what each term is multiplied by, for the record.
@@ -247,6 +254,7 @@ class Turn:
     name: str
     parameters: Sequence[nn.Parameter]
     terms: Callable[[Batch], dict[str, Tensor]]
+    makes: Callable[[Batch, Moment], Batch] | None = None
     repeat: int = 1
     before: Callable[[Moment], None] = _nothing
     after: Callable[[Moment], None] = _nothing

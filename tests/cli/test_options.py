@@ -8,7 +8,7 @@ from tutelage.cli.label import Order
 from tutelage.cli.options import Asked
 from tutelage.cli.run import _again
 from tutelage.errors import RecipeError
-from tutelage.runs.label import LabelSettings
+from tutelage.labelling import LabelSettings
 
 
 def test_a_study_has_the_changes_and_the_seeds_that_were_asked_for():

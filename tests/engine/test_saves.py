@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.engine import Checkpoint, OptimizerSettings, Runtime
+from tutelage.engine import Checkpoint, OptimizerSettings, Runtime, Validation
 from tutelage.engine.average import WeightAverage
-from tutelage.engine.choice import Choice
-from tutelage.engine.movers import Movers
+from tutelage.engine.selection import Selections
+from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.saves import Parts, Saves
 from tutelage.engine.shares import Shares
 from tutelage.engine.tracking import History
@@ -29,11 +29,11 @@ def parts(width: int = 2, *, decay: float | None = None) -> Parts:
     return Parts(
         turns=turns,
         modules=modules,
-        movers=Movers(turns, {"student": OptimizerSettings(**adam)}, total_steps=9, clip=None),
+        optimizer_steps=OptimizerSteps(turns, {"student": OptimizerSettings(**adam)}, total_steps=9, clip=None),
         shares=Shares(turns),
         average=average,
         values=Values(runtime, str),
-        choice=Choice(modules, None, average, keep="best", folder=None, runtime=runtime),
+        selections=Selections(modules, [Validation(dict, "m")], average, keep="best", folder=None, runtime=runtime),
         history=History(None),
         runtime=runtime,
     )
@@ -45,10 +45,10 @@ def moved(**options: Any) -> Parts:
     (turn,) = held.turns
     for parameter in turn.parameters:
         parameter.grad = torch.ones_like(parameter)
-    held.movers.move(turn)
+    held.optimizer_steps.move(turn)
     held.values.add(1, {"student/t": torch.tensor(2.5)})
     held.shares.note(turn, {"a": 3.0, "b": 1.0})
-    held.choice.best = {"step": 1, "value": 0.5}
+    held.selections.each["student"].best = {"step": 1, "value": 0.5}
     if held.average is not None:
         held.average.update()
     return held
@@ -62,7 +62,7 @@ def test_what_is_saved_is_taken_up(tmp_path, decay):
     saves = Saves(held, tmp_path, every=60)
     assert saves.resume() == (1, 2.5)
     assert torch.equal(torch.rand(3), drawn)
-    assert held.choice.best == {"step": 1, "value": 0.5}
+    assert held.selections.best == {"step": 1, "value": 0.5}
     assert held.shares.last == {"student/a": 0.75, "student/b": 0.25}
     assert held.values.means() == {"student/t": 2.5}
     file = Checkpoint(tmp_path / "checkpoint.safetensors")

@@ -17,7 +17,7 @@ from tutelage.recipes import build, load, names
 from tutelage.recipes.names import public_names
 from tutelage.runs import Arm, Stage, Study
 from tutelage.runs.run import Classroom, train_teacher
-from tutelage.runs.training import train_arm
+from tutelage.training.arm import train_arm
 from tutelage.shelf import recipe_text
 from tutelage.tasks.language.vocabulary import Vocabulary
 

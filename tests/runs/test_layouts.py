@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tutelage.engine import Runtime, read_history
 from tutelage.recipes import build, load
 from tutelage.runs.run import Classroom
-from tutelage.runs.training import train_arm
+from tutelage.training.arm import train_arm
 
 SHORT = [
     "teacher={frozen: {model: {thin_convnet: {widths: [8, 8]}}}}",

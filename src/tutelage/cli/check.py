@@ -31,7 +31,7 @@ def check(
     with output.only_results():
         from tutelage.engine import Runtime
         from tutelage.recipes import build, load, name_of
-        from tutelage.runs.forecast import forecast
+        from tutelage.forecast import forecast
 
         name = name_of(recipe)
         study = build(load(recipe, changes=changes or []), name, seeds=seeds)

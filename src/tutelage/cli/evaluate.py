@@ -55,7 +55,7 @@ def evaluate(
             raise DataError("this problem has no test split; measure with --split validation")
         device = Runtime(cpu=cpu, quiet=True).device
         network = made.network.to(device)
-        measured = measure_network(network, made.problem, device, split=part)
+        measured = measure_network(network, made.problem, device, split=part, name=made.role)
         found = {
             "recipe": made.recipe,
             "weights": str(made.weights),
@@ -63,7 +63,7 @@ def evaluate(
             "examples": len(part),
             "quality": spread([measured.quality]),
             "calibration": calibrations([measured]),
-            "cost": cost_of_network(network, made.problem, device),
+            "cost": cost_of_network(network, made.problem, device, name=made.role),
         }
     if as_json:
         output.print_json(found)

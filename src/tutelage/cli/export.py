@@ -42,10 +42,11 @@ def export(
     """Write the student of a run in a format that other programs read, and check what was written."""
     with output.only_results():
         from tutelage.cli.rebuild import read_run, rebuild
+        from tutelage.data import reading
         from tutelage.errors import UnknownName
         from tutelage.export import export as write
         from tutelage.export import formats
-        from tutelage.runs.beside import write_beside
+        from tutelage.training.networks import write_beside
 
         if format_ not in formats:
             raise UnknownName("format", format_, formats)
@@ -54,9 +55,9 @@ def export(
         if target.exists() and not overwrite:
             raise OutputError(f"{target} is there already; replace it with --overwrite, or choose --output")
         made = rebuild(str(run_dir), changes=changes or [])
-        example = made.problem.train.batch([0]).inputs
+        example = reading(made.problem.train.batch([0]), made.reads).inputs
         found = write(made.network, example, target, format=format_, overwrite=overwrite)
-        write_beside(made.network, made.problem, target.parent)
+        write_beside(made.network, made.problem, target.parent, made.about)
     if as_json:
         output.print_json(found)
     else:

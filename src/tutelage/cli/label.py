@@ -18,7 +18,7 @@ from tutelage.errors import RecipeError, UnknownName
 
 if TYPE_CHECKING:
     from tutelage.engine import StopRequest
-    from tutelage.runs.label import Labelling, LabelSettings, Stated
+    from tutelage.labelling import Labelling, LabelSettings, Stated
 
 __all__ = ["label"]
 
@@ -115,7 +115,7 @@ def label(
         raise UnknownName("engine", engine, _ENGINES)
     with output.only_results():
         from tutelage.answers import read_bytes
-        from tutelage.runs.label import LabelSettings
+        from tutelage.labelling import LabelSettings
 
         settings = LabelSettings(
             form=form,
@@ -166,7 +166,7 @@ def _label(order: Order) -> dict[str, Any] | None:
 
 
 def _on_ray(order: Order, work: Labelling, stop: StopRequest) -> None:
-    from tutelage.runs.ray_engine import label_on_ray
+    from tutelage.labelling.ray_engine import label_on_ray
 
     missing, clock = work.missing(), time.perf_counter()
     if missing:
@@ -182,7 +182,7 @@ def _work(order: Order) -> Labelling:
 
 def _stated(order: Order, stop: StopRequest | None = None) -> Stated:
     from tutelage.engine import Runtime
-    from tutelage.runs.label import prepare
+    from tutelage.labelling import prepare
 
     asked = order.asked
     study = asked.study()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,24 @@ class Rebuilt:
         problem: data and metrics.
         network: the student.
         weights: the file that its weights come from.
+        about: what lies beside its weights; empty where nothing does.
     """
 
     recipe: str
     problem: Problem
     network: nn.Module
     weights: Path
+    about: Mapping[str, Any]
+
+    @property
+    def role(self) -> str:
+        """The name of the network in its arm."""
+        return str(self.about.get("network", "student"))
+
+    @property
+    def reads(self) -> Sequence[str] | None:
+        """The inputs that the network reads; None for all."""
+        return self.problem.reads.get(self.role)
 
 
 def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = None) -> Rebuilt:
@@ -47,7 +59,9 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         CheckpointError: the weights are truncated, unsafe or another network's.
     """
     from tutelage.engine import load_weights, seeded
-    from tutelage.recipes import load, name_of, student_of
+    from tutelage.files import read_json
+    from tutelage.recipes import changer_of, load, name_of, student_of
+    from tutelage.training.networks import replay_changes
 
     if Path(came).is_dir():
         name = str(read_run(Path(came), "run.json").get("name", ""))
@@ -58,11 +72,15 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
     else:
         name, source = name_of(came), came
     _check_safetensors(weights)
-    problem, build = student_of(load(source, changes=changes))
+    beside = weights.with_name("network.json")
+    about = read_json(beside) if beside.is_file() else {}
+    _check_whole(about, weights)
+    problem, build = student_of(load(source, changes=changes), about.get("network", "student"))
     with seeded(0):
         network = build()
+    replay_changes(network, about, changer_of)
     load_weights(weights, network)
-    return Rebuilt(name, problem, network, weights)
+    return Rebuilt(name, problem, network, weights, about)
 
 
 def read_run(folder: Path, name: str) -> Any:
@@ -72,7 +90,7 @@ def read_run(folder: Path, name: str) -> Any:
         OutputError: it is not there.
         CheckpointError: it is cut short or foreign.
     """
-    from tutelage.runs.folder import read_json
+    from tutelage.files import read_json
 
     if not folder.is_dir():
         raise OutputError(
@@ -86,6 +104,19 @@ def read_run(folder: Path, name: str) -> Any:
             "--resume"
         )
     return read_json(folder / name)
+
+
+def _check_whole(about: Mapping[str, Any], weights: Path) -> None:
+    """Refuse weights of a part of a network, which only the run's own process can cut out.
+
+    Raises:
+        OutputError: the weights are those of a view.
+    """
+    if about.get("view") is not None:
+        raise OutputError(
+            f"{weights} holds {about['view']}, a part of the network {about['network']}; give the folder of the "
+            "run, whose weights are whole"
+        )
 
 
 def _check_recipe(path: Path) -> None:

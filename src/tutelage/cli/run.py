@@ -91,7 +91,7 @@ def run(
 def _say_whose(answers: str, recipe: str, changes: Sequence[str]) -> None:
     """Warn where the recipe, as it was typed, names another teacher than the answers are of."""
     from tutelage.recipes import load
-    from tutelage.runs.stored import other_teacher
+    from tutelage.studies.stored import other_teacher
 
     resolved = load(recipe, changes=changes).model_dump(mode="json", exclude_unset=True)
     said = other_teacher(answers, resolved)

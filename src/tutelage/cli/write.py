@@ -14,7 +14,7 @@ from tutelage.cli import output
 from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Set
 
 if TYPE_CHECKING:
-    from tutelage.runs.write import WriteSettings, Writing
+    from tutelage.writing import WriteSettings, Writing
 
 __all__ = ["write"]
 
@@ -67,7 +67,7 @@ def write(
     """
     with output.only_results():
         from tutelage.answers import Sampling
-        from tutelage.runs.write import WriteSettings
+        from tutelage.writing import WriteSettings
 
         settings = WriteSettings(
             sampling=Sampling(tokens, temperature, top_p, seed),
@@ -129,7 +129,7 @@ def _run_words(asked: Asked, out: str, work: Writing) -> list[str]:
     changes.append(f"task.data={{{said}}}")
     if isinstance(words, Mapping):  # learnt from text; the new text would give other tokens
         changes.append(f"task.tokenizer={json.dumps(str(Path(out) / 'tokenizer'))}")
-    if work.study.teacher.arms:  # trained on text; the new text would give another teacher
+    if work.study.plan.arms:  # trained on text; the new text would give another teacher
         weights = json.dumps(str(Path(out) / "teacher" / "weights.safetensors"))
         changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
     return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu).words()]

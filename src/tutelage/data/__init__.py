@@ -4,11 +4,11 @@ A `Source` gives batches by example number; `Loader` asks it in an order that de
 epoch alone, and cuts each global batch into the parts of processes and micro-batches.
 """
 
-from tutelage.data.batches import as_batch, check_labels
+from tutelage.data.batches import as_batch, check_labels, reading
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
-from tutelage.data.random import uniform
-from tutelage.data.sources import Examples, Items, Source, Subset, Unlabelled, source_of
+from tutelage.data.random import normal, uniform
+from tutelage.data.sources import Examples, Items, Noise, Source, Subset, Unlabelled, source_of
 from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
 
@@ -16,6 +16,7 @@ __all__ = [
     "Examples",
     "Items",
     "Loader",
+    "Noise",
     "Source",
     "Subset",
     "Unlabelled",
@@ -25,6 +26,8 @@ __all__ = [
     "fraction_of",
     "keys_of",
     "load_tables",
+    "normal",
+    "reading",
     "source_of",
     "split",
     "uniform",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from tutelage.errors import DataError
 from tutelage.types import UNLABELLED, Batch, map_tensors
 
-__all__ = ["as_batch", "check_labels", "tensors_in"]
+__all__ = ["as_batch", "check_labels", "reading", "tensors_in"]
 
 _LABELS = ("labels", "label", "targets", "target", "y")
 
@@ -49,6 +49,26 @@ def as_batch(raw: Any, ids: Tensor) -> Batch:
     return batch
 
 
+def reading(batch: Batch, names: Sequence[str] | None) -> Batch:
+    """The same batch for a network that reads some of its inputs.
+
+    Args:
+        batch: whose inputs are a mapping, where there are names.
+        names: keys of its inputs; one alone gives its tensor, several give a mapping. None for all of them.
+
+    Raises:
+        DataError: the inputs are no mapping, or lack a name.
+    """
+    if names is None:
+        return batch
+    held = batch.inputs if isinstance(batch.inputs, Mapping) else {}
+    missing = [name for name in names if name not in held]
+    if missing:
+        came = ", ".join(map(str, held)) or type(batch.inputs).__name__
+        raise DataError(f"a network reads {', '.join(missing)}, and the inputs of a batch came as {came}")
+    return replace(batch, inputs=held[names[0]] if len(names) == 1 else {name: held[name] for name in names})
+
+
 def tensors_in(value: Any) -> list[Tensor]:
     """Every tensor in a tensor, tuple, list or mapping, in order."""
     found: list[Tensor] = []
@@ -61,13 +81,13 @@ def tensors_in(value: Any) -> list[Tensor]:
     return found
 
 
-def check_labels(labels: Tensor | None, num_classes: int, *, where: str) -> None:
+def check_labels(labels: Any, num_classes: int, *, where: str) -> None:
     """Refuse class indices outside 0 … num_classes − 1; `UNLABELLED` is legal.
 
     Raises:
         DataError: names the first label out of range.
     """
-    if labels is None or labels.is_floating_point():
+    if not isinstance(labels, Tensor) or labels.is_floating_point():
         return
     wrong = ((labels < 0) | (labels >= num_classes)) & (labels != UNLABELLED)
     if bool(wrong.any()):

@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
 
 from tutelage.data.batches import as_batch, check_labels, tensors_in
-from tutelage.data.random import own_draws
+from tutelage.data.random import normal, own_draws
 from tutelage.errors import DataError, TutelageWarning
 from tutelage.types import UNLABELLED, Batch, map_tensors
 
-__all__ = ["Examples", "Items", "Source", "Subset", "Unlabelled", "source_of"]
+__all__ = ["Examples", "Items", "Noise", "Source", "Subset", "Unlabelled", "source_of"]
 
 
 class Source(ABC):
@@ -42,6 +42,10 @@ class Source(ABC):
     def labels(self) -> Tensor | None:
         """All labels, where they are known without reading each example."""
         return None
+
+    def examples_of(self, ids: Tensor) -> Tensor:
+        """Which independent example items with these ids are of; a text's are its documents."""
+        return ids
 
     def fingerprint(self) -> str:
         """A hash of the content: of everything where it lies in memory, of eight examples elsewhere."""
@@ -170,6 +174,10 @@ class Subset(Source):
         """The examples of these numbers within the subset."""
         return self.source.batch(self.numbers[torch.as_tensor(numbers, dtype=torch.int64)].tolist())
 
+    def examples_of(self, ids: Tensor) -> Tensor:
+        """Those of the whole source."""
+        return self.source.examples_of(ids)
+
     def fingerprint(self) -> str:
         """The whole source's hash, together with the numbers."""
         return hashlib.sha256(self.source.fingerprint().encode() + _bytes(self.numbers)).hexdigest()
@@ -200,9 +208,48 @@ class Unlabelled(Source):
         kept = self.keeps[torch.as_tensor(numbers, dtype=torch.int64)]
         return replace(batch, labels=torch.where(kept, batch.labels, UNLABELLED))
 
+    def examples_of(self, ids: Tensor) -> Tensor:
+        """Those of the whole source."""
+        return self.source.examples_of(ids)
+
     def fingerprint(self) -> str:
         """The whole source's hash, together with what is hidden."""
         return hashlib.sha256(self.source.fingerprint().encode() + _bytes(self.keeps)).hexdigest()
+
+
+class Noise(Source):
+    """Another source whose inputs are replaced by noise: what a student learns from labels' shares alone.
+
+    Each example keeps its label, its id and the shape of its inputs, which become standard normal numbers
+    that depend on the id alone.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.draws = source, source.draws
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Those of the source."""
+        return self.source.labels
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The examples of these numbers, made of noise."""
+        batch = self.source.batch(numbers)
+
+        def drawn(tensor: Tensor) -> Tensor:
+            if not tensor.is_floating_point():
+                return tensor
+            noise = normal(batch.ids, tensor[0].numel(), seed=0, draw=f"noise {list(tensor.shape[1:])}")
+            return noise.to(tensor.dtype).view_as(tensor)
+
+        return replace(batch, inputs=map_tensors(batch.inputs, drawn))
+
+    def examples_of(self, ids: Tensor) -> Tensor:
+        """Those of the whole source."""
+        return self.source.examples_of(ids)
 
 
 def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]:

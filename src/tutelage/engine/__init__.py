@@ -2,13 +2,13 @@
 
 `fit` is the loop. Around it: `settings` (what a user may choose), `optimizers` (by torch's names),
 `parallel` (devices, processes, precision, through Accelerate), `checkpoint` (one atomic file), `saves` (what
-it holds, and how it is taken up), `choice` (which weights are kept), `tracking` (history, progress,
+it holds, and how it is taken up), `selection` (which weights are kept), `tracking` (history, progress,
 trackers), `average` (moving average of weights), `seed` (every random generator) and `interrupt` (a polite
 stop).
 """
 
 from tutelage.engine.checkpoint import Checkpoint, load_weights, save_weights
-from tutelage.engine.choice import Validation
+from tutelage.engine.selection import Validation
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.loop import Fitted, fit
 from tutelage.engine.optimizers import build_optimizer, build_schedule

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.engine.average import WeightAverage
-from tutelage.engine.choice import Choice, Validation
-from tutelage.engine.coming import one_ahead
-from tutelage.engine.movers import Movers
+from tutelage.engine.selection import Selections, Validation
+from tutelage.engine.prefetching import prefetched
+from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.saves import Parts, Saves
 from tutelage.engine.settings import OptimizerSettings, TrainSettings
@@ -44,12 +44,14 @@ class Fitted:
         seconds: time spent in training, validation and checkpoints left out, interrupted parts included.
         best: the step and the validation metric of the weights kept, or None without validation.
         history: the records, in order.
+        chosen: the same as `best` for each student, by name.
     """
 
     steps: int
     seconds: float
     best: dict[str, float] | None
     history: list[dict[str, Any]]
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -60,7 +62,7 @@ def fit(
     *,
     optimizers: Mapping[str, OptimizerSettings],
     runtime: Runtime,
-    validation: Validation | None = None,
+    validation: Validation | Sequence[Validation] | None = None,
     folder: Path | None = None,
     label: str = "train",
 ) -> Fitted:
@@ -74,7 +76,8 @@ def fit(
         settings: lengths and choices.
         optimizers: settings by the turn's name.
         runtime: devices and processes.
-        validation: how the weights to keep are chosen; without it the last ones are kept.
+        validation: how the weights to keep are chosen, one for each student where there are several; without
+            it the last ones are kept.
         folder: where the checkpoint and the history live. A checkpoint found there is taken up.
         label: what to call it in progress and trackers.
 
@@ -91,7 +94,8 @@ def fit(
             "rank=runtime.rank and world=runtime.world"
         )
     loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
-    loop.attach(validation, folder, label)
+    one = [validation] if isinstance(validation, Validation) else []
+    loop.attach(one or list(validation or ()), folder, label)
     return loop.run()
 
 
@@ -109,28 +113,28 @@ class _Loop:
         self.settings, self.runtime = settings, runtime
         self.layout = torch.channels_last if settings.channels_last else None
         self.total_steps = settings.total_steps(len(batches))
-        self.movers = Movers(turns, optimizers, total_steps=self.total_steps, clip=settings.clip)
+        self.optimizer_steps = OptimizerSteps(turns, optimizers, total_steps=self.total_steps, clip=settings.clip)
         self.shares = Shares(turns)
         runtime.same_everywhere_(modules.values())
         self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
         self.values = Values(runtime, lambda: self.saves.where)
         self.step, self.seconds = 0, 0.0
 
-    def attach(self, validation: Validation | None, folder: Path | None, label: str) -> None:
+    def attach(self, validations: Sequence[Validation], folder: Path | None, label: str) -> None:
         """Say how to validate, where to write and what to be called."""
         self.label, runtime = label, self.runtime
-        self.choice = Choice(
-            self.modules, validation, self.average, keep=self.settings.keep, folder=folder, runtime=runtime
+        self.selections = Selections(
+            self.modules, validations, self.average, keep=self.settings.keep, folder=folder, runtime=runtime
         )
         self.history = History(folder / "history.jsonl" if folder else None, writes=runtime.is_main)
         parts = Parts(
             turns=self.turns,
             modules=self.modules,
-            movers=self.movers,
+            optimizer_steps=self.optimizer_steps,
             shares=self.shares,
             average=self.average,
             values=self.values,
-            choice=self.choice,
+            selections=self.selections,
             history=self.history,
             runtime=runtime,
         )
@@ -148,8 +152,8 @@ class _Loop:
             while self.step < self.total_steps:
                 self._epoch()
             self._log()
-        self.choice.settle()
-        return Fitted(self.step, self.seconds, self.choice.best, self.history.records)
+        self.selections.settle()
+        return Fitted(self.step, self.seconds, self.selections.best, self.history.records, self.selections.state())
 
     def _epoch(self) -> None:
         length = len(self.batches)
@@ -171,7 +175,7 @@ class _Loop:
         left = islice(self.batches.epoch(epoch, start), self.total_steps - self.step)
         loaded = map(self._load, left)
         early = any(turn.ahead is not None for turn in self.turns)
-        return one_ahead(loaded, self._begin) if early else loaded
+        return prefetched(loaded, self._begin) if early else loaded
 
     def _load(self, micros: Sequence[Batch]) -> _Loaded:
         parts = self._parts(micros)  # counted where the batches are, before they move
@@ -189,8 +193,8 @@ class _Loop:
             turn.before(self._moment())
         self.step += 1
         for turn in self.turns:
-            for _ in range(turn.repeat):
-                values |= self._turn(turn, micros, parts)
+            for again in range(turn.repeat):
+                values |= self._turn(turn, *self._made(turn, again, micros, parts))
         for turn in self.turns:
             turn.after(self._moment())
         if self.average is not None:
@@ -200,7 +204,7 @@ class _Loop:
             self._log()
 
     def _turn(self, turn: Turn, micros: Sequence[Batch], parts: Sequence[float]) -> dict[str, Tensor | float]:
-        self.movers.clear(turn)
+        self.optimizer_steps.clear(turn)
         apart = self.shares.apart(turn, self.step)
         values: dict[str, Tensor | float] = {}
         for batch, part in zip(micros, parts, strict=True):
@@ -212,8 +216,17 @@ class _Loop:
         if apart is not None and apart.parts:
             apart.add(self.shares.note(turn, apart.norms(self.runtime)))
         self.runtime.sum_gradients_(turn.parameters)
-        self.movers.move(turn)
+        self.optimizer_steps.move(turn)
         return values
+
+    def _made(self, turn: Turn, again: int, micros: Sequence[Batch], parts: Sequence[float]) -> _Loaded:
+        """The batches that a turn learns from, counted after they are made."""
+        if turn.makes is None:
+            return micros, parts
+        moment = replace(self._moment(), move=(self.step - 1) * turn.repeat + again)
+        with self.runtime.autocast(self.settings.precision):
+            made = [turn.makes(batch, moment) for batch in micros]
+        return made, self._parts(made)
 
     def _terms(self, turn: Turn, batch: Batch) -> Mapping[str, Tensor]:
         with self.runtime.autocast(self.settings.precision):
@@ -235,12 +248,13 @@ class _Loop:
     def _validates(self, epoch: int) -> bool:
         """Whether it is time: after every so many whole epochs, and at the end."""
         due = self.step % len(self.batches) == 0 and epoch % self.settings.validate_every == 0
-        return self.choice.validation is not None and (due or self.step == self.total_steps)
+        return bool(self.selections.each) and (due or self.step == self.total_steps)
 
     def _validate(self, epoch: int) -> None:
         self._log()
-        measured = self.choice.look(self.step)
-        self._record({"step": self.step, "epoch": epoch, "validation": measured})
+        measured = self.selections.look(self.step)
+        record = {"step": self.step, "epoch": epoch, "validation": next(iter(measured.values()))}
+        self._record(record | ({"validations": measured} if len(measured) > 1 else {}))
 
     def _pause(self) -> None:
         """Write a checkpoint when it is time, stop when asked to."""
@@ -264,12 +278,12 @@ class _Loop:
             "epoch": self.step / len(self.batches),
             "loss": sum(terms.values()),
             "terms": terms,
-            "lr": self.movers.learning_rates(),
+            "lr": self.optimizer_steps.learning_rates(),
             "weights": {f"{t.name}/{name}": held for t in self.turns for name, held in t.weights().items()},
             "shares": dict(self.shares.last),
         }
         self._record(record)
-        best = {"best": self.choice.best["value"]} if self.choice.best else {}
+        best = {"best": self.selections.best["value"]} if self.selections.best else {}
         self.progress.show(self.step, {"loss": record["loss"]} | best)
 
     def _record(self, record: dict[str, Any]) -> None:

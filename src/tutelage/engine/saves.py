@@ -12,8 +12,8 @@ from torch import nn
 
 from tutelage.engine.average import WeightAverage
 from tutelage.engine.checkpoint import Checkpoint
-from tutelage.engine.choice import Choice
-from tutelage.engine.movers import Movers
+from tutelage.engine.selection import Selections
+from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import random_state, restore_random_state
 from tutelage.engine.sharding import spread, whole
@@ -32,11 +32,11 @@ class Parts:
 
     turns: Sequence[Turn]
     modules: Mapping[str, nn.Module]
-    movers: Movers
+    optimizer_steps: OptimizerSteps
     shares: Shares
     average: WeightAverage | None
     values: Values
-    choice: Choice
+    selections: Selections
     history: History
     runtime: Runtime
 
@@ -51,11 +51,11 @@ class Parts:
         return {
             "step": step,
             "seconds": seconds,
-            "best": self.choice.best,
+            "best": self.selections.state(),
             "pending": pending,
             "records": len(self.history.records),
             "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
-            **whole(self.movers.state()),
+            **whole(self.optimizer_steps.state()),
             "shares": self.shares.state(),
             "average": whole(self.average.averages) if self.average else None,
             "random": self.runtime.gather(random_state()),
@@ -63,11 +63,11 @@ class Parts:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
-        self.choice.best = state["best"]
+        self.selections.restore(state["best"])
         self.values.restore(state["pending"])
         for name, module in self.modules.items():
             module.load_state_dict(spread(state["modules"][name], module))
-        self.movers.restore(state)
+        self.optimizer_steps.restore(state)
         self.shares.restore(state["shares"])
         if self.average is not None:
             self.average.restore(state["average"])

@@ -10,21 +10,23 @@ from typing import Any
 from torch import nn
 
 from tutelage import corrections
-from tutelage.data import Loader, Source, Subset, Unlabelled, fraction_of
+from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of
 from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.recipes.names import call
-from tutelage.recipes.parts import (
-    Field,
-    check_optimizers,
-    field_of,
-    labels_alone,
-    make_network,
-    make_stage,
-    make_transform,
+from tutelage.recipes.parts import Field, field_of, make_change, make_network
+from tutelage.recipes.schemes import control_stage, make_stage
+from tutelage.recipes.spec import (
+    ArmSpec,
+    ChangeSpec,
+    Named,
+    Recipe,
+    StageSpec,
+    TrainSpec,
+    TransferSpec,
+    checked,
 )
-from tutelage.recipes.spec import ArmSpec, Named, Recipe, TrainSpec, TransferSpec, checked
 from tutelage.recipes.teachers import make_teacher
-from tutelage.runs import Arm, Stage, Study
+from tutelage.studies import Arm, Change, Outcome, Stage, Study
 from tutelage.tasks.problem import Problem
 
 __all__ = ["build", "student_of"]
@@ -43,19 +45,29 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     """
     field = field_of(recipe.task)
     taught, labelled = _transfer(recipe.transfer, field.problem.train)
-    network = make_network(recipe.student.model, field)
-    stages = [make_stage(stage, field) for stage in recipe.stages]
-    student = Arm(network, stages, taught, _correction(recipe.correct))
-    arms = {"student": student}
+    student = _student(recipe, field, taught)
+    arms, outcomes = {"student": student}, _outcomes(recipe, student)
+    primary = recipe.primary or next(iter(outcomes))
+    if primary not in outcomes:
+        raise UnknownName("primary outcome", primary, outcomes)
     if recipe.control is not False:
         arms = {"control": _control(recipe, student, labelled, field)} | arms
+        outcomes = _controls(outcomes) | _against(outcomes)
     for other, spec in recipe.also.items():
         arms[other] = _also(spec, student, field) if spec.like is None else _like(spec, arms)
+        against = _control_of(primary, outcomes) if recipe.control is not False else None
+        outcomes[other] = replace(outcomes[primary], arm=other, against=against)
+    if any(arm.needs_teacher for arm in arms.values()) and recipe.teacher is None:
+        raise RecipeError("a stage asks a teacher, and the recipe has none; add `teacher: …`")
+    plan = None if recipe.teacher is None else make_teacher(recipe.teacher, field)
     return Study(
         name=name,
         problem=field.problem,
-        teacher=make_teacher(recipe.teacher, field),
+        teacher=plan,
         arms=arms,
+        outcomes=outcomes,
+        primary=primary,
+        placebo=recipe.placebo if recipe.control is not False else False,
         seeds=list(range(seeds or recipe.seeds)),
         resolved=recipe.model_dump(mode="json", exclude_unset=True),
         uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
@@ -63,10 +75,76 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     )
 
 
-def student_of(recipe: Recipe) -> tuple[Problem, Callable[[], nn.Module]]:
-    """The problem that a recipe poses, and a function that builds its student."""
+def student_of(recipe: Recipe, network: str = "student") -> tuple[Problem, Callable[[], nn.Module]]:
+    """The problem that a recipe poses, and a function that builds one of its networks."""
     field = field_of(recipe.task)
-    return field.problem, make_network(recipe.student.model, field)
+    models = _models(recipe)
+    if network not in models:
+        raise UnknownName("network", network, models)
+    return field.problem, make_network(models[network], field)
+
+
+def _models(recipe: Recipe) -> dict[str, Named]:
+    """The networks' models, by name; the student first."""
+    if "student" in recipe.networks:
+        raise RecipeError("networks: the name student is taken; choose another")
+    return {"student": recipe.student.model} | {name: each.model for name, each in recipe.networks.items()}
+
+
+def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
+    models = _models(recipe)
+    names = list(models)
+    stages = [_make_stage(stage, field, names) for stage in recipe.stages]
+    return Arm(
+        {name: make_network(model, field) for name, model in models.items()},
+        stages,
+        source,
+        _correction(recipe.correct),
+        built_by={name: {model.name: model.settings} for name, model in models.items()},
+    )
+
+
+def _make_stage(spec: StageSpec | ChangeSpec, field: Field, names: Sequence[str]) -> Stage | Change:
+    if isinstance(spec, ChangeSpec):
+        change = make_change(spec)
+        for name in change.networks:
+            if name not in names:
+                raise UnknownName("network of a stage:", name, names)
+        return change
+    return make_stage(spec, field, names, field.problem.train if spec.data == "train" else None)
+
+
+def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
+    """What is measured: what the recipe names, or what the last training's scheme hands over."""
+    if recipe.outcomes:
+        found = {name: Outcome("student", one.network, one.stage) for name, one in recipe.outcomes.items()}
+        for one in found.values():
+            if one.network not in student.networks:
+                raise UnknownName("network of an outcome", one.network, student.networks)
+            if one.stage is not None and not 0 <= one.stage < len(student.stages):
+                raise RecipeError(f"outcomes: there is no stage {one.stage}; the walk has {len(student.stages)}")
+        return found
+    trainings = list(student.trainings)
+    if not trainings:
+        raise RecipeError("stages: none of them trains; add one with `scheme`")
+    handed = trainings[-1][1].declared.students
+    return {one.name: Outcome("student", one.network, view=one.view) for one in handed}
+
+
+def _control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:
+    """What to call the control of an outcome: control, where there is one student; else by its name."""
+    return "control" if "control" in outcomes else f"{name} alone"
+
+
+def _controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    if len(outcomes) == 1:
+        return {"control": replace(one, arm="control") for one in outcomes.values()}
+    return {f"{name} alone": replace(one, arm="control") for name, one in outcomes.items()}
+
+
+def _against(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    alone = "control" if len(outcomes) == 1 else None
+    return {name: replace(one, against=alone or f"{name} alone") for name, one in outcomes.items()}
 
 
 def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
@@ -91,28 +169,77 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
     return Unlabelled(taught, seen), Subset(taught, seen)
 
 
-def _control(recipe: Recipe, student: Arm, source: Source, field: Field) -> Arm:
-    """The student alone: its last stage's settings, labels only, as many steps as all its stages."""
-    assert recipe.control is not False
-    last, own = recipe.stages[-1], recipe.control.train
-    steps = sum(stage.settings.total_steps(_steps(stage, student.source)) for stage in student.stages)
-    length = {"epochs": None, "steps": None if own.get("epochs") is not None else steps}
-    train = checked(TrainSpec, {**last.train.model_dump(), **length, **own}, "control.train")
-    if "validate_every" not in own:  # as many looks at the validation split as the student
-        ratio = len(student.source) / len(source)
-        train = train.model_copy(update={"validate_every": max(1, math.ceil(train.validate_every * ratio))})
-    optimizers = recipe.control.optimizers or last.optimizers
-    check_optimizers(optimizers)
-    transform = make_transform(train.augment, field.problem)
-    stage = Stage(labels_alone(), train.engine(), optimizers, transform)
-    return Arm(student.network, [stage], source, needs_teacher=False)
+def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Arm:
+    """The student's walk without the teacher: the same networks, changes and data, and as many steps.
+
+    Trainings that follow one another without a change between them are one: without their teacher's terms
+    they would differ in nothing but where a schedule begins again.
+    """
+    spec = recipe.control
+    assert spec is not False
+    source = {"labelled": labelled, "train": field.problem.train, "noise": Noise(labelled)}[spec.data]
+    names = list(student.networks)
+    if spec.stages is not None:
+        stages = [_make_stage(stage, field, names) for stage in spec.stages]
+        return replace(student, stages=stages, source=source, correction=None)
+    walk: list[Stage | Change] = []
+    for part in _joined(recipe.stages, student.stages):
+        if isinstance(part, Change):
+            walk.append(part)
+        else:
+            walk.append(_alone(recipe, part, student, source, field))
+    return replace(student, stages=walk, source=source, correction=None)
+
+
+_Training = tuple[StageSpec, Sequence[Stage]]
+"""What the last of some trainings says, and all of them."""
+
+
+def _joined(
+    specs: Sequence[StageSpec | ChangeSpec], stages: Sequence[Stage | Change]
+) -> list[Change | _Training]:
+    """The walk, with trainings that follow one another joined."""
+    found: list[Change | _Training] = []
+    for spec, stage in zip(specs, stages, strict=True):
+        if isinstance(stage, Change):
+            found.append(stage)
+            continue
+        assert isinstance(spec, StageSpec)
+        last = found[-1] if found else None
+        joins = isinstance(last, tuple) and stage.data is None and not stage.afresh
+        if joins and isinstance(last, tuple) and last[1][-1].data is None:
+            found[-1] = (spec, [*last[1], stage])
+        else:
+            found.append((spec, [stage]))
+    return found
+
+
+def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field: Field) -> Stage:
+    """Some trainings without a teacher: the last one's settings, with as many steps as all of them."""
+    spec, joined = part
+    own = recipe.control
+    assert own is not False
+    taught_on = [student.source_of(stage) for stage in joined]
+    train = spec.train
+    if taught_on[0] is not None:
+        steps = sum(_steps(stage, held) for stage, held in zip(joined, taught_on, strict=True) if held)
+        length = {"epochs": None, "steps": None if own.train.get("epochs") is not None else steps}
+        train = checked(TrainSpec, {**spec.train.model_dump(), **length, **own.train}, "control.train")
+        if "validate_every" not in own.train:  # as many looks at the validation split as the student
+            ratio = len(student.source) / len(source)
+            looks = max(1, math.ceil(train.validate_every * ratio))
+            train = train.model_copy(update={"validate_every": looks})
+    optimizers = {**spec.optimizers, **(own.optimizers or {})}
+    changed = spec.model_copy(update={"train": train, "optimizers": optimizers, "teacher": "plan"})
+    data = joined[-1].data if isinstance(joined[-1].data, Source) else None
+    stage = control_stage(changed, field, list(student.networks), own.matches)
+    return stage if stage.data == "made" else replace(stage, data=data)
 
 
 def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     source = field.problem.train if spec.data == "train" else student.source
-    stages = [make_stage(stage, field) for stage in spec.stages]
-    alone = all(stage.scheme.name == "alone" for stage in spec.stages)
-    return Arm(student.network, stages, source, _correction(spec.correct), needs_teacher=not alone)
+    stages = [_make_stage(stage, field, list(student.networks)) for stage in spec.stages]
+    return replace(student, stages=stages, source=source, correction=_correction(spec.correct))
 
 
 def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:
@@ -123,7 +250,7 @@ def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:
 
 
 def _steps(stage: Stage, source: Source) -> int:
-    return len(Loader(source, batch_size=stage.settings.batch_size))
+    return stage.settings.total_steps(len(Loader(source, batch_size=stage.settings.batch_size)))
 
 
 def _correction(spec: Named | None) -> Any:

@@ -12,30 +12,29 @@ import torch
 from torch import nn
 
 import tutelage.losses
-from tutelage import balancing, projectors, schemes
+from tutelage import balancing, compression, projectors
 from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule
 from tutelage.errors import ModelError, RecipeError, UnknownName
-from tutelage.losses import response, transforms
+from tutelage.losses import transforms
 from tutelage.match import Match
 from tutelage.recipes.names import call, check_settings, find
-from tutelage.recipes.spec import MatchSpec, Named, StageSpec, checked, named
-from tutelage.runs import Stage
-from tutelage.schemes import Alone, Scheme
+from tutelage.recipes.spec import ChangeSpec, MatchSpec, Named, checked, named
+from tutelage.studies import Change
 from tutelage.tasks import language, tabular, vision
 from tutelage.tasks.problem import Problem
-from tutelage.teachers import Teacher
 
 __all__ = [
     "FIELDS",
     "Field",
+    "changer_of",
     "check_optimizers",
     "field_of",
-    "labels_alone",
+    "make_change",
+    "make_changer",
     "make_match",
     "make_network",
-    "make_scheme",
-    "make_stage",
     "make_transform",
+    "match_spec",
 ]
 
 WEIGHTS, GATES = ("Ramp", "Share"), ("Confident", "Decided", "Right")
@@ -80,15 +79,32 @@ def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
     return partial(_built, model.name, function, settings)
 
 
-def make_stage(spec: StageSpec, field: Field) -> Stage:
-    """One training, from its part of the recipe."""
-    check_optimizers(spec.optimizers)
-    return Stage(
-        scheme=make_scheme(spec.scheme),
-        settings=spec.train.engine(),
-        optimizers=spec.optimizers,
-        transform=make_transform(spec.train.augment, field.problem),
-    )
+def make_change(spec: ChangeSpec) -> Change:
+    """A change of networks, from its part of the recipe."""
+    return Change(spec.change.name, make_changer(spec.change), tuple(spec.networks), dict(spec.change.settings))
+
+
+def make_changer(named_change: Named) -> Any:
+    """What changes a network, by its name in `tutelage.compression` or outside.
+
+    Raises:
+        UnknownName, RecipeError: no such change, or settings that it refuses.
+    """
+    return call("change", named_change.name, _change_kind(named_change.name), named_change.settings)
+
+
+def changer_of(name: str) -> Any:
+    """What replays a change of that name: its settings no longer matter."""
+    kind = _change_kind(name)
+    return kind.__new__(kind)
+
+
+def _change_kind(name: str) -> Any:
+    by_lower = {known.lower(): known for known in compression.__all__}
+    if ":" not in name and name not in by_lower:
+        legal = ["scheme", *by_lower]
+        raise UnknownName("stage", name, legal, hint="A stage trains (scheme: …) or changes networks.")
+    return find("change", by_lower.get(name, name), compression)
 
 
 def make_transform(settings: Mapping[str, Any], problem: Problem) -> Any:
@@ -105,23 +121,6 @@ def check_optimizers(optimizers: Mapping[str, OptimizerSettings]) -> None:
     for settings in optimizers.values():
         optimizer = build_optimizer(settings, [nn.Parameter(torch.zeros(1, 1))])
         build_schedule(settings, optimizer, 1_000_000)
-
-
-def make_scheme(scheme: Named) -> Callable[[nn.Module, Teacher | None], Scheme]:
-    """(student, teacher) -> the named scheme, with fresh matches."""
-    legal = {name.lower(): getattr(schemes, name) for name in schemes.__all__ if name != "Scheme"}
-    if scheme.name not in legal:
-        raise UnknownName("scheme", scheme.name, legal)
-    settings = dict(scheme.settings)
-    matches = settings.pop("matches", [{"loss": "response.HardLabel"}])
-    if not isinstance(matches, Sequence) or isinstance(matches, str) or not matches:
-        raise RecipeError(f"matches of {scheme.name} came as {matches!r}; expected a list of at least one")
-    terms = [_match_spec(term) for term in matches]
-    for term in terms:
-        make_match(term)  # a wrong name is an error now, not after the teacher was trained
-    if settings:
-        raise UnknownName(f"key of scheme {scheme.name}", next(iter(settings)), ["matches"])
-    return partial(_scheme, legal[scheme.name], terms)
 
 
 def make_match(spec: MatchSpec) -> Match:
@@ -141,11 +140,6 @@ def make_match(spec: MatchSpec) -> Match:
     )
 
 
-def labels_alone() -> Callable[[nn.Module, Teacher | None], Scheme]:
-    """The scheme of the control: labels, and nobody else."""
-    return lambda student, teacher: Alone(student, [Match(response.HardLabel())])  # noqa: ARG005
-
-
 def _tasks(module: ModuleType) -> list[str]:
     return [name for name in module.__all__ if name != "models"]
 
@@ -157,18 +151,15 @@ def _built(name: str, function: Callable[..., Any], settings: Mapping[str, Any])
     return network
 
 
-def _match_spec(came: Any) -> MatchSpec:
+def match_spec(came: Any) -> MatchSpec:
+    """One term, from plain data.
+
+    Raises:
+        RecipeError: it names no loss, or has a key that does not fit.
+    """
     if not isinstance(came, Mapping) or "loss" not in came:
         raise RecipeError(f"a match came as {came!r}; expected {{loss: response.SoftTarget, weight: 1.0, …}}")
     return checked(MatchSpec, came, f"the match of {came['loss']}")
-
-
-def _scheme(
-    kind: type[Any], terms: Sequence[MatchSpec], student: nn.Module, teacher: Teacher | None
-) -> Scheme:
-    matches = [make_match(term) for term in terms]
-    made: Scheme = Alone(student, matches) if kind is Alone else kind(student, teacher, matches)
-    return made
 
 
 def _weight(came: float | Named) -> Any:

@@ -20,13 +20,17 @@ from tutelage.errors import RecipeError, UnknownName
 
 __all__ = [
     "ArmSpec",
+    "ChangeSpec",
     "ControlSpec",
     "MatchSpec",
     "Named",
     "NamedField",
+    "NetworkSpec",
     "OptimizerField",
+    "OutcomeSpec",
     "Recipe",
     "Spec",
+    "StageField",
     "StageSpec",
     "StudentSpec",
     "TrainSpec",
@@ -148,11 +152,57 @@ class MatchSpec(Spec):
 
 
 class StageSpec(Spec):
-    """One training: who teaches whom, by which optimisers, for how long."""
+    """One training: who teaches whom, by which optimisers, for how long.
+
+    Args:
+        scheme: a name and its settings.
+        optimizers: by the name of the turn.
+        train: lengths and choices.
+        data: `transfer`, what the student is taught on; `train`, the whole training split; or `made`, what
+            the stage before made.
+        teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it.
+        afresh: networks that begin with new weights here.
+    """
 
     scheme: NamedField
     optimizers: dict[str, OptimizerField]
     train: TrainSpec
+    data: Literal["transfer", "train", "made"] = "transfer"
+    teacher: Literal["plan", "before"] = "plan"
+    afresh: list[str] = Field(default_factory=list)
+
+
+class ChangeSpec(Spec):
+    """A change of networks between trainings, written `{prune: {share: 0.5}}`, or with `networks` beside it.
+
+    Args:
+        change: its name and settings.
+        networks: which ones.
+    """
+
+    change: NamedField
+    networks: list[str] = Field(default_factory=lambda: ["student"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, came: Any) -> Any:
+        """Read `{prune: …}` as `{change: {prune: …}}`."""
+        if isinstance(came, Mapping) and "change" not in came and "scheme" not in came:
+            rest = {key: value for key, value in came.items() if key != "networks"}
+            if len(rest) == 1:
+                return {"change": rest} | {key: came[key] for key in came if key == "networks"}
+        return came
+
+
+def _stage(came: Any) -> Any:
+    """A training has a scheme; anything else changes networks."""
+    if isinstance(came, StageSpec | ChangeSpec):
+        return came
+    trains = isinstance(came, Mapping) and ("scheme" in came or {"train", "optimizers"} & came.keys())
+    return (StageSpec if trains else ChangeSpec).model_validate(came)
+
+
+StageField = Annotated[StageSpec | ChangeSpec, BeforeValidator(_stage)]
 
 
 class StudentSpec(Spec):
@@ -161,9 +211,39 @@ class StudentSpec(Spec):
     model: NamedField
 
 
-class ControlSpec(Spec):
-    """What differs for the student alone; by default nothing but the teacher's terms."""
+class NetworkSpec(Spec):
+    """A further network of the arm: a peer, a critic, a generator."""
 
+    model: NamedField
+
+
+class OutcomeSpec(Spec):
+    """A network that is measured, handed over and judged, where a scheme's own are not what is wanted.
+
+    Args:
+        network: its name.
+        stage: after which stage, counted from 0; the last one by default.
+    """
+
+    network: str = "student"
+    stage: int | None = None
+
+
+class ControlSpec(Spec):
+    """What differs for the student alone; by default nothing but the teacher's terms.
+
+    Args:
+        matches: what it learns by, in place of the student's terms that need no teacher.
+        data: what it trains on: `labelled`, the examples with a label of what the student is taught on; `train`,
+            the whole training split; `noise`, inputs drawn from a normal distribution with these labels.
+        optimizers: in place of those of its turns.
+        train: in place of single settings.
+        stages: all of its walk, in place of the student's.
+    """
+
+    matches: list[dict[str, Any]] | None = None
+    data: Literal["labelled", "train", "noise"] = "labelled"
+    stages: list[StageField] | None = None
     optimizers: dict[str, OptimizerField] | None = None
     train: dict[str, Any] = Field(default_factory=dict)
 
@@ -195,7 +275,7 @@ class ArmSpec(Spec):
     """
 
     like: Literal["student", "control"] | None = None
-    stages: list[StageSpec] = Field(default_factory=list)
+    stages: list[StageField] = Field(default_factory=list)
     data: Literal["transfer", "train"] = "transfer"
     correct: NamedField | None = None
 
@@ -214,9 +294,13 @@ class Recipe(Spec):
     Args:
         about: a sentence on what it shows.
         task: the field, and its data.
-        teacher: where knowledge comes from.
+        teacher: where knowledge comes from; none where nobody is asked.
         student: the small network.
-        stages: how the student is trained, one stage after the other.
+        networks: further networks that learn beside it, by name.
+        stages: how they are trained and changed, one stage after the other.
+        outcomes: what is measured, by name; by default what the last training's scheme hands over.
+        primary: the outcome that the verdict is about; the first one handed over by default.
+        placebo: whether an arm runs whose teacher repeats the labels; by default where that is cheap.
         control: what differs for the student alone; false trains none.
         also: further arms, by name.
         transfer: what the student is taught on.
@@ -229,9 +313,13 @@ class Recipe(Spec):
 
     about: str = ""
     task: NamedField
-    teacher: NamedField
+    teacher: NamedField | None = None
     student: StudentSpec
-    stages: list[StageSpec] = Field(min_length=1)
+    networks: dict[str, NetworkSpec] = Field(default_factory=dict)
+    stages: list[StageField] = Field(min_length=1)
+    outcomes: dict[str, OutcomeSpec] = Field(default_factory=dict)
+    primary: str | None = None
+    placebo: bool | None = None
     control: ControlSpec | Literal[False] = Field(default_factory=ControlSpec)
     also: dict[str, ArmSpec] = Field(default_factory=dict)
     transfer: TransferSpec = Field(default_factory=TransferSpec)
@@ -243,7 +331,7 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _names_of_arms(self) -> Recipe:
-        taken = {"teacher", "control", "student"} & set(self.also)
+        taken = {"teacher", "control", "student", "placebo"} & set(self.also)
         if taken:
             raise ValueError(f"also: the names {sorted(taken)} are taken; choose others")
         return self

@@ -45,7 +45,7 @@ def outcome(results: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def main(results: Mapping[str, Any]) -> list[str]:
-    """The columns that the verdict rests on: teacher, placebo, the primary outcome, whatever it is against."""
+    """The columns that the verdict rests on: teacher, placebo, the primary outcome, what it is against."""
     own, said = primary(results), [mapping(each) for each in sequence(results.get("verdicts"))]
     wanted = {TEACHER, "placebo", own, against(results)}
     wanted |= {_column(each.get("against")) for each in said if _column(each.get("of")) == own}

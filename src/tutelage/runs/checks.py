@@ -10,46 +10,65 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture
-from tutelage.data import Source, check_labels
+from tutelage.data import Source, check_labels, reading
 from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning
 from tutelage.modes import evaluating
-from tutelage.runs.stored import about_answers, check_answers
-from tutelage.runs.study import Study
-from tutelage.runs.training import check_width, fresh_network
+from tutelage.studies import Arm, Outcome, Study, fresh_networks
+from tutelage.studies.stored import about_answers, check_answers
+from tutelage.training.stage import check_width
 from tutelage.types import UNLABELLED, Batch, Outputs
 
 __all__ = ["asked", "check_study"]
 
 
 def check_study(study: Study, device: torch.device) -> None:
-    """Show the student one example of each split, look at the range of the labels, and look answers up.
+    """Show each network one example of each split, look at the range of the labels, and look answers up.
 
     Of the test split nothing else is read before the end.
 
     Raises:
         DataError: labels out of range, or a control without labels.
-        ModelError: the student cannot read an example, or answers with too few classes.
+        ModelError: a network cannot read an example, or answers with too few classes.
         AnswersError: the teacher's stored answers are not those that the study will ask for.
     """
-    problem, student = study.problem, study.arms["student"]
-    splits = {"the training data": student.source, "the validation data": problem.validation}
+    seen: set[tuple[str, ...]] = set()
+    for name, outcome in study.outcomes.items():
+        arm = study.arms[outcome.arm]
+        if outcome.against is not None or name == study.primary:
+            key = (outcome.network, *map(str, map(id, arm.networks.values())))
+            if key not in seen:
+                _check_network(study, arm, outcome, device)
+            seen.add(key)
+    for arm in {one.against for one in study.outcomes.values() if one.against is not None}:
+        _check_labelled(study.arms[study.outcomes[arm].arm])
+    check_answers(study)
+    for line in about_answers(study):
+        warnings.warn(line, TutelageWarning, stacklevel=2)
+
+
+def _check_network(study: Study, arm: Arm, outcome: Outcome, device: torch.device) -> None:
+    problem = study.problem
+    splits = {"the training data": arm.source, "the validation data": problem.validation}
     if problem.test is not None:
         splits["the test data"] = problem.test
-    network = fresh_network(student, study.seeds[0]).to(device)
+    network = fresh_networks(arm, study.seeds[0])[outcome.network].to(device)
+    if outcome.view is not None:
+        network = outcome.view(network)
+    reads = problem.reads.get(outcome.network)
     with evaluating(network):
         for where, source in splits.items():
             batch = source.batch([0]).to(device)
             labels = batch.labels if source.labels is None else source.labels
             if problem.num_classes is not None:
                 check_labels(labels, problem.num_classes, where=where)
-            who = f"the student ({_kind(network)})"
-            answer = asked(lambda b: capture(network, b.inputs), batch, who=who, where=where)
+            who = f"the {outcome.network} ({_kind(network)})"
+            answer = asked(
+                lambda b: capture(network, reading(b, reads).inputs, problem.exam.layers),
+                batch,
+                who=who,
+                where=where,
+            )
             check_width(answer, problem.num_classes, who=who)
-    if "control" in study.arms:
-        _check_labelled(study.arms["control"].source)
-    check_answers(study)
-    for line in about_answers(study):
-        warnings.warn(line, TutelageWarning, stacklevel=2)
 
 
 def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: str) -> Outputs:
@@ -76,10 +95,13 @@ def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: 
         ) from error
 
 
-def _check_labelled(source: Source) -> None:
+def _check_labelled(arm: Arm) -> None:
+    """Refuse a control without labels, where its terms need them."""
+    source = arm.source
+    needs = any(not term.needs_teacher for _, stage in arm.trainings for term in stage.declared.terms)
     labels = source.batch([0]).labels if source.labels is None else source.labels
-    bare = labels is None or (source.labels is not None and bool((labels == UNLABELLED).all()))
-    if bare:
+    unlabelled = isinstance(source.labels, Tensor) and bool((source.labels == UNLABELLED).all())
+    if needs and (labels is None or unlabelled):
         raise DataError(
             "the training data has no labels, and the student alone (the control) has nothing else to learn "
             "from; give labels, or train no control: control=False, in a recipe `control: false`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 from torch import nn
 
 from tutelage.balancing import Fixed
+from tutelage.capture import capture
 from tutelage.data import Source, Subset, source_of, split
 from tutelage.engine import OptimizerSettings, TrainSettings
 from tutelage.errors import ModelError, UnknownName
-from tutelage.evaluation import quality
-from tutelage.losses import Loss, response
+from tutelage.losses import Loss
 from tutelage.match import Match
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.arguments import (
@@ -28,12 +29,16 @@ from tutelage.runs.arguments import (
     read_teacher,
 )
 from tutelage.runs.checks import asked
-from tutelage.runs.folder import free_folder
 from tutelage.runs.run import Run, run
-from tutelage.runs.study import Arm, Stage, Study, TeacherPlan
 from tutelage.schemes import Alone, Offline, Scheme
+from tutelage.schemes.declared import Declared, terms_of
+from tutelage.studies import Arm, Outcome, Stage, Study, TeacherPlan
+from tutelage.studies.control import labelled_part, without_teacher
+from tutelage.studies.placebo import fitting_steps
+from tutelage.tasks.exam import ClassExam
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
+from tutelage.types import Batch, Outputs
 
 __all__ = ["distill"]
 
@@ -51,6 +56,7 @@ def distill(
     optimizer: OptimizerSettings | Mapping[str, Any] | str | None = None,
     seeds: int | Sequence[int] = 3,
     control: bool = True,
+    placebo: bool | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     quiet: bool = False,
@@ -73,15 +79,19 @@ def distill(
         batch_size: examples in a step; the DataLoader's, or 128.
         optimizer: `name`, or `{name: {option: value}}`, for student and control; AdamW at 1e-3 with a cosine
             schedule by default.
-        seeds: how many, or which; an interval needs two at least.
-        control: train the student alone too. Without it nothing can be shown.
+        seeds: how many, or which; nothing is judged below three. With `resume` and more of them, a finished
+            run is gone on with.
+        control: train the student alone too: the same training with the teacher's terms taken out, on the
+            examples that have a label. Without it nothing can be shown.
+        placebo: train it also by a teacher that only repeats the labels, to tell what the teacher knows from
+            what the recipe does; by default where that costs less than a third of the run.
         out: the run's folder; `runs/distill` or the next free one by default.
         resume: go on with a run that was stopped.
         quiet: show no progress.
         training: further fields of `TrainSettings`: precision, accumulate, clip, average, keep …
 
     Returns:
-        the run: `.verdict`, `.student`, `.report`, `.results`, `.out`.
+        the run: `.verdict`, `.student`, `.report`, `.results`, `.out`; of several processes to each.
 
     Raises:
         DataError, ModelError, OutputError, RecipeError, UnknownName: see `tutelage.errors`.
@@ -102,27 +112,55 @@ def distill(
     build = read_student(student)
     with returned_as_it_was(*_networks(teacher)):
         taught_by = read_teacher(teacher)
-        problem = _problem(source, validation, test, taught_by, build)
-        arms = {"student": Arm(build, [Stage(partial(_offline, terms), settings, moved_by)], problem.train)}
-        if control:
-            alone = Stage(_alone, settings, moved_by)
-            arms = {"control": Arm(build, [alone], problem.train, needs_teacher=False)} | arms
-        study = Study(
-            name="distill",
-            problem=problem,
-            teacher=TeacherPlan(lambda _: taught_by),
-            arms=arms,
+        problem = _problem(source, validation, test, taught_by, build, terms)
+        study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
+        study = replace(
+            study,
             seeds=read_seeds(seeds),
+            placebo=placebo,
             resolved=_record(settings, moved_by["student"], terms),
             uncontrolled=_uncontrolled(student),
         )
-        finished = run(study, Path(out) if out else free_folder("distill"), resume=resume, quiet=quiet)
-    assert finished is not None
-    return finished
+        return run(study, Path(out) if out else None, resume=resume, quiet=quiet)
+
+
+def _study(
+    problem: Problem,
+    teacher: Teacher,
+    build: Callable[[], nn.Module],
+    terms: Sequence[Match],
+    settings: TrainSettings,
+    moved_by: Mapping[str, OptimizerSettings],
+    *,
+    control: bool,
+) -> Study:
+    asks = any(match.needs_teacher for match in terms)
+    declared = Declared(asks="data" if asks else "nobody", terms=terms_of(terms))
+    networks = {"student": build}
+    taught = Stage(partial(_offline, terms), settings, moved_by, declared=declared)
+    arms = {"student": Arm(networks, [taught], problem.train)}
+    outcomes = {"student": Outcome("student", against="control" if control else None)}
+    if control:
+        kept = without_teacher(copy.deepcopy(list(terms)), problem.exam.alone)
+        source = labelled_part(problem.train)
+        alone = replace(
+            fitting_steps(taught, problem.train, source),
+            scheme=partial(_alone, kept),
+            declared=Declared(asks="nobody", terms=terms_of(kept)),
+        )
+        arms = {"control": Arm(networks, [alone], source)} | arms
+        outcomes = {"control": Outcome("control")} | outcomes
+    plan = TeacherPlan(lambda _: teacher) if asks else None
+    return Study("distill", problem, plan, arms, outcomes, seeds=[0])
 
 
 def _problem(
-    source: Source, validation: Any, test: Any, teacher: Teacher, student: Callable[[], nn.Module]
+    source: Source,
+    validation: Any,
+    test: Any,
+    teacher: Teacher,
+    student: Callable[[], nn.Module],
+    terms: Sequence[Match],
 ) -> Problem:
     if validation is None:
         rest, part = split(len(source), 0.1, labels=source.labels)
@@ -130,23 +168,32 @@ def _problem(
     else:
         held, _ = source_of(validation, where="validation")  # type: ignore[assignment]
     last = source_of(test, where="test")[0] if test is not None else None
-    num_classes = _width(teacher.beside(student()) if teacher.moves else teacher, source)
+    num_classes = _width(teacher, source, student, terms)
     return Problem(
         train=source,
         validation=held,
         test=last,
-        measure=quality.classification,
+        exam=ClassExam(),
         num_classes=num_classes,
         class_names=[str(number) for number in range(num_classes)],
         chance=1 / num_classes,
     )
 
 
-def _width(teacher: Teacher, source: Source) -> int:
-    answer = asked(teacher, source.batch([0]), who="the teacher", where="train")
+def _width(
+    teacher: Teacher, source: Source, student: Callable[[], nn.Module], terms: Sequence[Match]
+) -> int:
+    """The number of classes: the teacher's where its logits are looked at, else the student's own."""
+    if any(match.reads_teacher_logits or match.gate is not None for match in terms):
+        who: Callable[[Batch], Outputs] = teacher.beside(student()) if teacher.moves else teacher
+        name = "the teacher"
+    else:
+        network = student().eval()
+        who, name = (lambda batch: capture(network, batch.inputs)), "the student"
+    answer = asked(who, source.batch([0]), who=name, where="train")
     logits = answer.sparse if answer.logits is None else answer.logits
     if logits is None:
-        raise ModelError("the teacher answers without logits; expected a tensor, or a member called logits")
+        raise ModelError(f"{name} answers without logits; expected a tensor, or a member called logits")
     return int(logits.shape[-1])
 
 
@@ -156,13 +203,16 @@ def _networks(teacher: Any) -> list[nn.Module]:
     return [part for part in parts if isinstance(part, nn.Module)]
 
 
-def _offline(matches: Sequence[Match], student: nn.Module, teacher: Teacher | None) -> Scheme:
-    assert teacher is not None
-    return Offline(student, teacher, copy.deepcopy(list(matches)))
+def _offline(matches: Sequence[Match], networks: Mapping[str, nn.Module], teacher: Teacher | None) -> Scheme:
+    return Offline(networks["student"], teacher, copy.deepcopy(list(matches)))
 
 
-def _alone(student: nn.Module, teacher: Teacher | None) -> Scheme:  # noqa: ARG001
-    return Alone(student, [Match(response.HardLabel())])
+def _alone(
+    matches: Sequence[Match],
+    networks: Mapping[str, nn.Module],
+    teacher: Teacher | None,  # noqa: ARG001
+) -> Scheme:
+    return Alone(networks["student"], copy.deepcopy(list(matches)))
 
 
 def _record(

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from tutelage.runs.study import Study
+from tutelage.studies import Study
 
 __all__ = ["environment", "versions"]
 
@@ -30,7 +30,7 @@ def environment(study: Study) -> dict[str, Any]:
     """Versions, the machine, and the hashes of the data, for the record."""
     problem = study.problem
     parts = {"train": problem.train, "validation": problem.validation, "test": problem.test}
-    transfer = study.arms["student"].source
+    transfer = study.first.source
     if transfer is not problem.train:
         parts["transfer"] = transfer
     data = {

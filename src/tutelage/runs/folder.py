@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tutelage.engine.checkpoint import write_atomically
-from tutelage.errors import CheckpointError, OutputError
+from tutelage.errors import OutputError
+from tutelage.files import read_json, write_atomically, write_json
 
-__all__ = ["RunFolder", "free_folder", "read_json"]
+__all__ = ["RunFolder", "free_folder"]
 
 _MARK = "run.json"
+
+FORMAT = 2
+"""The format of a run's folder."""
 
 
 def free_folder(name: str, *, under: Path = Path("runs")) -> Path:
@@ -31,15 +34,15 @@ class RunFolder:
 
     Args:
         path: where it is.
-        identity: what the run is: the resolved recipe and the seeds.
-        resume: go on with a run that is there already.
+        identity: what the run is: its name, the resolved recipe, and the seeds.
+        resume: go on with a run that is there already; with more seeds than it had, those are added.
 
     Raises:
         OutputError: the folder holds another run, or this one without `resume`; or cannot be written.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
-        self.path = path
+        self.path, self.seeds = path, list(identity["seeds"])
         mark = path / _MARK
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path} is a file; choose a folder for the run (out, --out)")
@@ -48,12 +51,19 @@ class RunFolder:
         elif path.exists() and any(path.iterdir()):
             raise OutputError(f"{path} holds other files and no run; choose an empty folder (out, --out)")
         else:
-            write_json(mark, identity)
+            write_json(mark, dict(identity) | {"format": FORMAT, "looks": []})
 
     def _take_up(self, mark: Path, identity: Any, resume: bool) -> None:
         held = read_json(mark)
-        if held != identity:
-            differ = [key for key in sorted({*held, *identity}) if held.get(key) != identity.get(key)]
+        if held.get("format") != FORMAT:
+            raise OutputError(
+                f"{self.path} holds a run of an earlier version, which can be read (tutelage report, evaluate, "
+                "export) and not gone on with; choose another folder (out, --out), and run it anew"
+            )
+        differ = [key for key in ("name", "recipe") if held.get(key) != identity.get(key)]
+        more = self.seeds[: len(held["seeds"])] == held["seeds"]
+        if differ or not more:
+            differ = differ or ["seeds"]
             raise OutputError(
                 f"{self.path} holds another run (it differs in {', '.join(differ)}); choose another folder "
                 "(out, --out), or delete that one"
@@ -63,6 +73,24 @@ class RunFolder:
                 f"{self.path} holds this run already; go on with it (resume=True, --resume), or choose "
                 "another folder (out, --out)"
             )
+        if held["seeds"] != self.seeds:
+            write_json(mark, held | {"seeds": self.seeds})
+
+    @property
+    def looks(self) -> int:
+        """Which look at the test set the next one is: those at the same seeds are one."""
+        return 1 + len([seeds for seeds in read_json(self.path / _MARK)["looks"] if seeds != self.seeds])
+
+    @property
+    def finished(self) -> bool:
+        """Whether these seeds were measured."""
+        return self.seeds in read_json(self.path / _MARK)["looks"]
+
+    def note_look(self) -> None:
+        """Note that the test set was looked at."""
+        held = read_json(self.path / _MARK)
+        if self.seeds not in held["looks"]:
+            write_json(self.path / _MARK, held | {"looks": [*held["looks"], self.seeds]})
 
     def arm(self, name: str, seed: int | None = None) -> Path:
         """Where an arm's files lie."""
@@ -82,20 +110,3 @@ class RunFolder:
     def free_bytes(self) -> int:
         """Room left on the disk."""
         return shutil.disk_usage(self.path).free
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON in one step."""
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON back.
-
-    Raises:
-        CheckpointError: the file is cut short or foreign.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is truncated or not ours ({error}); delete it and resume") from error

@@ -12,16 +12,27 @@ from torch import Tensor, nn
 
 from tutelage.answers import spread_log_probs
 from tutelage.capture import capture
-from tutelage.data import Source
-from tutelage.evaluation import Predictions, calibration, cost, cost_of_callable, predict
+from tutelage.data import Source, reading
+from tutelage.evaluation import cost, cost_of_callable, latencies
 from tutelage.modes import evaluating
-from tutelage.runs.study import Study
-from tutelage.runs.training import evaluation_loader
+from tutelage.studies import Study
+from tutelage.tasks.exam import Answers
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Predictor, Stored, Teacher, conflict
+from tutelage.training import evaluation_loader
 from tutelage.types import Batch, Outputs
 
-__all__ = ["Measured", "conflict_of", "measure_network", "measure_teacher", "reported_split", "spread"]
+__all__ = [
+    "Measured",
+    "calibrations",
+    "conflict_of",
+    "cost_of_network",
+    "cost_of_teacher",
+    "latencies_of",
+    "measure_network",
+    "measure_teacher",
+    "spread",
+]
 
 _CALIBRATION = ("ece", "nll", "brier")
 
@@ -31,52 +42,124 @@ _LEAST = -60.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What one trained network answers and costs.
+    """What one trained network answers.
 
     Args:
-        answers: on the split that results are reported on.
+        answers: to the split that results are reported on, as the task's exam keeps them.
         quality: named numbers.
-        calibration: named numbers and the reliability curve.
+        calibration: named numbers and the reliability curve; empty where answers are no probabilities.
     """
 
-    answers: Predictions
+    answers: Answers
     quality: dict[str, float]
     calibration: dict[str, Any]
 
 
-def reported_split(problem: Problem) -> Source:
-    """The split that results are reported on: test, or validation where there is none."""
-    return problem.test if problem.test is not None else problem.validation
-
-
 def measure_network(
-    network: nn.Module, problem: Problem, device: torch.device, *, split: Source | None = None
+    network: nn.Module,
+    problem: Problem,
+    device: torch.device,
+    *,
+    split: Source | None = None,
+    name: str = "student",
 ) -> Measured:
-    """Ask a network about the reported split, or another one."""
-    asked = split if split is not None else reported_split(problem)
+    """Ask a network about the reported split, or another one.
+
+    Args:
+        network: whom.
+        problem: data and exam.
+        device: where.
+        split: in place of the reported one.
+        name: of the network in its arm, by which the task says what it reads.
+    """
+    exam, reads = problem.exam, problem.reads.get(name)
     with evaluating(network):
-        answers = predict(
-            lambda batch: capture(network, batch.inputs), evaluation_loader(asked), device=device
+        answers = exam.ask(
+            lambda batch: capture(network, reading(batch, reads).inputs, exam.layers),
+            evaluation_loader(split if split is not None else problem.reported),
+            device=device,
         )
-    return Measured(answers, problem.measure(answers), calibration(answers))
+    return Measured(answers, exam.measure(answers), exam.calibration(answers))
 
 
-def measure_teacher(teacher: Teacher, problem: Problem, device: torch.device) -> Measured:
-    """Ask a teacher about the reported split; one whose answers were cut short is as good as it was then."""
-    answers = predict(_Whole(teacher), evaluation_loader(reported_split(problem)), device=device)
+def measure_teacher(
+    teacher: Teacher, problem: Problem, device: torch.device, *, split: Source | None = None
+) -> Measured | None:
+    """Ask a teacher about the reported split, or another one; one whose answers were cut is as good as it was.
+
+    Returns:
+        None for a teacher that shows layers and answers the task's question in no way: of other classes, say.
+    """
+    exam = problem.exam
+    if exam.layers:
+        teacher.watch(exam.layers)
+    asked = evaluation_loader(split if split is not None else problem.reported)
+    if not _answers(teacher, problem, device):
+        return None
+    answers = exam.ask(_Whole(teacher), asked, device=device)
     noted = teacher.answers.about.get("teacher", {}) if isinstance(teacher, Stored) else {}
     if "quality" in noted:
         return Measured(answers, noted["quality"], noted["calibration"])
-    return Measured(answers, problem.measure(answers), calibration(answers))
+    return Measured(answers, exam.measure(answers), exam.calibration(answers))
 
 
-def cost_of_network(network: nn.Module, problem: Problem, device: torch.device) -> dict[str, Any]:
+def _answers(teacher: Teacher, problem: Problem, device: torch.device) -> bool:
+    """Whether a teacher tells the problem's classes apart; one that does not only shows its layers."""
+    if problem.num_classes is None:
+        return True
+    with torch.no_grad():
+        answer = teacher(problem.train.batch([0]).to(device))
+    found = next((each for each in (answer.logits, answer.sparse, answer.head) if each is not None), None)
+    return found is not None and int(found.shape[-1]) == problem.num_classes
+
+
+def cost_of_network(
+    network: nn.Module, problem: Problem, device: torch.device, *, name: str = "student", latency: bool = True
+) -> dict[str, Any]:
     """What a network costs on an example of the problem, the logits that it left to others included."""
+    asked, example = _callable(network, problem, device, name)
+    return cost(asked, example.inputs, device=device, batch_sizes=_batch_sizes(example), latency=latency)
+
+
+def cost_of_teacher(
+    study: Study, teacher: Teacher, device: torch.device, *, latency: bool = True
+) -> dict[str, Any]:
+    """What a teacher costs: as a network, or as the predictor that it is."""
+    if isinstance(teacher, Stored) and "teacher" in teacher.answers.about:
+        return dict(teacher.answers.about["teacher"]["cost"])  # as it was measured when it answered
+    example = study.problem.train.batch([0])
+    sizes = _batch_sizes(example)
+    if isinstance(teacher, Predictor):
+        nbytes = study.plan.nbytes(teacher) if study.plan.nbytes else None
+        return cost_of_callable(
+            _Asked(teacher), example.inputs, nbytes=nbytes, device=device, batch_sizes=sizes, latency=latency
+        )
+    return cost(_Asked(teacher), example.inputs, device=device, batch_sizes=sizes, latency=latency)
+
+
+def latencies_of(
+    networks: Mapping[str, tuple[nn.Module, str]],
+    teacher: Teacher | None,
+    problem: Problem,
+    device: torch.device,
+) -> dict[str, dict[str, Any]]:
+    """How long each takes, timed in turns, by name and batch size; the teacher's under `teacher`.
+
+    Args:
+        networks: by outcome, the network and its name in its arm.
+        teacher: who is timed beside them; None for nobody.
+        problem: whose examples.
+        device: where.
+    """
+    named: dict[str, tuple[Any, Any]] = {}
     example = problem.train.batch([0])
-    with torch.no_grad(), evaluating(network):
-        leaves = capture(network, example.to(device).inputs).logits is None
-    asked = _WithLogits(network) if leaves else network
-    return cost(asked, example.inputs, device=device, batch_sizes=_batch_sizes(example))
+    if teacher is not None and not isinstance(teacher, Stored):
+        named["teacher"] = (_Asked(teacher), example.inputs)
+    with evaluating(*(network for network, _ in networks.values())):
+        for name, (network, role) in networks.items():
+            asked, seen = _callable(network, problem, device, role)
+            named[name] = (asked, seen.inputs)
+        return latencies(named, device=device, batch_sizes=_batch_sizes(example))
 
 
 def conflict_of(teacher: Teacher, problem: Problem, device: torch.device) -> dict[str, Any]:
@@ -84,27 +167,15 @@ def conflict_of(teacher: Teacher, problem: Problem, device: torch.device) -> dic
     members = [one for one in getattr(teacher, "members", ()) if isinstance(one, Teacher)]
     if len(members) < 2:
         return {}
-    batches = (batch.to(device) for batch in evaluation_loader(reported_split(problem)))
+    batches = (batch.to(device) for batch in evaluation_loader(problem.reported))
     found = conflict(members, batches)
     return {name: {"mean": held, "per_seed": [held]} for name, held in asdict(found).items()}
 
 
-def cost_of_teacher(study: Study, teacher: Teacher, device: torch.device) -> dict[str, Any]:
-    """What a teacher costs: as a network, or as the predictor that it is."""
-    if isinstance(teacher, Stored) and "teacher" in teacher.answers.about:
-        return dict(teacher.answers.about["teacher"]["cost"])  # as it was measured when it answered
-    example = study.problem.train.batch([0])
-    sizes = _batch_sizes(example)
-    if isinstance(teacher, Predictor):
-        nbytes = study.teacher.nbytes(teacher) if study.teacher.nbytes else None
-        return cost_of_callable(
-            _Asked(teacher), example.inputs, nbytes=nbytes, device=device, batch_sizes=sizes
-        )
-    return cost(_Asked(teacher), example.inputs, device=device, batch_sizes=sizes)
-
-
 def spread(measured: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> dict[str, Any]:
     """Named numbers of each seed -> name -> {"mean", "per_seed"}."""
+    if not measured:
+        return {}
     if names is None:
         names = [n for n in measured[0] if all(isinstance(m.get(n), int | float) for m in measured)]
     return {
@@ -114,8 +185,19 @@ def spread(measured: Sequence[Mapping[str, Any]], names: Sequence[str] | None = 
 
 
 def calibrations(measured: Sequence[Measured]) -> dict[str, Any]:
-    """The calibration of each seed, spread."""
-    return spread([m.calibration for m in measured], _CALIBRATION)
+    """The calibration of each seed, spread; empty where there is none."""
+    held = [m.calibration for m in measured]
+    return spread(held, _CALIBRATION) if held and all(held) else {}
+
+
+def _callable(
+    network: nn.Module, problem: Problem, device: torch.device, name: str
+) -> tuple[nn.Module, Batch]:
+    """What is timed, and what it is shown."""
+    example = reading(problem.train.batch([0]), problem.reads.get(name))
+    with torch.no_grad(), evaluating(network):
+        leaves = capture(network, example.to(device).inputs).logits is None
+    return (_WithLogits(network) if leaves else network), example
 
 
 def _batch_sizes(example: Batch) -> tuple[int, ...]:
@@ -146,11 +228,12 @@ class _Asked(nn.Module):
         super().__init__()
         self.teacher = teacher
 
-    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
         given: Any = named or (inputs[0] if len(inputs) == 1 else inputs)
         first = next(iter(named.values())) if named else inputs[0]
         ids = torch.arange(len(first), device=first.device)
-        return _logits_of(self.teacher(Batch(inputs=given, ids=ids, labels=torch.zeros_like(ids))))
+        outputs = self.teacher(Batch(inputs=given, ids=ids, labels=torch.zeros_like(ids)))
+        return _logits_of(outputs) if outputs.logits is not None or outputs.head is not None else outputs
 
 
 class _WithLogits(nn.Module):
@@ -160,8 +243,9 @@ class _WithLogits(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
-        return _logits_of(capture(self.network, named or inputs))
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
+        outputs = capture(self.network, named or inputs)
+        return outputs if outputs.logits is None and outputs.head is None else _logits_of(outputs)
 
 
 def _logits_of(outputs: Outputs) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,18 +16,21 @@ import yaml
 from torch import nn
 
 from tutelage import report
-from tutelage.engine import Runtime, StopRequest, save_weights, sharded
-from tutelage.evaluation import Verdict
-from tutelage.runs.beside import write_beside
+from tutelage.engine import Runtime, StopRequest, save_weights
+from tutelage.errors import ModelError, TutelageWarning
+from tutelage.evaluation import Verdict, teacher_before_training
+from tutelage.files import read_json
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
-from tutelage.runs.folder import RunFolder
-from tutelage.runs.results import collect
-from tutelage.runs.study import Arm, Stage, Study, TeacherPlan
-from tutelage.runs.training import Trained, evaluation_loader, train_arm
-from tutelage.teachers import Ahead, Frozen, Remembered, Teacher
+from tutelage.runs.folder import RunFolder, free_folder
+from tutelage.runs.measuring import measure_teacher
+from tutelage.runs.results import Taught, collect
+from tutelage.studies import Outcome, Study
+from tutelage.studies.placebo import can_have_placebo, pays, with_placebo
+from tutelage.training import Classroom, Trained, train_arm, train_teacher
+from tutelage.training.networks import write_beside
 
-__all__ = ["Classroom", "Run", "run", "train_teacher"]
+__all__ = ["Run", "run"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,17 @@ class Run:
 
     Args:
         results: every number, as `tutelage run --json` prints them.
-        student: the taught network with the best validation metric over seeds, in eval mode.
+        student: of the primary outcome the network with the best validation metric over seeds, in eval mode.
         report: the page.
         out: the folder.
+        students: the same of every outcome, by name.
     """
 
     results: dict[str, Any]
     student: nn.Module
     report: Path
     out: Path
+    students: Mapping[str, nn.Module]
 
     @property
     def verdict(self) -> Verdict:
@@ -62,25 +68,26 @@ class Run:
 
 def run(
     study: Study,
-    out: Path,
+    out: Path | None,
     *,
     resume: bool = False,
     quiet: bool = False,
     cpu: bool = False,
     trackers: Sequence[str] = (),
-) -> Run | None:
+) -> Run:
     """Train, measure, compare and report.
 
     Args:
         study: what to do.
-        out: the run's folder; it must be new, or hold this run with `resume`.
-        resume: go on with a run that was stopped or killed.
+        out: the run's folder; it must be new, or hold this run with `resume`. None for the next free one of
+            the study's name.
+        resume: go on with a run that was stopped or killed, or add seeds to a finished one.
         quiet: show no progress.
         cpu: stay on the CPU though there is an accelerator.
         trackers: names that Accelerate knows.
 
     Returns:
-        the finished run on the main process, None on others.
+        the finished run, on every process.
 
     Raises:
         OutputError: the folder is taken, full or read-only.
@@ -88,8 +95,10 @@ def run(
     """
     with StopRequest() as stop:
         runtime = Runtime(cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop)
+        out = runtime.share(free_folder(study.name) if out is None else out)
         check_study(study, runtime.device)
-        identity = {"name": study.name, "seeds": list(study.seeds), "recipe": dict(study.resolved)}
+        recipe = {key: value for key, value in study.resolved.items() if key != "seeds"}
+        identity = {"name": study.name, "seeds": list(study.seeds), "recipe": recipe}
         if runtime.is_main:
             folder = RunFolder(out, identity, resume=resume)
             resolved = dict(study.resolved) | {"seeds": len(study.seeds)}
@@ -98,41 +107,84 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
-        taught, trained, answering = _train(study, folder, runtime)
+        study, trained, taught = _train(study, folder, runtime)
         runtime.finish()
-        if not runtime.is_main:
-            return None
-        return _close(study, folder, runtime, taught, trained, answering)
-
-
-def train_teacher(study: Study, folder: Path, runtime: Runtime) -> list[Trained]:
-    """Train the networks that the teacher is made of, or read those that are trained already."""
-    taught = []
-    for number, arm in enumerate(study.teacher.arms):
-        label = "teacher" if len(study.teacher.arms) == 1 else f"teacher{number}"
-        seed = study.teacher.seed + number
-        taught.append(
-            train_arm(arm, study.problem, runtime, folder / label, seed=seed, teacher=None, label=label)
-        )
-    return taught
+        best = _students(study, trained)
+        if runtime.is_main:
+            return _close(study, folder, runtime, trained, taught, best)
+        return _wait(folder, study, best)
 
 
 def _train(
     study: Study, folder: RunFolder, runtime: Runtime
-) -> tuple[list[Trained], dict[str, list[Trained]], float]:
-    taught = train_teacher(study, folder.path, runtime)
-    classroom = Classroom(study.teacher, [one.network for one in taught], runtime)
+) -> tuple[Study, dict[str, list[Trained]], Taught]:
+    taught = train_teacher(study, folder.path, runtime) if study.asks else []
+    classroom = Classroom(study, [one.network for one in taught], runtime)
+    study = _with_placebo(study, classroom, runtime)
+    _look_at_teacher(study, classroom, runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:
         for name, arm in study.arms.items():
-            asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
-            where, label = folder.arm(name, seed), f"{name}, seed {seed}"
+            where = folder.arm(name, seed)
             if arm.like is not None:
                 _take_stages(folder.arm(arm.like, seed), where, runtime)
             trained[name].append(
-                train_arm(arm, study.problem, runtime, where, seed=seed, teacher=asked, label=label)
+                train_arm(
+                    arm,
+                    study.problem,
+                    runtime,
+                    where,
+                    seed=seed,
+                    teacher=partial(classroom.teacher, arm) if arm.needs_teacher else None,
+                    label=f"{name}, seed {seed}",
+                    keep=_wanted_early(study, name),
+                )
             )
-    return taught, trained, classroom.seconds
+    seconds = sum(one.seconds_until() for one in taught)
+    seconds += study.plan.seconds() if study.asks else 0.0
+    return study, trained, Taught(_ready(study, classroom, trained), seconds, classroom.seconds)
+
+
+def _with_placebo(study: Study, classroom: Classroom, runtime: Runtime) -> Study:
+    """The study with a placebo, if it was asked for, or is cheap."""
+    if study.placebo is False or not study.asks or not can_have_placebo(study):
+        if study.placebo:
+            raise ModelError(
+                "a placebo was asked for, and a teacher that repeats the labels cannot give what the student's "
+                "terms look at: it has no layers, and answers nothing that a stage makes; leave placebo out"
+            )
+        return study
+    teacher = classroom.finished()
+    if teacher.moves or teacher.heeds or teacher.reads_labels:
+        return study
+    cheap = study.placebo or runtime.share(pays(study, teacher, runtime.device))
+    return with_placebo(study) if cheap else study
+
+
+def _look_at_teacher(study: Study, classroom: Classroom, runtime: Runtime) -> None:
+    """Say before hours are spent on it that a teacher has nothing to teach."""
+    if not study.asks or not runtime.is_main:
+        return
+    teacher, problem = classroom.finished(), study.problem
+    if teacher.moves or teacher.reads_labels or problem.chance is None:
+        return
+    measured = measure_teacher(teacher, problem, runtime.device, split=problem.validation)
+    if measured is None:
+        return
+    for line in teacher_before_training(
+        measured.quality[problem.metric],
+        problem.chance,
+        metric=problem.metric,
+        higher_is_better=problem.higher_is_better,
+        examples=len(problem.validation),
+    ):
+        warnings.warn(line, TutelageWarning, stacklevel=2)
+
+
+def _wanted_early(study: Study, arm: str) -> Collection[tuple[str, int]]:
+    """The networks of an arm that outcomes want as an earlier stage left them."""
+    outcomes = [one for one in study.outcomes.values() if one.arm == arm]
+    return {(one.network, one.stage) for one in outcomes if one.stage is not None}
 
 
 def _take_stages(trained: Path, where: Path, runtime: Runtime) -> None:
@@ -143,67 +195,78 @@ def _take_stages(trained: Path, where: Path, runtime: Runtime) -> None:
     runtime.wait()
 
 
-class Classroom:
-    """Teachers for stages: a fresh one each, or one that remembers where that is right.
+def _ready(study: Study, classroom: Classroom, trained: Mapping[str, Sequence[Trained]]) -> Any:
+    """The teacher as it is measured; beside a student, if it follows one."""
+    if not study.asks:
+        return None
+    teacher = classroom.finished()
+    done = [one for one in trained[study.outcomes[study.primary].arm] if one.failed is None]
+    return teacher.beside(done[0].network) if teacher.moves and done else teacher
 
-    Args:
-        plan: where the teacher comes from.
-        networks: what the plan's arms trained.
-        runtime: where it answers.
-        ahead: ask one that remembers about everything at the start, in the source's order.
-    """
 
-    def __init__(
-        self, plan: TeacherPlan, networks: Sequence[nn.Module], runtime: Runtime, *, ahead: bool = True
-    ) -> None:
-        self.plan, self.networks, self.runtime, self.ahead = plan, networks, runtime, ahead
-        self.seconds = 0.0  # spent in asking ahead
-        self._remembered: dict[int, Remembered] = {}
+def _students(study: Study, trained: Mapping[str, Sequence[Trained]]) -> dict[str, tuple[nn.Module, Any]]:
+    """Of each outcome the network to hand over, and what lies beside its weights."""
+    found = {}
+    for name, outcome in study.outcomes.items():
+        one = _best(study, outcome, trained[outcome.arm])
+        if one is not None:
+            network = one.of(outcome.network, outcome.stage)
+            seen = (network if outcome.view is None else outcome.view(network)).eval()
+            about = dict(one.about.get(outcome.network, {}))
+            about |= {"network": outcome.network, "arm": outcome.arm}
+            about["view"] = name if outcome.view is not None else None
+            about["shapes"] = {key: list(value.shape) for key, value in seen.state_dict().items()}
+            found[name] = (seen, about)
+    if study.primary not in found:
+        raise ModelError(
+            f"every seed of the {study.primary} broke off with numbers that are not finite: "
+            f"{trained[study.outcomes[study.primary].arm][0].failed}"
+        )
+    return found
 
-    def teacher(self, arm: Arm, stage: Stage | None) -> Teacher:
-        """The teacher of a stage; of what comes after the stages where there is none."""
-        if not self.plan.remember or stage is None or stage.transform is not None:
-            ready = self._spread(self.plan.finish(self.networks).to(self.runtime.device))
-            return Ahead(ready) if self.plan.ahead and stage is not None else ready
-        held = self._remembered.get(id(arm.source))
-        if held is None:
-            held = Remembered(self._spread(self.plan.finish(self.networks).to(self.runtime.device)))
-            if self.ahead:
-                clock = time.perf_counter()
-                held.ask_ahead(b.to(self.runtime.device) for b in evaluation_loader(arm.source))
-                self.seconds += time.perf_counter() - clock
-            self._remembered[id(arm.source)] = held
-        return held
 
-    def _spread(self, teacher: Teacher) -> Teacher:
-        """The teacher, those of its networks spread over the processes that asked for it."""
-        for member in teacher.modules():
-            if isinstance(member, Frozen) and member.sharded:
-                member.spread(partial(sharded, runtime=self.runtime))
-        return teacher
+def _best(study: Study, outcome: Outcome, trained: Sequence[Trained]) -> Trained | None:
+    """The seed to hand over: best by validation, the first of equals."""
+    sign = 1 if study.problem.higher_is_better else -1
+    done = [one for one in trained if one.failed is None]
+    return max(done, key=lambda one: sign * one.validation.get(outcome.network, 0.0), default=None)
 
 
 def _close(
     study: Study,
     folder: RunFolder,
     runtime: Runtime,
-    taught: Sequence[Trained],
     trained: Mapping[str, Sequence[Trained]],
-    answering: float,
+    taught: Taught,
+    students: Mapping[str, tuple[nn.Module, Any]],
 ) -> Run:
-    student = _best(study, trained["student"]).network.eval()
-    teacher = study.teacher.finish([one.network for one in taught]).beside(student).to(runtime.device)
-    save_weights(folder.path / "student.safetensors", student)
-    write_beside(student, study.problem, folder.path)
-    outcome = collect(study, trained, teacher, taught, folder, runtime.device, answering)
-    folder.write("results.json", json.dumps(outcome.results, indent=2))
-    folder.write("details.json", json.dumps(outcome.details, indent=2))
-    page = report.write(outcome.results, outcome.details, folder.path / "report.html")
+    for name, (network, about) in students.items():
+        place = folder.path if name == study.primary else folder.path / "outcomes" / name
+        save_weights(place / "student.safetensors", network)
+        write_beside(network, study.problem, place, about)
+    if taught.teacher is not None:
+        taught.teacher.to(runtime.device)
+    found = collect(study, trained, taught, folder, runtime.device)
+    folder.write("details.json", json.dumps(found.details, indent=2))
+    page = report.write(found.results, found.details, folder.path / "report.html")
+    folder.write("results.json", json.dumps(found.results, indent=2))
+    folder.note_look()
     folder.drop_checkpoints()
-    return Run(outcome.results, student, page, folder.path)
+    return _run(found.results, folder, study, students)
 
 
-def _best(study: Study, trained: Sequence[Trained]) -> Trained:
-    """The student to hand over: best by validation, the first of equals."""
-    sign = 1 if study.problem.higher_is_better else -1
-    return max(trained, key=lambda one: sign * (one.validation if one.validation is not None else 0.0))
+def _run(
+    results: dict[str, Any],
+    folder: RunFolder,
+    study: Study,
+    students: Mapping[str, tuple[nn.Module, Any]],
+) -> Run:
+    networks = {name: network for name, (network, _) in students.items()}
+    return Run(results, networks[study.primary], folder.path / "report.html", folder.path, networks)
+
+
+def _wait(folder: RunFolder, study: Study, students: Mapping[str, tuple[nn.Module, Any]]) -> Run:
+    """On processes that do not measure: wait until the first one has, however long that takes."""
+    while not folder.finished:
+        time.sleep(0.2)
+    return _run(read_json(folder.path / "results.json"), folder, study, students)

@@ -2,6 +2,7 @@
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
 is how controls and teachers are trained. Ensembles, past selves and stored answers are teachers, not schemes.
+A scheme declares what it hands over, whom it asks and by which terms it learns.
 """
 
 from tutelage.schemes.alone import Alone

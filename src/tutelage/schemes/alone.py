@@ -1,13 +1,14 @@
-"""A student with labels and nobody else."""
+"""Networks with labels and nobody else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from tutelage.errors import ModelError
 from tutelage.match import Match
+from tutelage.schemes.learner import Learner
 from tutelage.schemes.scheme import Scheme
 from tutelage.types import Batch, Outputs, Turn
 
@@ -23,15 +24,32 @@ class Alone(Scheme):
     """
 
     def __init__(self, student: nn.Module, matches: Sequence[Match]) -> None:
-        super().__init__(student, matches)
         for match in matches:
             if match.needs_teacher:
                 raise ModelError(f"{match.name} compares the student with a teacher, and Alone has none")
+        self.learner = Learner("student", student, matches)
+        self.student = student
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The student and its matches."""
+        return self.learner.modules
+
+    @property
+    def learners(self) -> Sequence[Learner]:
+        """The student."""
+        return [self.learner]
 
     def observe(self, batch: Batch) -> tuple[Outputs, None]:
         """What the student says."""
-        return self._ask_student(batch), None
+        return self.learner.ask(batch), None
 
     def turns(self) -> Sequence[Turn]:
         """One turn, the student's."""
-        return [self._student_turn()]
+        return [self.learner.turn(self._terms)]
+
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        return self.learner.terms(*self.observe(batch), batch)
+
+    def _fit(self, batch: Batch) -> None:
+        self.learner.fit(*self.observe(batch), batch)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
+from tutelage.errors import ModelError
 from tutelage.match import Match
+from tutelage.schemes.learner import Learner
 from tutelage.schemes.scheme import Scheme
 from tutelage.stages import stages_of
 from tutelage.teachers import Ahead, Teacher
-from tutelage.types import Batch, Moment, Outputs, Turn
+from tutelage.types import Batch, Outputs, Turn
 
 __all__ = ["Offline"]
 
@@ -24,21 +26,29 @@ class Offline(Scheme):
 
     Args:
         student: the network that is taught.
-        teacher: whom it follows.
+        teacher: whom it follows; None where no term asks one.
         matches: the terms.
     """
 
-    def __init__(self, student: nn.Module, teacher: Teacher, matches: Sequence[Match]) -> None:
-        super().__init__(student, matches)
-        self.teacher = teacher.beside(student)
-        self.asks = any(match.needs_teacher for match in matches)
+    def __init__(self, student: nn.Module, teacher: Teacher | None, matches: Sequence[Match]) -> None:
+        self.learner = Learner("student", student, matches)
+        self.student, self.asks = student, self.learner.asks
+        if self.asks and teacher is None:
+            names = ", ".join(match.name for match in matches if match.needs_teacher)
+            raise ModelError(f"{names} compares the student with a teacher, and none was given")
+        self.teacher = teacher.beside(student) if teacher is not None else None
         self._watch()
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
         """What is trained and stored, by name; a teacher that moves with the student is stored too."""
-        held = dict(super().modules)
-        return held | {"teacher": self.teacher} if self.teacher.moves else held
+        held = dict(self.learner.modules)
+        return held | {"teacher": self.teacher} if self.teacher is not None and self.teacher.moves else held
+
+    @property
+    def learners(self) -> Sequence[Learner]:
+        """The student."""
+        return [self.learner]
 
     def observe(self, batch: Batch) -> tuple[Outputs, Outputs | None]:
         """What student and teacher say about a batch; the teacher is not asked in vain.
@@ -46,32 +56,31 @@ class Offline(Scheme):
         It answers first, so that its memory is free again when the student's graph grows, unless it heeds
         what the student says.
         """
-        if not self.asks:
-            return self._ask_student(batch), None
+        if not self.asks or self.teacher is None:
+            return self.learner.ask(batch), None
         if self.teacher.heeds:
-            student = self._ask_student(batch)
+            student = self.learner.ask(batch)
             return student, self.teacher.heed(batch, student)
         teacher = self.teacher(batch)
-        return self._ask_student(batch), teacher
+        return self.learner.ask(batch), teacher
 
     def turns(self) -> Sequence[Turn]:
         """One turn, the student's; a teacher that answers ahead begins before it."""
-        ahead = self.teacher.begin if self.asks and isinstance(self.teacher, Ahead) else None
-        return [replace(self._student_turn(), ahead=ahead)]
+        teacher = self.teacher
+        ahead = teacher.begin if self.asks and isinstance(teacher, Ahead) else None
+        if teacher is None:
+            return [self.learner.turn(self._terms)]
+        return [replace(self.learner.turn(self._terms, after=teacher.after), ahead=ahead)]
 
-    def _after(self, moment: Moment) -> None:
-        self.teacher.after(moment)
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        return self.learner.terms(*self.observe(batch), batch)
 
-    def _pair_stages(self, batch: Batch) -> None:
-        searching = [match for match in self._matches if match.stages is not None]
-        if searching:
-            student, teacher = stages_of(self.student, batch.inputs), self.teacher.stages(batch)
-            for match in searching:
-                match.pair_stages(student, teacher)
-            self.layers = sorted({layer for match in self._matches for layer in match.guided})
+    def _fit(self, batch: Batch) -> None:
+        if self.teacher is not None and any(match.stages is not None for match in self.matches):
+            self.learner.pair_stages(stages_of(self.student, batch.inputs), self.teacher.stages(batch))
             self._watch()
+        self.learner.fit(*self.observe(batch), batch)
 
     def _watch(self) -> None:
-        hints = {hint for match in self._matches if match.needs_teacher for hint in match.hints}
-        if hints:
-            self.teacher.watch(sorted(hints))
+        if self.teacher is not None and self.learner.hints:
+            self.teacher.watch(self.learner.hints)

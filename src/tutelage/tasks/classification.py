@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from tutelage.data import Source, Subset, split
 from tutelage.errors import DataError, UnknownName
-from tutelage.evaluation import quality
+from tutelage.tasks.exam import ClassExam
 from tutelage.tasks.problem import Problem
 
 __all__ = ["choose_column", "class_names_of", "classes", "labels_of", "three_parts"]
@@ -78,7 +77,7 @@ def classes(
         train=train,
         validation=validation,
         test=test,
-        measure=partial(quality.classification, watch=tuple(watch)),
+        exam=ClassExam(watch=watch),
         num_classes=len(class_names),
         class_names=tuple(class_names),
         chance=None if held is None else _chance(held),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
 from tutelage.answers import Prompt, Sampling, Text
 from tutelage.data import Source
-from tutelage.evaluation import Predictions
+from tutelage.tasks.exam import ClassExam, Exam
 from tutelage.types import Batch
 
 __all__ = ["Problem", "Writer"]
@@ -34,19 +34,21 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """Data in three parts, and how to measure answers about it.
+    """Data in three parts, and how answers about them are examined.
 
     Args:
         train, validation, test: the parts; choices are made on `validation`, and `test` is read once, at
             the end. Without a `test`, results are those of the validation split, and the report says so.
-        measure: answers -> named numbers; the first key is the metric of the verdict unless `metric` says.
-        metric: what the verdict is about, and what weights are chosen by.
-        higher_is_better: its direction.
+        exam: what is collected of a network's answers, and how it is measured.
         num_classes: the width of the logits, or None.
         class_names: names of the classes, in order.
-        chance: what guessing would reach by `metric`, or None.
+        chance: what guessing would reach by the exam's metric, or None.
         augment: settings -> a change of training batches; None where the field has no augmentations.
         network_options: what a network's builder may be told about the data: `num_classes`, `in_channels` …
+        offers: what a scheme's constructor may ask for by name, such as `rollout`, how a network writes or
+            acts.
+        reads: the name of a network, or `teacher` -> the keys of the inputs that it reads; all where a name is
+            missing. It holds for training, measuring, costs and export.
         files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
         writer: how networks write; None where the field has no text.
     """
@@ -54,16 +56,31 @@ class Problem:
     train: Source
     validation: Source
     test: Source | None
-    measure: Callable[[Predictions], dict[str, float]]
-    metric: str = "accuracy"
-    higher_is_better: bool = True
+    exam: Exam = field(default_factory=ClassExam)
     num_classes: int | None = None
     class_names: Sequence[str] = ()
     chance: float | None = None
     augment: Callable[[Mapping[str, object]], Callable[[Batch, int], Batch]] | None = None
     network_options: Mapping[str, object] = field(default_factory=dict)
+    offers: Mapping[str, Any] = field(default_factory=dict)
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     writer: Writer | None = None
+
+    @property
+    def metric(self) -> str:
+        """What the verdict is about."""
+        return self.exam.metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the metric."""
+        return self.exam.higher_is_better
+
+    @property
+    def reported(self) -> Source:
+        """The split that results are reported on: test, or validation where there is none."""
+        return self.test if self.test is not None else self.validation
 
     def write_files(self, folder: Path) -> None:
         """Put what a student needs beside its weights into a folder."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture, check_layers
+from tutelage.data import reading
 from tutelage.errors import UnknownName
 from tutelage.stages import stages_of
 from tutelage.teachers.teacher import Teacher
@@ -96,14 +97,14 @@ class Frozen(Teacher):
 
     def stages(self, batch: Batch) -> list[str]:
         """Paths of the layers where the network's stages end."""
-        return stages_of(self.network.eval(), batch.inputs)
+        return stages_of(self.network.eval(), reading(batch, self.reads).inputs)
 
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
         if self.input_gradient:
             self.network.requires_grad_(False)  # somebody may hold the network too, and have thawed it
         with torch.set_grad_enabled(self.input_gradient and torch.is_grad_enabled()), self._autocast():
-            outputs = capture(self._callee[0], batch.inputs, self.layers)
+            outputs = capture(self._callee[0], reading(batch, self.reads).inputs, self.layers)
         if self.precision is None:
             return outputs
         logits, features = map_tensors((outputs.logits, dict(outputs.features)), _float32)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tutelage.capture import logits_of
+from tutelage.data import reading
 from tutelage.errors import ModelError
 from tutelage.teachers.teacher import Teacher
 from tutelage.types import Batch, Outputs
@@ -51,7 +52,7 @@ class Function(Teacher):
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
         with torch.no_grad():
-            came = self._answer[0](batch if self.takes == "batch" else batch.inputs)
+            came = self._answer[0](batch if self.takes == "batch" else reading(batch, self.reads).inputs)
         if isinstance(came, Outputs):
             return came
         logits = logits_of(came)

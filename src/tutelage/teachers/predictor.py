@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tutelage.data import reading
 from tutelage.errors import ModelError
 from tutelage.teachers.teacher import Teacher
 from tutelage.types import Batch, Outputs
@@ -75,7 +76,7 @@ class Predictor(Teacher):
 
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
-        rows = _rows(batch.inputs)
+        rows = _rows(reading(batch, self.reads).inputs)
         answered = np.asarray(self._predict(rows), dtype=np.float64)
         _check_probabilities(answered, len(rows))
         if self._columns is None:
@@ -86,7 +87,7 @@ class Predictor(Teacher):
             probabilities = np.zeros((len(rows), len(self._columns)))
             probabilities[:, seen] = answered[:, self._columns[seen]]
         logits = np.log(np.clip(probabilities, self.epsilon, 1.0)).astype(np.float32)
-        return Outputs(torch.from_numpy(logits).to(batch.inputs.device))
+        return Outputs(torch.from_numpy(logits).to(batch.ids.device))
 
 
 def _columns(own: Any, wanted: Sequence[Any] | None) -> npt.NDArray[np.int64] | None:

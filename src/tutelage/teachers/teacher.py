@@ -31,12 +31,14 @@ class Teacher(nn.Module, ABC):
         heeds: whether it is asked through `heed`, after the student.
         reads_labels: whether it answers by the labels, so that its quality says nothing.
         keyed: whether it finds its answers by the keys of examples.
+        reads: the inputs that it reads, by their keys in a batch's; all of them where it is None.
     """
 
     moves: ClassVar[bool] = False
     heeds: ClassVar[bool] = False
     reads_labels: ClassVar[bool] = False
     keyed: ClassVar[bool] = False
+    reads: Sequence[str] | None = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,16 +11,10 @@ from torch import nn
 
 from tutelage.engine import load_weights, seeded
 from tutelage.errors import CheckpointError, RecipeError
-from tutelage.recipes.parts import (
-    Field,
-    check_optimizers,
-    labels_alone,
-    make_network,
-    make_scheme,
-    make_transform,
-)
+from tutelage.recipes.parts import Field, make_network
+from tutelage.recipes.schemes import alone_stage
 from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec
-from tutelage.runs import Arm, Stage, TeacherPlan
+from tutelage.studies import Arm, Stage, TeacherPlan
 from tutelage.teachers import Frozen
 
 __all__ = ["FrozenSpec", "plan_frozen"]
@@ -76,7 +70,8 @@ def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
             )
         ready = cache(partial(_with_weights, build, spec.weights, spec.seed))
         return TeacherPlan(lambda _: wrap(ready()), remember=spec.remember, ahead=spec.ahead)
-    arm = Arm(build, [_stage(spec, spec.train, held)], held.problem.train, needs_teacher=False)
+    built_by = {"student": {spec.model.name: spec.model.settings}}
+    arm = Arm({"student": build}, [_stage(spec, spec.train, held)], held.problem.train, built_by=built_by)
     return TeacherPlan(
         lambda networks: wrap(networks[0]),
         arms=[arm],
@@ -95,13 +90,7 @@ def _stage(spec: FrozenSpec, train: TrainSpec, held: Field) -> Stage:
         )
     if "student" not in spec.optimizers:
         raise RecipeError("teacher.frozen has train and no optimizer; give `optimizers: {student: {sgd: …}}`")
-    check_optimizers(spec.optimizers)
-    return Stage(
-        scheme=make_scheme(spec.scheme) if spec.scheme else labels_alone(),
-        settings=train.engine(),
-        optimizers=spec.optimizers,
-        transform=make_transform(train.augment, held.problem),
-    )
+    return alone_stage(train, spec.optimizers, held, spec.scheme)
 
 
 def _with_weights(build: Callable[[], nn.Module], weights: str | None, seed: int) -> nn.Module:

@@ -31,7 +31,7 @@ from tutelage.recipes.teachers.ready import (
     plan_stored,
     plan_virtual,
 )
-from tutelage.runs import TeacherPlan
+from tutelage.studies import TeacherPlan
 
 __all__ = ["SPECS", "make_teacher"]
 

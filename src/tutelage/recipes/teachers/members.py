@@ -13,8 +13,8 @@ from tutelage.errors import RecipeError
 from tutelage.recipes.parts import Field
 from tutelage.recipes.spec import Named, NamedField, Spec
 from tutelage.recipes.teachers.built import built
-from tutelage.runs import TeacherPlan
-from tutelage.runs.training import evaluation_loader
+from tutelage.studies import TeacherPlan
+from tutelage.training import evaluation_loader
 from tutelage.teachers import Cautious, Committee, Ensemble, Panel, Teacher, learn_weights
 
 __all__ = [

@@ -10,7 +10,7 @@ from tutelage.errors import DataError
 from tutelage.recipes.names import call, find
 from tutelage.recipes.parts import Field
 from tutelage.recipes.spec import NamedField, Spec
-from tutelage.runs import TeacherPlan
+from tutelage.studies import TeacherPlan
 from tutelage.tasks import vision
 from tutelage.teachers import Predictor, Teacher
 

@@ -9,7 +9,7 @@ from tutelage.errors import RecipeError
 from tutelage.recipes.parts import Field
 from tutelage.recipes.spec import Spec
 from tutelage.recipes.teachers.built import built
-from tutelage.runs import TeacherPlan
+from tutelage.studies import TeacherPlan
 from tutelage.teachers import MovingAverage, PastSelf, Stored, Virtual
 
 __all__ = [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutelage.evaluation import next_token
+from tutelage.tasks.exam import TokenExam
 from tutelage.tasks.language.documents import Cut, check_test, read_documents, three_parts
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.vocabulary import Vocabulary
@@ -65,9 +64,7 @@ def modelling(
         train=train,
         validation=held,
         test=last,
-        measure=partial(next_token, lengths=words.byte_lengths()),
-        metric="nll",
-        higher_is_better=False,
+        exam=TokenExam(lengths=words.byte_lengths()),
         num_classes=len(words),
         chance=_chance(train, last, len(words)),
         network_options={"vocabulary": len(words), "length": length},

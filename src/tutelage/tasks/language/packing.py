@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tutelage.data import Source
 from tutelage.errors import DataError
+from tutelage.evaluation import row_and_position
 from tutelage.types import UNLABELLED, Batch
 
 __all__ = ["Rows"]
@@ -85,6 +86,11 @@ class Rows(Source):
             labels=torch.where(follows, tokens.roll(-1, dims=1), UNLABELLED),
             mask=follows,
         )
+
+    def examples_of(self, ids: Tensor) -> Tensor:
+        """The documents of positions, by the numbers that tell positions apart."""
+        rows, positions = row_and_position(ids)
+        return self._documents(rows * self.length + positions)
 
     def fingerprint(self) -> str:
         """The SHA-256 of all tokens, and of where documents and rows begin."""

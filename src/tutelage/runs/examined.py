@@ -1,0 +1,145 @@
+"""Each outcome of a study, measured on every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.evaluation import jackknife
+from tutelage.runs.measuring import Measured, calibrations, cost_of_network, measure_network, spread
+from tutelage.studies import Outcome, Study
+from tutelage.tasks.problem import Problem
+from tutelage.training import Trained
+
+__all__ = ["Examined", "examine"]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An outcome, measured on every seed.
+
+    Args:
+        name: of the outcome.
+        outcome: which network of which arm it is.
+        problem: data and exam.
+        trained: what its arm came to, by seed.
+        measured: the answers of each seed; None where the training broke off.
+        seeds: the seeds.
+    """
+
+    name: str
+    outcome: Outcome
+    problem: Problem
+    trained: Sequence[Trained]
+    measured: Sequence[Measured | None]
+    seeds: Sequence[int]
+
+    @property
+    def finished(self) -> list[Measured]:
+        """The answers of the seeds that ended well."""
+        return [one for one in self.measured if one is not None]
+
+    @property
+    def failed(self) -> list[int]:
+        """The seeds that broke off."""
+        return [seed for seed, one in zip(self.seeds, self.measured, strict=True) if one is None]
+
+    @cached_property
+    def network(self) -> nn.Module | None:
+        """The network of the first seed that ended well."""
+        return next((self.of(one) for one in self.trained if one.failed is None), None)
+
+    @property
+    def copies(self) -> bool:
+        """Whether all seeds ended with the same weights."""
+        networks = [self.of(one) for one in self.trained if one.failed is None]
+        if len(networks) < 2:
+            return False
+        first, *others = [list(network.state_dict().values()) for network in networks]
+        return all(
+            all(torch.equal(one, other) for one, other in zip(first, state, strict=True)) for state in others
+        )
+
+    def of(self, trained: Trained) -> nn.Module:
+        """The network of a seed, as the outcome sees it."""
+        network = trained.of(self.outcome.network, self.outcome.stage)
+        return network if self.outcome.view is None else self.outcome.view(network)
+
+    def scores(self, *, failed: float) -> list[float]:
+        """The metric of each seed; one that broke off counts as given."""
+        metric = self.problem.metric
+        return [failed if one is None else one.quality[metric] for one in self.measured]
+
+    def cells(self, *, failed: float) -> Tensor | None:
+        """What each example, or group of them, adds on each seed, shape [seeds, examples]."""
+        rows = [None if one is None else self._row(one) for one in self.measured]
+        known = next((row for row in rows if row is not None), None)
+        if known is None:
+            return None
+        return torch.stack([torch.full_like(known, failed) if row is None else row for row in rows])
+
+    def entry(self, study: Study, device: torch.device, teaching: float) -> dict[str, Any]:
+        """What the results say of it, latencies apart.
+
+        Args:
+            study: whose.
+            device: where costs are measured.
+            teaching: seconds of the teacher's that its training is charged with.
+        """
+        arm, outcome = study.arms[self.outcome.arm], self.outcome
+        done = [one for one in self.trained if one.failed is None]
+        own = sum(one.seconds_until(outcome.stage) for one in done) / max(1, len(done))
+        network = self.network
+        cost = (
+            {}
+            if network is None
+            else cost_of_network(network, self.problem, device, name=outcome.network, latency=False)
+        )
+        return {
+            "arm": outcome.arm,
+            "network": outcome.network,
+            "stage": len(arm.stages) - 1 if outcome.stage is None else outcome.stage,
+            "view": None if outcome.view is None else self.name,
+            "against": outcome.against,
+            "steps": done[0].steps_until(outcome.stage) if done else 0,
+            "failed_seeds": self.failed,
+            "quality": spread([one.quality for one in self.finished]),
+            "calibration": calibrations(self.finished),
+            "cost": cost | {"train_seconds": own + teaching, "train_seconds_of_teacher": teaching},
+        }
+
+    def _row(self, one: Measured) -> Tensor:
+        exam = self.problem.exam
+        found = exam.per_example(one.answers)
+        if found is not None:
+            return found
+        clusters = exam.clusters(one.answers, self.problem.reported)
+        return jackknife(lambda answers: exam.measure(answers)[exam.metric], one.answers, clusters)
+
+
+def examine(
+    study: Study, trained: Mapping[str, Sequence[Trained]], device: torch.device
+) -> dict[str, Examined]:
+    """Measure every outcome of a study on the reported split, once.
+
+    Args:
+        study: whose.
+        trained: by arm and seed.
+        device: where.
+    """
+    found = {}
+    for name, outcome in study.outcomes.items():
+        one = Examined(name, outcome, study.problem, trained[outcome.arm], [], study.seeds)
+        measured = [
+            None
+            if each.failed is not None
+            else measure_network(one.of(each), study.problem, device, name=outcome.network)
+            for each in one.trained
+        ]
+        found[name] = Examined(name, outcome, study.problem, one.trained, measured, study.seeds)
+    return found

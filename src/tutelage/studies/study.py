@@ -1,0 +1,246 @@
+"""What is to be trained and compared; a recipe or a call of `distill` becomes one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+
+from tutelage.data import Source
+from tutelage.engine import OptimizerSettings, TrainSettings, seeded
+from tutelage.schemes import Scheme
+from tutelage.schemes.declared import Declared
+from tutelage.tasks.problem import Problem
+from tutelage.teachers import Teacher
+from tutelage.types import Batch
+
+__all__ = [
+    "Arm",
+    "Change",
+    "Changer",
+    "Outcome",
+    "Stage",
+    "Study",
+    "TeacherPlan",
+    "fresh_networks",
+    "loader_seed",
+]
+
+Correction = Callable[[nn.Module, Teacher | None, Iterable[Batch], torch.device], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of an arm that trains: a scheme, its optimisers and its length.
+
+    Args:
+        scheme: (networks by name, teacher) -> a fresh scheme.
+        settings: lengths and choices.
+        optimizers: by the name of the turn.
+        transform: changes training batches, or None.
+        declared: what the scheme says of itself.
+        data: what it trains on, in place of the arm's data: a source, or `made`, what the stage before made.
+        teacher: `plan` for the study's teacher, `before` for the first student as the stage before left it.
+        afresh: networks that begin with new weights here, as those of the seed.
+    """
+
+    scheme: Callable[[Mapping[str, nn.Module], Teacher | None], Scheme]
+    settings: TrainSettings
+    optimizers: Mapping[str, OptimizerSettings]
+    transform: Callable[[Batch, int], Batch] | None = None
+    declared: Declared = Declared()
+    data: Source | Literal["made"] | None = None
+    teacher: Literal["plan", "before"] = "plan"
+    afresh: Sequence[str] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a teacher."""
+        return self.declared.asks != "nobody"
+
+
+class Changer(Protocol):
+    """A deterministic change of a network in place: prune, factorise, quantise."""
+
+    def change(self, network: nn.Module) -> Mapping[str, Any]:
+        """Change the network; what was done, as plain JSON."""
+
+    def replay(self, network: nn.Module, done: Mapping[str, Any]) -> None:
+        """Do to a network of the old shape what was done, whatever its weights."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A stage of an arm that changes networks in place, without training.
+
+    Args:
+        name: of the change, as a recipe names it.
+        changer: what changes.
+        networks: which ones.
+        settings: of the changer, for the record.
+    """
+
+    name: str
+    changer: Changer
+    networks: Sequence[str] = ("student",)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: a walk of some networks through stages.
+
+    Args:
+        networks: by name -> a network with fresh weights, drawn from torch's generator. The first one's are
+            those of the seed alone.
+        stages: one after the other.
+        source: what it trains on.
+        correction: set on the first network afterwards, without gradients.
+        like: another arm, earlier in the study, whose stages these are: they are not trained again.
+        teacher: changes the teacher for this arm: (teacher, study) -> teacher; None for the study's own.
+        built_by: by the networks' names, what built each, for the record and to build it again.
+    """
+
+    networks: Mapping[str, Callable[[], nn.Module]]
+    stages: Sequence[Stage | Change]
+    source: Source
+    correction: Correction | None = None
+    like: str | None = None
+    teacher: Callable[[Teacher, Study], Teacher] | None = None
+    built_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trainings(self) -> Iterator[tuple[int, Stage]]:
+        """The stages that train, with their numbers."""
+        return ((number, one) for number, one in enumerate(self.stages) if isinstance(one, Stage))
+
+    @property
+    def asking(self) -> list[tuple[int, Stage]]:
+        """The stages that ask the study's teacher about data, with their numbers."""
+        return [
+            (number, stage)
+            for number, stage in self.trainings
+            if stage.declared.asks == "data" and stage.teacher == "plan" and self.teacher is None
+        ]
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any stage asks the study's teacher."""
+        return any(stage.asks and stage.teacher == "plan" for _, stage in self.trainings)
+
+    def source_of(self, stage: Stage) -> Source | None:
+        """What a stage trains on; None where the stage before makes it."""
+        if stage.data == "made":
+            return None
+        return self.source if stage.data is None else stage.data
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A network that is measured, handed over and judged.
+
+    Args:
+        arm: that trains it.
+        network: its name in the arm.
+        stage: after which stage of the arm; None for the last.
+        view: network -> the part of it that is used; None for all of it.
+        against: the outcome that it is judged against; None for one that others are judged against.
+    """
+
+    arm: str
+    network: str = "student"
+    stage: int | None = None
+    view: Callable[[nn.Module], nn.Module] | None = None
+    against: str | None = None
+
+
+@dataclass(frozen=True)
+class TeacherPlan:
+    """Where the teacher comes from.
+
+    Args:
+        finish: the networks that `arms` trained, in order -> a teacher. It is called anew for each stage.
+        arms: how its networks are trained; none if it comes ready.
+        seed: of the first network's training; each further one adds 1.
+        nbytes: (teacher) -> bytes of a teacher that is no network.
+        remember: ask it once about each example of a stage without augmentation.
+        ahead: let it answer the next step's batch while the student learns.
+        seconds: of training that no arm accounts for, as far as it is known once `finish` was called.
+    """
+
+    finish: Callable[[Sequence[nn.Module]], Teacher]
+    arms: Sequence[Arm] = ()
+    seed: int = 0
+    nbytes: Callable[[Teacher], int] | None = None
+    remember: bool = False
+    ahead: bool = False
+    seconds: Callable[[], float] = lambda: 0.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that a run needs to know.
+
+    Args:
+        name: of the recipe.
+        problem: data and how answers are examined.
+        teacher: the plan for it; None where nobody is asked.
+        arms: by name.
+        outcomes: what is measured and judged, by name, in the order in which it is shown.
+        primary: the outcome that the verdict is about.
+        placebo: whether an arm runs beside the primary one whose teacher repeats the labels; None where that
+            is so if it is cheap.
+        seeds: each arm is trained once a seed; a seed gives all of them one initialisation and data order.
+        resolved: the recipe as it was understood, for the record and to know the run again.
+        uncontrolled: what the comparison does not hold equal, in plain words.
+        expected: metric -> what the paper found and what we found.
+        level: the confidence of the verdict's interval.
+    """
+
+    name: str
+    problem: Problem
+    teacher: TeacherPlan | None
+    arms: Mapping[str, Arm]
+    outcomes: Mapping[str, Outcome]
+    seeds: Sequence[int]
+    primary: str = "student"
+    placebo: bool | None = None
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    uncontrolled: Sequence[str] = ()
+    expected: Mapping[str, Any] | None = None
+    level: float = 0.95
+
+    @property
+    def plan(self) -> TeacherPlan:
+        """The plan for the teacher, of a study that has one."""
+        assert self.teacher is not None
+        return self.teacher
+
+    @property
+    def asks(self) -> bool:
+        """Whether anybody is asked."""
+        return self.teacher is not None and any(arm.needs_teacher for arm in self.arms.values())
+
+    @property
+    def first(self) -> Arm:
+        """The arm of the primary outcome."""
+        return self.arms[self.outcomes[self.primary].arm]
+
+
+def fresh_networks(arm: Arm, seed: int) -> dict[str, nn.Module]:
+    """The arm's networks as the seed initialises them, each whatever the others are."""
+    return {name: _fresh(arm, name, number, seed) for number, name in enumerate(arm.networks)}
+
+
+def _fresh(arm: Arm, name: str, number: int, seed: int) -> nn.Module:
+    with seeded(seed if number == 0 else (seed + zlib.crc32(name.encode())) % 2**32):
+        return arm.networks[name]()
+
+
+def loader_seed(seed: int, number: int) -> int:
+    """The seed of the order and the views of a stage."""
+    return seed + 7919 * number

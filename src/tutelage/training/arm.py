@@ -1,0 +1,241 @@
+"""Train one arm with one seed: stage by stage, resumable at each step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tutelage.data import Source
+from tutelage.engine import Fitted, Runtime, fit, load_weights, save_weights
+from tutelage.errors import NonFiniteLoss
+from tutelage.files import read_json, write_json
+from tutelage.studies import Arm, Change
+from tutelage.tasks.problem import Problem
+from tutelage.training.made import read_made, write_made
+from tutelage.training.networks import describe_network
+from tutelage.training.untrained import warn_of_untrained
+from tutelage.training.stage import Ready, evaluation_loader, validations_of
+from tutelage.training.walk import Asked, State, walk
+
+__all__ = ["Trained", "train_arm"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one arm came to with one seed.
+
+    Args:
+        networks: by name, after the last stage, with the weights that were kept.
+        after: by network and stage, those that an outcome asked for before the last stage.
+        steps: updates of each stage.
+        seconds: of training, of each stage.
+        validation: by network, the metric by which its last weights were kept; missing where there was none.
+        about: by network, what built it and what was done to it.
+        failed: why the training broke off; None where it did not.
+    """
+
+    networks: Mapping[str, nn.Module]
+    after: Mapping[tuple[str, int], nn.Module] = field(default_factory=dict)
+    steps: Mapping[int, int] = field(default_factory=dict)
+    seconds: Mapping[int, float] = field(default_factory=dict)
+    validation: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    failed: str | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The first network."""
+        return next(iter(self.networks.values()))
+
+    def of(self, network: str, stage: int | None = None) -> nn.Module:
+        """A network, as the last stage or an earlier one left it."""
+        return self.networks[network] if stage is None else self.after[network, stage]
+
+    def steps_until(self, stage: int | None = None) -> int:
+        """Updates up to a stage and with it, or of all."""
+        return sum(count for number, count in self.steps.items() if stage is None or number <= stage)
+
+    def seconds_until(self, stage: int | None = None) -> float:
+        """Seconds of training up to a stage and with it, or of all."""
+        return sum(each for number, each in self.seconds.items() if stage is None or number <= stage)
+
+
+def train_arm(
+    arm: Arm,
+    problem: Problem,
+    runtime: Runtime,
+    folder: Path,
+    *,
+    seed: int,
+    teacher: Asked | None,
+    label: str,
+    keep: Collection[tuple[str, int]] = (),
+) -> Trained:
+    """Train one arm, or take up what is left of it; a finished one is only read.
+
+    Args:
+        arm: what to train.
+        problem: data and exam.
+        runtime: where.
+        folder: its files: those of the stages, and `<network>.safetensors` with `<network>.json` beside each;
+            `trained.json` says that it is done.
+        seed: of initialisation, data order and dropout.
+        teacher: stage -> its teacher, or that for corrections where the stage is None; None for an arm
+            without a teacher.
+        label: what to call it in progress.
+        keep: networks and stages before the last whose weights of then are wanted.
+    """
+    work = _Work(arm, problem, runtime, folder, label, set(keep))
+    done = runtime.share((folder / "trained.json").exists())
+    try:
+        state = walk(arm, problem, runtime, work, seed=seed, teacher=teacher)
+    except NonFiniteLoss as error:
+        if runtime.world > 1:
+            raise
+        return _failed(folder, str(error))
+    if arm.correction is not None and not done:
+        first = next(iter(state.networks.values()))
+        inputs = evaluation_loader(problem.validation)
+        arm.correction(first, teacher(None) if teacher else None, inputs, runtime.device)
+    work.close(state, done)
+    if not done and runtime.is_main:
+        warn_of_untrained(arm, state.networks, seed, label)
+    return Trained(
+        state.networks,
+        work.after,
+        {number: fitted.steps for number, fitted in work.fitted.items()},
+        {number: fitted.seconds for number, fitted in work.fitted.items()},
+        work.validation,
+        {name: work.about(name, state) for name in state.networks},
+    )
+
+
+def _failed(folder: Path, why: str) -> Trained:
+    """Note that a seed broke off; it is not tried again, and is counted against the arm."""
+    write_json(folder / "failed.json", {"why": why})
+    return Trained({}, failed=why)
+
+
+class _Work:
+    """What is done at each stage of a walk that trains: fit, and keep what came of it."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        problem: Problem,
+        runtime: Runtime,
+        folder: Path,
+        label: str,
+        keep: set[tuple[str, int]],
+    ) -> None:
+        self.arm, self.problem, self.runtime = arm, problem, runtime
+        self.folder, self.label, self.keep = folder, label, keep
+        self.fitted: dict[int, Fitted] = {}
+        self.validation: dict[str, float] = {}
+        self.after: dict[tuple[str, int], nn.Module] = {}
+
+    def finished(self, number: int, state: State) -> bool:
+        """Whether a stage is done; its weights, and what it made, are then taken up."""
+        failed = self.folder / "failed.json"
+        if self.runtime.share(failed.exists()):
+            raise NonFiniteLoss(read_json(failed)["why"])
+        done = self._of(number) / "fitted.json"
+        if not self.runtime.share(done.exists()):
+            return False
+        for name, network in state.networks.items():
+            load_weights(self._of(number) / f"{name}.safetensors", network)
+        state.made = read_made(self._of(number))
+        self._note(number, Fitted(**read_json(done), history=[]))
+        return True
+
+    def train(self, ready: Ready) -> Source | None:
+        """Fit a stage; what it made lies beside its weights, where the next one finds it."""
+        stages = len(list(self.arm.trainings))
+        folder, scheme = self._of(ready.number), ready.scheme
+        fitted = fit(
+            scheme.turns(),
+            scheme.modules,
+            ready.loader,
+            ready.stage.settings,
+            optimizers=ready.stage.optimizers,
+            runtime=self.runtime,
+            validation=validations_of(
+                ready.stage, ready.networks, scheme.modules, self.problem, self.runtime
+            ),
+            folder=folder,
+            label=self.label if stages == 1 else f"{self.label}, stage {ready.number + 1}",
+        )
+        self._note(ready.number, fitted)
+        made = scheme.made()
+        if made is not None:
+            if self.runtime.is_main:
+                write_made(made, folder)
+            self.runtime.wait()
+            made = read_made(folder)
+        return made
+
+    def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:
+        """Change a network, or do again what was done to it."""
+        file = self._of(number) / f"{network}.json"
+        if self.runtime.share(file.exists()):
+            done = read_json(file)
+            change.changer.replay(net, done)
+            load_weights(self._of(number) / f"{network}.safetensors", net)
+            return dict(done)
+        done = dict(self.runtime.share(dict(change.changer.change(net))))
+        if self.runtime.is_main:
+            save_weights(self._of(number) / f"{network}.safetensors", net)
+            write_json(file, done)
+        self.runtime.wait()
+        return done
+
+    def left(self, number: int, state: State) -> None:
+        """Keep what a stage left, on the disk and for those who ask for it."""
+        done = self._of(number) / "fitted.json"
+        if number in self.fitted and not self.runtime.share(done.exists()):
+            if self.runtime.is_main:
+                for name, network in state.networks.items():
+                    save_weights(self._of(number) / f"{name}.safetensors", network)
+                    write_json(self._of(number) / f"{name}.json", self.about(name, state))
+                fitted = self.fitted[number]
+                kept = {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best}
+                write_json(done, kept | {"chosen": fitted.chosen})
+            self.runtime.wait()
+        for name, stage in self.keep:
+            if stage == number and number < len(self.arm.stages) - 1:
+                self.after[name, stage] = copy.deepcopy(state.networks[name])
+
+    def close(self, state: State, done: bool) -> None:
+        """Keep, or take up, the networks after everything."""
+        for name, network in state.networks.items():
+            if done:
+                load_weights(self.folder / f"{name}.safetensors", network)
+            elif self.runtime.is_main:
+                save_weights(self.folder / f"{name}.safetensors", network)
+                write_json(self.folder / f"{name}.json", self.about(name, state))
+        for name, stage in self.keep:
+            if stage == len(self.arm.stages) - 1:
+                self.after[name, stage] = state.networks[name]
+        if self.runtime.is_main and not done:
+            write_json(self.folder / "trained.json", {"validation": self.validation})
+        self.runtime.wait()
+
+    def about(self, name: str, state: State) -> dict[str, Any]:
+        """What lies beside the weights of a network."""
+        return describe_network(
+            state.networks[name], built_by=self.arm.built_by.get(name), done=state.done.get(name, [])
+        )
+
+    def _note(self, number: int, fitted: Fitted) -> None:
+        self.fitted[number] = fitted
+        for name, best in fitted.chosen.items():
+            if best:
+                self.validation[name] = best["value"]
+
+    def _of(self, number: int) -> Path:
+        return self.folder / f"stage{number}"

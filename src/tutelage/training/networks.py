@@ -1,0 +1,76 @@
+"""What lies beside each file of weights: what built the network, its shapes, and what was done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tutelage.errors import CheckpointError
+from tutelage.files import write_atomically, write_json
+from tutelage.studies import Changer
+from tutelage.tasks.problem import Problem
+
+__all__ = ["describe_network", "replay_changes", "write_beside"]
+
+
+def describe_network(
+    network: nn.Module,
+    *,
+    built_by: Any = None,
+    done: Sequence[Mapping[str, Any]] = (),
+    view: str | None = None,
+) -> dict[str, Any]:
+    """A network in plain JSON: its class, what built it, what was done to it, the shapes of its tensors.
+
+    Args:
+        network: as its weights are.
+        built_by: a model of a recipe with its settings; None for code of the user's own.
+        done: what changes did to it, in order.
+        view: the part of it that is used, where that is not all.
+    """
+    kind = type(network)
+    return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "built_by": built_by,
+        "done": [dict(one) for one in done],
+        "view": view,
+        "shapes": {name: list(value.shape) for name, value in network.state_dict().items()},
+    }
+
+
+def replay_changes(network: nn.Module, about: Mapping[str, Any], changers: Callable[[str], Changer]) -> None:
+    """Bring a freshly built network into the shape that its weights have.
+
+    Args:
+        network: as its builder gave it.
+        about: what lies beside its weights.
+        changers: the name of a change -> what replays it.
+
+    Raises:
+        CheckpointError: the shapes afterwards are not those of the weights.
+    """
+    for one in about.get("done", []):
+        changers(one["change"]).replay(network, one["done"])
+    shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
+    if about.get("shapes") not in (None, shapes):
+        differ = [name for name in shapes if about["shapes"].get(name) != shapes[name]]
+        raise CheckpointError(
+            f"the network that was built has other shapes than its weights ({', '.join(differ[:4])}); the "
+            "recipe beside them is not the one that they were trained by"
+        )
+
+
+def write_beside(network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None) -> None:
+    """Write what a network's weights need beside them, for others to use.
+
+    `network.json`; what the task adds, such as a tokenizer; `config.json` of a network of Transformers.
+    """
+    if about is not None:
+        write_json(folder / "network.json", dict(about))
+    said = getattr(getattr(network, "config", None), "to_json_string", None)
+    if said is not None:
+        write_atomically(folder / "config.json", said(use_diff=False).encode())
+    problem.write_files(folder)

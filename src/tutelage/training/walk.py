@@ -1,0 +1,136 @@
+"""The walk of an arm's networks through its stages: the one that trains, and the one that forecasts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import nn
+
+from tutelage.data import Source
+from tutelage.engine import Runtime, sharded, whole
+from tutelage.studies import Arm, Change, Stage, fresh_networks
+from tutelage.tasks.problem import Problem
+from tutelage.teachers import Frozen, Teacher
+from tutelage.training.stage import Ready, plain, set_up_stage
+
+__all__ = ["Asked", "State", "Visitor", "walk"]
+
+Asked = Callable[[Stage | None], Teacher]
+"""The teacher of a stage, or that of what comes after the stages where there is none."""
+
+
+@dataclass
+class State:
+    """What a walk carries from stage to stage.
+
+    Args:
+        networks: the arm's, by name, as the last stage left them.
+        done: by network, what changes did to it: their names and plain JSON, in order.
+        made: what the last stage made, if it made anything.
+    """
+
+    networks: dict[str, nn.Module]
+    done: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    made: Source | None = None
+
+
+class Visitor(Protocol):
+    """What is done at each stage of a walk."""
+
+    def finished(self, number: int, state: State) -> bool:
+        """Whether a stage is done already; its weights, and what it made, are then in the state."""
+
+    def train(self, ready: Ready) -> Source | None:
+        """Train a stage that was set up; what it made."""
+
+    def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:
+        """Change a network; what was done."""
+
+    def left(self, number: int, state: State) -> None:
+        """Called after each stage."""
+
+
+def walk(
+    arm: Arm,
+    problem: Problem,
+    runtime: Runtime,
+    visitor: Visitor,
+    *,
+    seed: int,
+    teacher: Asked | None,
+) -> State:
+    """Take an arm's networks through its stages.
+
+    Args:
+        arm: whose.
+        problem: data and exam.
+        runtime: where.
+        visitor: what to do at each stage.
+        seed: of initialisation, data order and dropout.
+        teacher: stage -> its teacher; None for an arm without one.
+    """
+    state = State({name: net.to(runtime.device) for name, net in fresh_networks(arm, seed).items()})
+    for number, stage in enumerate(arm.stages):
+        if isinstance(stage, Change):
+            for name in stage.networks:
+                done = visitor.changed(number, stage, name, state.networks[name])
+                state.done.setdefault(name, []).append({"change": stage.name, "done": dict(done)})
+        else:
+            _train(arm, number, stage, state, (problem, runtime, visitor, seed, teacher))
+        visitor.left(number, state)
+    return state
+
+
+def _train(
+    arm: Arm,
+    number: int,
+    stage: Stage,
+    state: State,
+    how: tuple[Problem, Runtime, Visitor, int, Asked | None],
+) -> None:
+    problem, runtime, visitor, seed, teacher = how
+    taught_by = None if stage.asks and stage.teacher == "plan" else _before(stage, state)
+    if stage.afresh:
+        fresh = fresh_networks(arm, seed)
+        for name in stage.afresh:
+            state.networks[name] = fresh[name].to(runtime.device)
+            state.done.pop(name, None)
+    if visitor.finished(number, state):
+        return
+    if stage.asks and stage.teacher == "plan":
+        assert teacher is not None
+        taught_by = teacher(stage)
+    source = state.made if stage.data == "made" else arm.source_of(stage)
+    assert source is not None
+    networks = _spread(state.networks, stage, runtime)
+    ready = set_up_stage(
+        stage, number, networks, source, problem, runtime, seed=seed, teacher=taught_by
+    )
+    state.made = visitor.train(ready)
+    plain(networks)
+    for name, trained in networks.items():
+        if trained is not state.networks[name]:
+            state.networks[name].load_state_dict(whole(trained.state_dict()))
+            state.networks[name].to(runtime.device)
+
+
+def _before(stage: Stage, state: State) -> Teacher | None:
+    """The first student as the stage before left it, as a teacher."""
+    if not stage.asks:
+        return None
+    name = stage.declared.students[0].network
+    return Frozen(copy.deepcopy(state.networks[name]))
+
+
+def _spread(networks: Mapping[str, nn.Module], stage: Stage, runtime: Runtime) -> dict[str, nn.Module]:
+    """The networks to train: themselves, or copies that are spread over the processes."""
+    if not stage.settings.sharded:
+        return dict(networks)
+    spread = {name: sharded(network, runtime) for name, network in networks.items()}
+    for name, network in networks.items():
+        if spread[name] is not network:
+            network.to("cpu")  # it waits there
+    return spread
