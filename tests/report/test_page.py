@@ -102,6 +102,19 @@ def test_the_verdict_says_what_it_rests_on(page, read):
     assert "could have shown, four times in five 0.29 pp" in text.replace("\u00a0", " ")
 
 
+def test_the_sentence_leads_only_where_there_are_no_figures(results, read):
+    text = read(render(results, {})).text
+    assert text.index("interval +0.23") < text.index("0.4 points more accurate")
+    results["verdict"] |= {"interval": None, "word": "not shown", "why": "on 2 seeds: no word below three"}
+    text = read(render(results, {})).text
+    assert text.index("no word below three") < text.index("student minus control")
+
+
+def test_a_level_keeps_its_decimals(results, read):
+    results["verdict"]["level"] = 0.975
+    assert "97.5 % interval" in read(render(results, {})).text
+
+
 def test_further_verdicts_are_a_table_without_the_first(sample, read):
     page = render(sample.exits(), {})
     table = page[page.index('<table class="verdicts">') :].partition("</table>")[0]
@@ -130,7 +143,7 @@ def test_peers_are_named_as_they_are_and_held_against_their_own_controls(sample,
     page = render(found, sample.details_of(found))
     text = read(page).text
     assert "Better than peer0 alone" in text
-    assert "The recipe helped; whether it was the teaching is not shown." in text
+    assert "The recipe helped; that its teacher did is not shown." in text
     assert "peer0 minus peer0 alone" in text
     assert "peer1 alone not shown" in text
     assert "← peer0 alone better 0 peer0 better →" in text

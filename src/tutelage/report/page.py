@@ -87,7 +87,6 @@ def _top(results: Mapping[str, Any]) -> dict[str, Any]:
         "further": further,
         "one_metric": {each["metric"] for each in further} == {verdict["metric"] if verdict else ""},
         "warnings": [str(said) for said in sequence(results.get("warnings"))],
-        "differences": [str(said) for said in sequence(results.get("differences"))],
         "facts": facts(results),
     }
 

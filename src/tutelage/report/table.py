@@ -67,9 +67,6 @@ def summary(results: Mapping[str, Any]) -> RenderableType:
     verdict = verdicts.said(numbers.mapping(results.get("verdict")))
     if verdict:
         parts.append(_verdict(verdict))
-        if verdict["smallest"]:
-            text = f"  Smallest effect that this run could have shown: {_plain(verdict['smallest'])}"
-            parts.append(Text(text, style="dim"))
         parts += [Text(f"  Try: {_plain(said)}") for said in verdict["advice"]]
     parts += [_further(each) for each in verdicts.further(results)]
     if results.get("out"):
@@ -96,10 +93,12 @@ def _cell(cell: Cell) -> Text:
 def _verdict(said: Mapping[str, Any]) -> Text:
     line = Text(f"Verdict: {_plain(said['word'])}", style=_STYLES.get(said["word"], "bold yellow"))
     line.append(_figures(said))
-    pair = _pair(said)
-    told = [f"{pair} {said['over']}".strip(), said["credit"].rstrip("."), said["why"]]
-    rest = ". ".join(_plain(each) for each in told if each)
-    return line.append(f"{', ' if told[0] else '. '}{rest}" if rest else "", style="not bold default")
+    pair, why = (
+        _pair(said),
+        _plain(said["why"]),
+    )  # the sentence says how sure that is, and whose the credit is
+    rest = (f", {pair}" if pair else "") + (f". {why}" if why else "")
+    return line.append(rest, style="not bold default")
 
 
 def _further(said: Mapping[str, Any]) -> Text:

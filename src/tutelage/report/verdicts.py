@@ -14,7 +14,7 @@ __all__ = ["credit", "further", "headline", "interval", "over", "said", "smalles
 _COMPARED = {"better": "Better", "worse": "Worse", "not shown": "Not shown to be better"}
 _CREDITS = {
     "the teacher": "The teacher helped.",
-    "the recipe": "The recipe helped; whether it was the teaching is not shown.",
+    "the recipe": "The recipe helped; that its teacher did is not shown.",
 }
 
 
@@ -38,7 +38,7 @@ def said(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
         "metric": numbers.in_text(metric),
         "difference": None if apart is None else numbers.difference(metric, apart),
         "interval": interval(verdict),
-        "level": numbers.percent(verdict.get("level")),
+        "level": _level(verdict.get("level")),
         "over": over(verdict),
         "chance": _p_value(verdict.get("p_value")),
         "bar": None if apart is None else _bar(apart, verdict),
@@ -106,6 +106,12 @@ def smallest(verdict: Mapping[str, Any]) -> str:
 def _bounds(verdict: Mapping[str, Any]) -> list[float]:
     found = [bound for bound in map(number, sequence(verdict.get("interval"))) if bound is not None]
     return sorted(found) if len(found) == 2 else []
+
+
+def _level(value: Any) -> str:
+    """A confidence with its decimals: of comparisons that share an error it is 97.5 %, say."""
+    found = number(value)
+    return "" if found is None else f"{100 * found:.4g}{numbers.GAP}%"
 
 
 def _p_value(value: Any) -> str:
