@@ -86,8 +86,8 @@ def _left_out(results: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _cell(cell: Cell) -> Text:
-    text = Text(_plain(cell.text))
-    return text.append(f"\n{_plain(cell.note)}", style="dim") if cell.note else text
+    text, note = Text(_plain(cell.text)), _plain(cell.note).replace(", ", "\n")
+    return text.append(f"\n{note}", style="dim") if note else text
 
 
 def _verdict(said: Mapping[str, Any]) -> Text:
