@@ -19,16 +19,16 @@ from tutelage.data import Examples, Loader
 from tutelage.engine import Fitted, OptimizerSettings, Runtime, TrainSettings, fit
 from tutelage.losses import feature, response
 from tutelage.match import Match
-from tutelage.schemes import Alone, Offline, Scheme
+from tutelage.schemes import Adversarial, Alone, Mutual, Offline, Scheme
 from tutelage.teachers import Frozen
 
 FOLDER = Path(__file__).parent
 
 
-def network(width: int, seed: int, classes: int = 3) -> nn.Module:
+def network(width: int, seed: int, classes: int = 3, features: int = 6) -> nn.Module:
     """A perceptron with weights that depend on NumPy's frozen generator alone."""
     own = np.random.RandomState(seed)
-    net = nn.Sequential(nn.Linear(6, width), nn.Tanh(), nn.Linear(width, classes)).double()
+    net = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Linear(width, classes)).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.copy_(torch.from_numpy(own.uniform(-0.7, 0.7, tuple(parameter.shape))))
@@ -61,8 +61,19 @@ def hint() -> Match:
     return Match(feature.Hint(), guided="1", projector=projector, weight=0.5)
 
 
+def critic() -> nn.Module:
+    """Reads logits of three classes, and answers with one number."""
+    return network(4, 11, classes=1, features=3)
+
+
 FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
+    Adversarial: lambda student: Adversarial(
+        student, critic(), Frozen(network(8, 3)), [soft(), hard()], adversarial_weight=0.5
+    ),
     Alone: lambda student: Alone(student, [Match(response.HardLabel())]),
+    Mutual: lambda student: Mutual(
+        {"student": student, "peer": network(4, 5), "other": network(7, 6)}, [soft(), hard()]
+    ),
     Offline: lambda student: Offline(student, Frozen(network(8, 3)), [soft(), hard(), hint()]),
 }
 

@@ -1,12 +1,15 @@
 """Who teaches whom, on which data: a scheme gives the engine its turns.
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
-is how controls and teachers are trained. Ensembles, past selves and stored answers are teachers, not schemes.
-A scheme declares what it hands over, whom it asks and by which terms it learns.
+is how controls and teachers are trained. `Mutual` is peers that teach one another; `Adversarial` a student
+whose logits a critic tells from its teacher's. Ensembles, past selves and stored answers are teachers, not
+schemes. A scheme declares what it hands over, whom it asks and by which terms it learns.
 """
 
+from tutelage.schemes.adversarial import Adversarial
 from tutelage.schemes.alone import Alone
+from tutelage.schemes.mutual import Mutual
 from tutelage.schemes.offline import Offline
 from tutelage.schemes.scheme import Scheme
 
-__all__ = ["Alone", "Offline", "Scheme"]
+__all__ = ["Adversarial", "Alone", "Mutual", "Offline", "Scheme"]
