@@ -11,6 +11,7 @@ from torch import Tensor
 from tutelage.tasks.exam import TokenExam
 from tutelage.tasks.language.documents import Cut, check_test, read_documents, three_parts
 from tutelage.tasks.language.packing import Rows
+from tutelage.tasks.language.rollout import Rollout
 from tutelage.tasks.language.vocabulary import Vocabulary
 from tutelage.tasks.language.writing import Author
 from tutelage.tasks.problem import Problem
@@ -68,6 +69,7 @@ def modelling(
         num_classes=len(words),
         chance=_chance(train, last, len(words)),
         network_options={"vocabulary": len(words), "length": length},
+        offers={"rollout": Rollout(words.end)},
         files={"tokenizer": words.tokenizer.save_pretrained},
         writer=Author(words, train),
     )
