@@ -33,7 +33,7 @@ def test_by_hand():
     for verdict in verdicts:
         low, high = verdict.interval
         assert (low <= 0 <= high) == (verdict.word == "not shown")
-        assert "one of 4 comparisons" in verdict.why
+        assert "; one of 4 comparisons)" in verdict.why
 
 
 def test_the_primary_keeps_its_level():

@@ -40,7 +40,7 @@ def test_better():
     assert verdict.advice == ()
     assert verdict.why == (
         "0.9 points more accurate than the same student trained alone, "
-        "95 % interval 0.8 to 1.0 over 5 paired seeds, which says nothing about another test set"
+        "95 % interval 0.8 to 1.0 over 5 paired seeds (which says nothing about another test set)"
     )
 
 
@@ -60,14 +60,14 @@ def test_fewer_errors_are_better():
     assert verdict.difference == -10
     assert verdict.why == (
         "10 fewer errors than the same student trained alone, 95 % interval 7.52 to 12.5 over 3 paired "
-        "seeds, which says nothing about another test set"
+        "seeds (which says nothing about another test set)"
     )
 
 
 def test_not_shown_says_how_many_seeds_it_would_take():
     verdict = judge("accuracy", [0.90, 0.91, 0.92], [0.91, 0.905, 0.935])
     assert verdict.word == "not shown"
-    assert "over 3 paired seeds holds zero" in verdict.why
+    assert "over 3 paired seeds (which says nothing about another test set) holds zero; 3.2" in verdict.why
     # spread 0.0104/√3 times t(0.975, 2) + t(0.8, 2) = 4.3027 + 1.0607
     assert verdict.smallest_effect == pytest.approx(0.0322, abs=1e-4)
     assert verdict.why.endswith("3.2 points is the smallest effect that this run could have shown")
@@ -286,7 +286,7 @@ def test_looks_spend_what_is_left():
     verdict = of_cells(cells(gain=0.2), looks=3)
     assert verdict.level == pytest.approx(0.9875)
     assert verdict.interval == of_cells(cells(gain=0.2), level=0.9875).interval
-    assert verdict.why.endswith(", at look 3 at the test set")
+    assert verdict.why.endswith("; look 3 at the test set)")
     with pytest.raises(ValueError, match="counted from 1; got 0"):
         of_cells(cells(), looks=0)
 

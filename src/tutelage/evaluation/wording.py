@@ -31,14 +31,15 @@ def describe(verdict: Verdict, unjudged: str, *, looks: int, family: int) -> str
     head = _head(verdict, scale)
     if unjudged:
         return f"{head}, {_unjudged(verdict, unjudged)}"
-    told = f"{_interval(verdict, scale)}{_lucks(verdict)}{_shared(looks, family)}"
+    told = f"{_interval(verdict, scale)} ({'; '.join([_lucks(verdict), *_shared(looks, family)])})"
     if verdict.word != "not shown":
         return f"{head}, {told}"
     assert verdict.smallest_effect is not None
     unit = " points" if scale == 100 else ""
     least = f"{_number(scale * verdict.smallest_effect, scale)}{unit}"
     joint = "but" if verdict.difference else "and"
-    return f"{head}, {joint} the {told}; {least} is the smallest effect that this run could have shown"
+    could = f"{least} is the smallest effect that this run could have shown"
+    return f"{head}, {joint} the {told} holds zero; {could}"
 
 
 def _unjudged(verdict: Verdict, unjudged: str) -> str:
@@ -56,21 +57,20 @@ def _interval(verdict: Verdict, scale: int) -> str:
     low, high = sorted(sign * scale * edge for edge in verdict.interval)
     seeds = f"{verdict.seeds} paired seeds"
     over = seeds if verdict.examples is None else f"{seeds} and {verdict.examples:,} test examples"
-    holds = " holds zero" if low <= 0 <= high else ""
     span = f"{_number(low, scale)} to {_number(high, scale)}"
-    return f"{100 * verdict.level:.4g} % interval {span} over {over}{holds}"
+    return f"{100 * verdict.level:.4g} % interval {span} over {over}"
 
 
 def _lucks(verdict: Verdict) -> str:
     if verdict.share_of_seeds is None:
-        return ", which says nothing about another test set"
+        return "which says nothing about another test set"
     seeds = round(100 * verdict.share_of_seeds)
-    return f" ({seeds} % of it the luck of seeds, {100 - seeds} % that of the test set)"
+    return f"{seeds} % of it the luck of seeds, {100 - seeds} % that of the test set"
 
 
-def _shared(looks: int, family: int) -> str:
-    found = f", at look {looks} at the test set" if looks > 1 else ""
-    return found + (f", one of {family} comparisons" if family > 1 else "")
+def _shared(looks: int, family: int) -> list[str]:
+    found = [f"look {looks} at the test set"] if looks > 1 else []
+    return found + ([f"one of {family} comparisons"] if family > 1 else [])
 
 
 def _head(verdict: Verdict, scale: int) -> str:
