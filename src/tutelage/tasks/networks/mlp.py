@@ -76,16 +76,21 @@ class MLP(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "items ..."]) -> Float[Tensor, "items classes"]:
         """Logits of a batch."""
+        values = self.flattened(inputs)
+        for block in self.hidden:
+            values = block(values)
+        logits: Tensor = self.head(self.dropout(values))
+        return logits
+
+    def flattened(self, inputs: Float[Tensor, "items ..."]) -> Float[Tensor, "items numbers"]:
+        """Each example as a row of numbers."""
         values = inputs.flatten(1)
         if values.shape[1] != self.in_features:
             raise ModelError(
                 f"an example of shape {tuple(inputs.shape[1:])} has {values.shape[1]} numbers; this mlp "
                 f"reads {self.in_features}. Set in_features: {values.shape[1]}, or feed other examples."
             )
-        for block in self.hidden:
-            values = block(values)
-        logits: Tensor = self.head(self.dropout(values))
-        return logits
+        return values
 
 
 def _block(in_size: int, size: int, drop: float, activation: type[nn.Module]) -> nn.Sequential:
