@@ -30,9 +30,9 @@ from tutelage.data import Examples, Source, Subset
 from tutelage.engine import OptimizerSettings, Runtime, TrainSettings
 from tutelage.evaluation import judge, predict
 from tutelage.losses import response
-from tutelage.runs import Arm, Stage
-from tutelage.training.arm import evaluation_loader, train_arm
 from tutelage.schemes import Alone
+from tutelage.schemes.declared import Declared
+from tutelage.studies import Arm, Stage
 from tutelage.tasks import vision
 from tutelage.tasks.problem import Problem
 from tutelage.tasks.vision import models
@@ -46,6 +46,7 @@ from tutelage.teachers import (
     confusable_classes,
     specialist_labels,
 )
+from tutelage.training import evaluation_loader, train_arm
 
 CPU = torch.device("cpu")
 TEMPERATURES = [1.0, 2.0, 4.0]
@@ -191,13 +192,11 @@ def alone(
     settings = TrainSettings(epochs=epochs, batch_size=128, keep="last", validate_every=epochs)
     transform = problem.augment({"jitter": 2, "flip": True}) if augment and problem.augment else None
     stage = Stage(
-        lambda student, _: Alone(student, [tl.Match(response.HardLabel())]), settings, optimizers, transform
+        lambda networks, _: Alone(networks["student"], [tl.Match(response.HardLabel())]), settings, optimizers, transform, Declared(asks="nobody")
     )
-    arm = Arm(build, [stage], source or problem.train, needs_teacher=False)
+    arm = Arm({"student": build}, [stage], source or problem.train)
     looked_at = Subset(arm.source, range(64))  # nothing is chosen by it: the last weights are kept
-    open_problem = Problem(
-        train=arm.source, validation=looked_at, test=None, measure=lambda _: {"accuracy": 0.0}
-    )
+    open_problem = Problem(train=arm.source, validation=looked_at, test=None)
     trained = train_arm(
         arm, open_problem, Runtime(quiet=True), where, seed=seed, teacher=None, label=where.name
     )

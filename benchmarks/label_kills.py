@@ -87,7 +87,7 @@ class Label:
 def trained(folder: Path) -> Path:
     """The weights of a teacher, which `label` trains where there is none."""
     finished(tutelage(["label", "vision/digits", "--out", str(folder), *given(TEACHER), "--seeds", "1"]))
-    return folder / "teacher" / "weights.safetensors"
+    return folder / "teacher" / "student.safetensors"
 
 
 def given(changes: Sequence[str]) -> list[str]:

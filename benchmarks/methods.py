@@ -28,10 +28,10 @@ from typing import Any
 from tutelage.engine import Runtime
 from tutelage.errors import NonFiniteLoss
 from tutelage.recipes import build, load
-from tutelage.runs import Study
 from tutelage.runs.folder import RunFolder
-from tutelage.runs.run import Classroom, run, train_teacher
-from tutelage.training.arm import train_arm
+from tutelage.runs.run import run
+from tutelage.studies import Study
+from tutelage.training import Classroom, train_arm, train_teacher
 
 RECIPE = "vision/cifar10_methods"
 TUNING_SEED = 1000
@@ -147,14 +147,14 @@ def train(study: Study, arm: str, seed: int, where: Path, *, label: str | None =
             return
         runtime = Runtime()
         held = study.arms[arm]
-        classroom = Classroom(study.teacher, [], runtime)
+        classroom = Classroom(study, [], runtime)
         asked = partial(classroom.teacher, held) if held.needs_teacher else None
         train_arm(held, study.problem, runtime, where, seed=seed, teacher=asked, label=label or where.name)
 
 
 def taught(out: Path) -> str:
     """The change that takes the trained teacher."""
-    weights = (out / "taught" / "teacher" / "weights.safetensors").resolve()
+    weights = (out / "taught" / "teacher" / "student.safetensors").resolve()
     return f"teacher={{frozen: {{model: resnet56, weights: {weights}}}}}"
 
 

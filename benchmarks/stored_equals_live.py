@@ -45,7 +45,7 @@ def main() -> None:
         folder = Path(name)
         label = ["label", "vision/digits", "--out", str(folder / "answers"), *given(COMMON), "--quiet"]
         finished(tutelage(label))
-        weights = folder / "answers" / "teacher" / "weights.safetensors"
+        weights = folder / "answers" / "teacher" / "student.safetensors"
         network = "{thin_convnet: {widths: [32, 32, 64, 64], batch_norm: true}}"
         teacher = f"teacher={{frozen: {{model: {network}, weights: {weights}}}}}"
         stored = f"teacher={{stored: {{answers: {folder / 'answers'}}}}}"

@@ -28,12 +28,11 @@ from typing import Any
 
 from tutelage.answers import Answers
 from tutelage.engine import Runtime
-from tutelage.recipes import build, load
-from tutelage.runs import Study
 from tutelage.labelling import LabelSettings, finish, prepare
+from tutelage.recipes import build, load
 from tutelage.runs.measuring import measure_network
-from tutelage.runs.run import Classroom, train_teacher
-from tutelage.training.arm import train_arm
+from tutelage.studies import Study
+from tutelage.training import Classroom, train_arm, train_teacher
 
 DENSE = "dense:float16"
 FORMS = [
@@ -163,7 +162,7 @@ def teacher(study: Study, out: Path, form: str) -> Any:
     runtime = Runtime()
     if form == "live":
         taught = train_teacher(study, out, runtime)
-        return Classroom(study.teacher, [one.network for one in taught], runtime).teacher(
+        return Classroom(study, [one.network for one in taught], runtime).teacher(
             study.arms["student"], None
         )
     folder = out / "answers" / form.replace(":", "-")

@@ -34,11 +34,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from tutelage.capture import capture
 from tutelage.data import Loader
 from tutelage.engine import Runtime, fit
-from tutelage.recipes import build, load
-from tutelage.runs import Arm, Study
 from tutelage.labelling import LabelSettings, finish, prepare
-from tutelage.training.arm import set_up_stage
+from tutelage.recipes import build, load
+from tutelage.studies import Arm, Study
 from tutelage.teachers import Stored, Teacher
+from tutelage.training import set_up_stage
 from tutelage.types import Batch
 
 CASES = {
@@ -108,7 +108,7 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
         stored_bytes = finish(stated)["bytes"]
         live, stored = stated.labelling.teacher, Stored(out)
         arm = study.arms["student"]
-        ratio = flops(live, arm, "teacher") / flops(arm.network(), arm, "student")
+        ratio = flops(live, arm, "teacher") / flops(arm.networks["student"](), arm, "student")
         pairs = [timed_pair(study, arm, live, stored, options.steps, runtime) for _ in range(options.blocks)]
         reading = read_seconds(arm, stored)
     gains = sorted(one / other for one, other in pairs)
@@ -156,7 +156,7 @@ def timed_pair(
 
 
 def block(study: Study, arm: Arm, teacher: Teacher, steps: int, runtime: Runtime) -> float:
-    network = arm.network()
+    network = arm.networks["student"]()
     stage = arm.stages[0]
     scheme, loader = set_up_stage(arm, 0, network, study.problem, runtime, seed=0, teacher=lambda _: teacher)
     clocked = Clocked(loader)

@@ -54,7 +54,7 @@ def measure(case: tuple[str, str, str, list[str]], options: argparse.Namespace) 
     study = build(load(recipe, changes=[data, "control=false", *changes]), recipe, seeds=1)
     arm, runtime = study.arms["student"], Runtime(cpu=True, quiet=True)
     teacher = study.teacher.finish([])
-    ratio = flops(teacher, arm, "teacher") / flops(arm.network(), arm, "student")
+    ratio = flops(teacher, arm, "teacher") / flops(arm.networks["student"](), arm, "student")
     ways = {"in turn": (teacher, 1), "ahead": (Ahead(teacher), 1), "two threads": (teacher, 2)}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.blocks):

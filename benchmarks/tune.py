@@ -19,9 +19,8 @@ import optuna
 
 from tutelage.engine import Runtime
 from tutelage.recipes import build, load
-from tutelage.runs.run import Classroom, train_teacher
-from tutelage.studies.study import Arm, Study
-from tutelage.training.arm import train_arm
+from tutelage.studies import Arm, Study
+from tutelage.training import Classroom, train_arm, train_teacher
 
 
 def main() -> None:
@@ -63,7 +62,7 @@ def _score(trial, name: str, options, study: Study, runtime: Runtime, networks) 
     tried = build(load(options.recipe, changes=changes), options.recipe, seeds=options.seeds)
     arm: Arm = tried.arms[name]
 
-    classroom = Classroom(study.teacher, networks, runtime)
+    classroom = Classroom(study, networks, runtime)
     with tempfile.TemporaryDirectory() as folder:
         values = [
             train_arm(

@@ -126,8 +126,7 @@ def work(what: str, data: Path, steps: int) -> None:
 
     from tutelage.engine import Runtime, fit
     from tutelage.recipes import build, load
-    from tutelage.runs.run import Classroom
-    from tutelage.training.arm import set_up_stage
+    from tutelage.training import Classroom, set_up_stage
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     name, _, folder = what.partition(":")
@@ -137,9 +136,9 @@ def work(what: str, data: Path, steps: int) -> None:
         load(recipe, changes=[f"task.data={(data / place).resolve()}", *changes, *length]), recipe, seeds=1
     )
     runtime = Runtime(cpu=os.environ.get("WORLD_SIZE") is None, quiet=True)
-    classroom = Classroom(study.teacher, [], runtime, ahead=False)
+    classroom = Classroom(study, [], runtime, ahead=False)
     arm = study.arms["student"]
-    network = arm.network()
+    network = arm.networks["student"]()
     scheme, loader = set_up_stage(
         arm, 0, network, study.problem, runtime, seed=0, teacher=lambda _: classroom.teacher(arm, None)
     )

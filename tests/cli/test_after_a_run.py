@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 def test_evaluate_finds_the_numbers_of_the_run(cli, done, run_dir: Path):
     expected = done[1].json
-    answer = cli("evaluate", run_dir, "--weights", run_dir / "seed1/student/weights.safetensors", "--json")
+    answer = cli("evaluate", run_dir, "--weights", run_dir / "seed1/student/student.safetensors", "--json")
     assert answer.code == 0, answer.stderr
     found = answer.json
     assert set(found) == {"recipe", "weights", "split", "examples", "quality", "calibration", "cost"}

@@ -101,7 +101,7 @@ def test_a_teacher_that_was_trained_beside_is_taken_up(cli, words):
     answer = cli(*words, "--json", "--quiet")
     assert answer.code == 0, answer.stderr
     run = shlex.split(answer.json["run"])
-    assert 'teacher.frozen.weights="written/tiny/teacher/weights.safetensors"' in run
+    assert 'teacher.frozen.weights="written/tiny/teacher/student.safetensors"' in run
     done = cli(*run[1:], "--seeds", "1", "--out", "run", "--quiet", "--json")
     assert done.code == 0, done.stderr
     assert not Path("run/teacher").exists()

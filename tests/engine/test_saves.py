@@ -10,9 +10,9 @@ from torch import nn
 
 from tutelage.engine import Checkpoint, OptimizerSettings, Runtime, Validation
 from tutelage.engine.average import WeightAverage
-from tutelage.engine.selection import Selections
 from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.saves import Parts, Saves
+from tutelage.engine.selection import Selections
 from tutelage.engine.shares import Shares
 from tutelage.engine.tracking import History
 from tutelage.engine.values import Values
@@ -29,11 +29,15 @@ def parts(width: int = 2, *, decay: float | None = None) -> Parts:
     return Parts(
         turns=turns,
         modules=modules,
-        optimizer_steps=OptimizerSteps(turns, {"student": OptimizerSettings(**adam)}, total_steps=9, clip=None),
+        optimizer_steps=OptimizerSteps(
+            turns, {"student": OptimizerSettings(**adam)}, total_steps=9, clip=None
+        ),
         shares=Shares(turns),
         average=average,
         values=Values(runtime, str),
-        selections=Selections(modules, [Validation(dict, "m")], average, keep="best", folder=None, runtime=runtime),
+        selections=Selections(
+            modules, [Validation(dict, "m")], average, keep="best", folder=None, runtime=runtime
+        ),
         history=History(None),
         runtime=runtime,
     )

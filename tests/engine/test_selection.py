@@ -18,7 +18,9 @@ def chosen(values, *, keep="best", higher=True, folder=None, decay=None):
     average = WeightAverage(modules, decay=decay) if decay else None
     validation = Validation(lambda: {"m": next(left), "other": 7.0}, "m", higher)
     runtime = Runtime(cpu=True, quiet=True)
-    selection = Selection(modules, validation, average, keep=keep, file=folder and folder / "best.safetensors", runtime=runtime)
+    selection = Selection(
+        modules, validation, average, keep=keep, file=folder and folder / "best.safetensors", runtime=runtime
+    )
     for number, value in enumerate(values, 1):
         with torch.no_grad():
             module["w"] += 1

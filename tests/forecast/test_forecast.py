@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +18,14 @@ from tutelage.corrections import PriorBias
 from tutelage.data import Examples, Source
 from tutelage.engine import OptimizerSettings, Runtime, TrainSettings
 from tutelage.errors import ModelError, UnknownName
-from tutelage.evaluation import quality
-from tutelage.losses import response
-from tutelage.match import Match
-from tutelage.runs import Arm, Stage, Study, TeacherPlan, run
 from tutelage.files import read_json
 from tutelage.forecast.forecast import forecast
+from tutelage.losses import response
+from tutelage.match import Match
+from tutelage.runs import run
 from tutelage.schemes import Alone, Offline
+from tutelage.schemes.declared import Declared
+from tutelage.studies import Arm, Outcome, Stage, Study, TeacherPlan
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Frozen
 from tutelage.types import Batch
@@ -48,20 +49,24 @@ class Unread(Source):
         raise AssertionError("the test split was read")
 
 
-def alone(student: nn.Module, teacher: Any) -> Alone:
-    return Alone(student, [Match(response.HardLabel())])
+def alone(networks: Mapping[str, nn.Module], teacher: Any) -> Alone:
+    return Alone(networks["student"], [Match(response.HardLabel())])
 
 
-def offline(student: nn.Module, teacher: Any) -> Offline:
-    return Offline(student, teacher, [Match(response.SoftTarget())])
+def offline(networks: Mapping[str, nn.Module], teacher: Any) -> Offline:
+    return Offline(networks["student"], teacher, [Match(response.SoftTarget())])
 
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
+NETWORKS = {"student": network}
+
+
 def stage(scheme: Any = offline, **settings: Any) -> Stage:
-    return Stage(scheme, TrainSettings(**{"epochs": 4, "batch_size": 10} | settings), SGD)
+    chosen = TrainSettings(**{"epochs": 4, "batch_size": 10} | settings)
+    return Stage(scheme, chosen, SGD, declared=Declared(asks="nobody" if scheme is alone else "data"))
 
 
 def study(test: Source | None = None, stages: Sequence[Stage] = (), **changes: Any) -> Study:
@@ -70,20 +75,20 @@ def study(test: Source | None = None, stages: Sequence[Stage] = (), **changes: A
         train=train,
         validation=examples(30, 1),
         test=test or examples(40, 2),
-        measure=quality.classification,
         num_classes=3,
         class_names=["a", "b", "c"],
         chance=1 / 3,
     )
-    taught = Arm(network, [stage(alone, epochs=2)], train, needs_teacher=False)
+    taught = Arm(NETWORKS, [stage(alone, epochs=2)], train)
     held = Study(
         name="tiny",
         problem=problem,
         teacher=TeacherPlan(lambda networks: Frozen(networks[0]), arms=[taught]),
         arms={
-            "control": Arm(network, [stage(alone)], train, needs_teacher=False),
-            "student": Arm(network, stages or [stage()], train),
+            "control": Arm(NETWORKS, [stage(alone)], train),
+            "student": Arm(NETWORKS, stages or [stage()], train),
         },
+        outcomes={"control": Outcome("control"), "student": Outcome("student", against="control")},
         seeds=[0, 1, 2],
     )
     return replace(held, **changes)
@@ -223,7 +228,7 @@ def test_an_arm_like_another_has_its_training_and_a_correction_of_its_own(tmp_pa
     done = run(with_like(), tmp_path / "run", quiet=True, cpu=True)
     assert done is not None
     folders = [tmp_path / "run" / "seed0" / name for name in ("student", "shifted")]
-    taught, other = (load_file(folder / "weights.safetensors") for folder in folders)
+    taught, other = (load_file(folder / "student.safetensors") for folder in folders)
     torch.testing.assert_close(other["2.bias"], taught["2.bias"] + 1)
     assert torch.equal(other["0.weight"], taught["0.weight"])
     seconds = [read_json(folder / "trained.json")["seconds"] for folder in folders]

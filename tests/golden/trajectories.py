@@ -19,7 +19,7 @@ from tutelage.data import Examples, Loader
 from tutelage.engine import Fitted, OptimizerSettings, Runtime, TrainSettings, fit
 from tutelage.losses import feature, response
 from tutelage.match import Match
-from tutelage.schemes import Adversarial, Alone, Mutual, Offline, Scheme
+from tutelage.schemes import Adversarial, Alone, Exits, Mutual, Offline, Scheme
 from tutelage.teachers import Frozen
 
 FOLDER = Path(__file__).parent
@@ -66,11 +66,37 @@ def critic() -> nn.Module:
     return network(4, 11, classes=1, features=3)
 
 
+class Staged(nn.Module):
+    """Two hidden layers, and an answer after the first of them."""
+
+    def __init__(self, deep: nn.Module) -> None:
+        super().__init__()
+        self.first, self.exit = network(6, 12, classes=6), network(4, 13)
+        self.deep = deep
+
+    def forward(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Logits, late and early."""
+        hidden = self.first(rows).tanh()
+        return {"logits": self.deep(hidden), "early": self.exit(hidden)}
+
+    def ending_at(self, exit_: str) -> nn.Module:
+        """The part up to the early answer."""
+        assert exit_ == "early"
+        return nn.Sequential(self.first, nn.Tanh(), self.exit)
+
+
+def deepest_hint() -> Match:
+    """A hidden layer of the exit, and one of the deepest answer, through a projector of known weights."""
+    projector = network(3, 14, classes=5, features=4)
+    return Match(feature.Hint(), guided="exit.1", hint="deep.1", projector=projector, weight=0.5)
+
+
 FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
     Adversarial: lambda student: Adversarial(
         student, critic(), Frozen(network(8, 3)), [soft(), hard()], adversarial_weight=0.5
     ),
     Alone: lambda student: Alone(student, [Match(response.HardLabel())]),
+    Exits: lambda deep: Exits(Staged(deep), [soft(), hard(), deepest_hint()], early=["early"]),
     Mutual: lambda student: Mutual(
         {"student": student, "peer": network(4, 5), "other": network(7, 6)}, [soft(), hard()]
     ),

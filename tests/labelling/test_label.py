@@ -12,12 +12,11 @@ from tutelage.answers import Answers, Place
 from tutelage.data import Examples, Items
 from tutelage.engine import Runtime, read_history
 from tutelage.errors import AnswersError, Interrupted, ModelError, OutputError, RecipeError
-from tutelage.recipes import build, load
-from tutelage.runs import Study
 from tutelage.labelling import LabelSettings, Stated, finish, prepare, repair, shown
-from tutelage.runs.run import Classroom, train_teacher
-from tutelage.training.arm import train_arm
+from tutelage.recipes import build, load
+from tutelage.studies import Study
 from tutelage.teachers import Stored
+from tutelage.training import Classroom, train_arm, train_teacher
 
 SHORT = [
     "teacher.frozen.train.epochs=1",
@@ -62,7 +61,7 @@ def test_training_from_answers_is_training_with_the_teacher(tmp_path, views):
     once = len(parts.validation) + len(parts.test)
     assert done["examples"] == len(parts.train) * (3 if views else 1) + once
     taught = train_teacher(held, tmp_path / "answers", quiet())
-    live = Classroom(held.teacher, [taught[0].network], quiet()).teacher(held.arms["student"], None)
+    live = Classroom(held, [taught[0].network], quiet()).teacher(held.arms["student"], None)
     with_teacher = losses(held, tmp_path / "live", live)
     without = losses(held, tmp_path / "stored", Stored(tmp_path / "answers"))
     assert len(with_teacher) == len(without) > 40

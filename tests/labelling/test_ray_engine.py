@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tutelage import errors
-from tutelage.runs import ray_engine
+from tutelage.labelling import ray_engine
 from tutelage.labelling.ray_engine import label_on_ray
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # it warns of its own settings

@@ -8,7 +8,7 @@ import pytest
 
 from tutelage.recipes import Recipe, build
 from tutelage.recipes.load import parse
-from tutelage.runs import Study
+from tutelage.studies import Study
 
 SGD = {"student": {"sgd": {"lr": 0.1}}}
 PLAIN: dict[str, Any] = {

@@ -8,8 +8,8 @@ from tutelage.data import Loader
 from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.recipes import build, student_of
 from tutelage.recipes.load import parse
-from tutelage.runs import Stage, Study
 from tutelage.schemes import Alone, Offline
+from tutelage.studies import Stage, Study
 from tutelage.types import UNLABELLED
 
 TRAIN = 90  # flowers, after validation and test
@@ -25,15 +25,15 @@ def total_steps(study: Study, arm: str) -> int:
 
 def scheme_of(study: Study, arm: str = "student", stage: int = 0):
     held: Stage = study.arms[arm].stages[stage]
-    teacher = study.teacher.finish([each.network() for each in study.teacher.arms])
-    return held.scheme(study.arms[arm].network(), teacher)
+    teacher = study.teacher.finish([each.networks["student"]() for each in study.teacher.arms])
+    return held.scheme({"student": study.arms[arm].networks["student"]()}, teacher)
 
 
 def test_a_study_has_control_and_student_with_one_network_and_one_set_of_data(make):
     study = make()
     assert list(study.arms) == ["control", "student"]
     control, student = study.arms["control"], study.arms["student"]
-    assert control.network is student.network
+    assert control.networks["student"] is student.networks["student"]
     assert control.source is student.source is study.problem.train
     assert not control.needs_teacher
     assert student.needs_teacher
@@ -170,9 +170,9 @@ def test_an_unknown_correction_names_the_nearest(make):
 
 
 def test_networks_are_told_about_the_data_unless_the_recipe_says(make):
-    assert make().arms["student"].network().head.out_features == 3
+    assert make().arms["student"].networks["student"]().head.out_features == 3
     wider = make(student={"model": {"mlp": {"widths": [4], "num_classes": 5}}})
-    assert wider.arms["student"].network().head.out_features == 5
+    assert wider.arms["student"].networks["student"]().head.out_features == 5
 
 
 def test_the_student_can_be_built_without_its_teacher(recipe):
@@ -243,7 +243,7 @@ def test_each_scheme_gets_fresh_losses(make, plain):
         }
     }
     first, second = (scheme_of(make()) for _ in range(2))
-    assert first.names == ["soft", "Hint(hidden.0)"]
+    assert first.learner.names == ["soft", "Hint(hidden.0)"]
     assert first.matches[0].weight.now == 0.5
     assert first.matches[0] is not second.matches[0]
 
@@ -265,8 +265,8 @@ def test_a_transform_is_named_in_a_match(make, plain):
     term = {"loss": "response.SoftTarget", "temperature": 2, "transform": {"standardise": {"gain": 0.5}}}
     stage = plain["stages"][0] | {"scheme": {"offline": {"matches": [term]}}}
     study = make(stages=[stage])
-    student = study.arms["student"].network()
-    scheme = study.arms["student"].stages[0].scheme(student, study.teacher.finish([student]))
+    student = study.arms["student"].networks["student"]()
+    scheme = study.arms["student"].stages[0].scheme({"student": student}, study.teacher.finish([student]))
     assert scheme.matches[0].transform.gain == 0.5
     with pytest.raises(UnknownName, match="Nearest: 'standardise'"):
         make(stages=[stage | {"scheme": {"offline": {"matches": [term | {"transform": "standardize"}]}}}])

@@ -108,7 +108,7 @@ def test_student_and_control_start_and_go_on_alike_without_a_teacher(distil: Dis
     run = distil(matches=labels_only)
     for seed in (0, 1):
         arms = [
-            load_file(run.out / f"seed{seed}" / arm / "weights.safetensors") for arm in ("control", "student")
+            load_file(run.out / f"seed{seed}" / arm / "student.safetensors") for arm in ("control", "student")
         ]
         assert all(torch.equal(arms[0][name], arms[1][name]) for name in arms[0])
     assert run.verdict.difference == 0
@@ -145,6 +145,7 @@ class Rows(torch.utils.data.Dataset[dict[str, Tensor]]):
         return {"x": self.inputs[index], "scale": torch.ones(1), "labels": self.labels[index]}
 
 
+@pytest.mark.filterwarnings("ignore:The teacher is at chance")
 def test_mappings_in_and_out(distil: Distil) -> None:
     run = distil(
         Named(), Named, DataLoader(Rows(90, 0), batch_size=30, shuffle=True), Rows(30, 1), test=Rows(30, 2)
@@ -197,10 +198,12 @@ def test_a_teacher_at_chance_is_a_warning_on_top(distil: Distil) -> None:
     nn.init.zeros_(hopeless.weight)
     with torch.no_grad():
         hopeless.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
-    run = distil(hopeless, small, blobs(90, 0), blobs(30, 1))
-    assert any("no better than chance" in warning for warning in run.results["warnings"])
+    with pytest.warns(TutelageWarning, match="at chance") as said:
+        run = distil(hopeless, small, blobs(90, 0), blobs(30, 1))
+    assert "nothing to teach" in str(said[0].message)
+    assert any("The teacher is at chance" in line for line in run.results["sanity"])
     page = run.report.read_text()
-    assert page.index("no better than chance") < page.index("<table")
+    assert page.index("The teacher is at chance") < page.index("<table")
 
 
 def test_a_run_is_the_same_again(distil: Distil, tmp_path: Path) -> None:
@@ -281,7 +284,7 @@ def test_a_full_disk_keeps_what_was_computed(
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OutputError, match="No space left"):
         distil()
-    assert (tmp_path / "run" / "seed1" / "student" / "weights.safetensors").exists()
+    assert (tmp_path / "run" / "seed1" / "student" / "student.safetensors").exists()
     monkeypatch.undo()
     assert distil(resume=True).report.exists()
 
@@ -372,7 +375,8 @@ def test_a_student_is_taught_by_its_past(distil: Distil) -> None:
     soft = Match(response.SoftTarget(temperature=1.0), weight=Ramp(last=0.8, by_epoch=True))
     run = distil(PastSelf(), small, blobs(90, 0), blobs(30, 1), matches=[soft, response.HardLabel()])
     assert run.results["gap_closed"] is None
-    assert not any("teacher" in said for said in run.results["warnings"])
+    assert run.results["teacher"] is None
+    assert any("follows it" in said for said in run.results["warnings"])
     history = (run.out / "seed0" / "student" / "stage0" / "history.jsonl").read_text()
     assert '"weights"' in history
 

@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 
 from tutelage.engine import Runtime, read_history
 from tutelage.recipes import build, load
-from tutelage.runs.run import Classroom
-from tutelage.training.arm import train_arm
+from tutelage.training import Classroom, train_arm
 
 SHORT = [
     "teacher={frozen: {model: {thin_convnet: {widths: [8, 8]}}}}",
@@ -25,7 +24,7 @@ SHORT = [
 def trained(folder, *changes):
     study = build(load("vision/digits", changes=[*SHORT, *changes]), "vision/digits")
     runtime = Runtime(cpu=True, quiet=True)
-    teacher = Classroom(study.teacher, [], runtime).teacher(study.arms["student"], None)
+    teacher = Classroom(study, [], runtime).teacher(study.arms["student"], None)
     done = train_arm(
         study.arms["student"], study.problem, runtime, folder, seed=0, teacher=lambda _: teacher, label="x"
     )
@@ -49,6 +48,6 @@ def test_the_losses_and_the_weights_are_those_of_the_plain_run(tmp_path, change)
     assert other == pytest.approx(plain, rel=1e-4)
     assert network._compiled_call_impl is None
     assert all(parameter.is_contiguous() for parameter in network.parameters())
-    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("plain", "other"))
+    one, two = (load_file(tmp_path / name / "student.safetensors") for name in ("plain", "other"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)

@@ -17,7 +17,7 @@ from tutelage.losses import feature, response
 from tutelage.match import Match
 from tutelage.projectors import Conv, Linear
 from tutelage.schemes import Alone, Offline
-from tutelage.schemes.scheme import _distinct
+from tutelage.schemes.learner import _distinct
 from tutelage.teachers import Ahead, Frozen
 from tutelage.types import Batch, Outputs
 
@@ -148,7 +148,7 @@ def test_names_are_told_apart():
 
 
 def test_no_matches():
-    with pytest.raises(ModelError, match="Offline was given no matches"):
+    with pytest.raises(ModelError, match="the student was given no matches"):
         Offline(net(), Frozen(net()), [])
     with pytest.raises(ModelError, match="Alone was given no matches"):
         Alone(net(), [])

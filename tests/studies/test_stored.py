@@ -9,11 +9,12 @@ import pytest
 
 from tutelage.engine import Runtime
 from tutelage.errors import AnswersError, TutelageWarning
+from tutelage.labelling import LabelSettings, finish, prepare
 from tutelage.losses import response
 from tutelage.recipes import build, load, student_of
-from tutelage.runs import Study, distill
+from tutelage.runs import distill
 from tutelage.runs.checks import check_study
-from tutelage.labelling import LabelSettings, finish, prepare
+from tutelage.studies import Study
 from tutelage.studies.stored import about_answers, check_answers, other_teacher
 from tutelage.teachers import Stored
 

@@ -17,9 +17,10 @@ from tutelage.answers import Answers, Place, Sampling, Texts
 from tutelage.engine import Runtime
 from tutelage.errors import AnswersError, DataError, Interrupted, ModelError, RecipeError
 from tutelage.recipes import build, load
-from tutelage.runs import Study, run
-from tutelage.writing import WriteSettings, Writing, finish, prepare, repair
+from tutelage.runs import run
+from tutelage.studies import Study
 from tutelage.tasks.language.documents import Unfinished, read_documents
+from tutelage.writing import WriteSettings, Writing, finish, prepare, repair
 
 pytest.importorskip("transformers", reason="Transformers is not installed: pip install 'tutelage[language]'")
 

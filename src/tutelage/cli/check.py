@@ -30,8 +30,8 @@ def check(
     """
     with output.only_results():
         from tutelage.engine import Runtime
-        from tutelage.recipes import build, load, name_of
         from tutelage.forecast import forecast
+        from tutelage.recipes import build, load, name_of
 
         name = name_of(recipe)
         study = build(load(recipe, changes=changes or []), name, seeds=seeds)

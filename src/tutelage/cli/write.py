@@ -130,7 +130,7 @@ def _run_words(asked: Asked, out: str, work: Writing) -> list[str]:
     if isinstance(words, Mapping):  # learnt from text; the new text would give other tokens
         changes.append(f"task.tokenizer={json.dumps(str(Path(out) / 'tokenizer'))}")
     if work.study.plan.arms:  # trained on text; the new text would give another teacher
-        weights = json.dumps(str(Path(out) / "teacher" / "weights.safetensors"))
+        weights = json.dumps(str(Path(out) / "teacher" / "student.safetensors"))
         changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
     return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu).words()]
 

@@ -63,7 +63,7 @@ class Examples(Source):
 
     Args:
         inputs: a tensor, or a mapping of tensors, first axis N.
-        labels: shape [N], or None.
+        labels: shape [N], a tree of tensors with first axes N, or None.
         prepare: applied to the inputs of each batch (scaling of stored bytes, say).
         num_classes: if given, labels are checked against it.
         where: what to call this in messages.
@@ -72,7 +72,7 @@ class Examples(Source):
     def __init__(
         self,
         inputs: Any,
-        labels: Tensor | None = None,
+        labels: Any = None,
         *,
         prepare: Callable[[Any], Any] | None = None,
         num_classes: int | None = None,
@@ -93,8 +93,8 @@ class Examples(Source):
 
     @property
     def labels(self) -> Tensor | None:
-        """All labels."""
-        return self._labels
+        """All labels; none of a tree, which cannot be counted by class."""
+        return self._labels if isinstance(self._labels, Tensor) else None
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The examples of these numbers; an example's id is its number."""
@@ -103,7 +103,7 @@ class Examples(Source):
         return Batch(
             inputs=inputs if self._prepare is None else self._prepare(inputs),
             ids=ids,
-            labels=None if self._labels is None else self._labels[ids],
+            labels=map_tensors(self._labels, lambda held: held[ids]),
         )
 
     def fingerprint(self) -> str:

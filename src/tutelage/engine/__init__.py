@@ -8,12 +8,12 @@ stop).
 """
 
 from tutelage.engine.checkpoint import Checkpoint, load_weights, save_weights
-from tutelage.engine.selection import Validation
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.loop import Fitted, fit
 from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import seed_everything, seeded
+from tutelage.engine.selection import Validation
 from tutelage.engine.settings import OptimizerSettings, TrainSettings, complaints, name_and_settings
 from tutelage.engine.sharding import rest, sharded, whole
 from tutelage.engine.tracking import Progress, read_history

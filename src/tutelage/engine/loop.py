@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.engine.average import WeightAverage
-from tutelage.engine.selection import Selections, Validation
-from tutelage.engine.prefetching import prefetched
 from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.parallel import Runtime
+from tutelage.engine.prefetching import prefetched
 from tutelage.engine.saves import Parts, Saves
+from tutelage.engine.selection import Selections, Validation
 from tutelage.engine.settings import OptimizerSettings, TrainSettings
 from tutelage.engine.shares import Shares, backward
 from tutelage.engine.tracking import History, Progress
@@ -113,7 +113,9 @@ class _Loop:
         self.settings, self.runtime = settings, runtime
         self.layout = torch.channels_last if settings.channels_last else None
         self.total_steps = settings.total_steps(len(batches))
-        self.optimizer_steps = OptimizerSteps(turns, optimizers, total_steps=self.total_steps, clip=settings.clip)
+        self.optimizer_steps = OptimizerSteps(
+            turns, optimizers, total_steps=self.total_steps, clip=settings.clip
+        )
         self.shares = Shares(turns)
         runtime.same_everywhere_(modules.values())
         self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
@@ -153,7 +155,9 @@ class _Loop:
                 self._epoch()
             self._log()
         self.selections.settle()
-        return Fitted(self.step, self.seconds, self.selections.best, self.history.records, self.selections.state())
+        return Fitted(
+            self.step, self.seconds, self.selections.best, self.history.records, self.selections.state()
+        )
 
     def _epoch(self) -> None:
         length = len(self.batches)

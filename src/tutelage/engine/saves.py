@@ -12,10 +12,10 @@ from torch import nn
 
 from tutelage.engine.average import WeightAverage
 from tutelage.engine.checkpoint import Checkpoint
-from tutelage.engine.selection import Selections
 from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import random_state, restore_random_state
+from tutelage.engine.selection import Selections
 from tutelage.engine.sharding import spread, whole
 from tutelage.engine.shares import Shares
 from tutelage.engine.tracking import History

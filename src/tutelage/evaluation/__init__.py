@@ -1,13 +1,13 @@
 """What a student is worth: quality, fidelity to its teacher, calibration, cost, and a verdict over seeds."""
 
-from tutelage.evaluation.prediction import predict, row_and_position
 from tutelage.evaluation.calibration import calibration
-from tutelage.evaluation.cost import cost, cost_of_callable, latencies
 from tutelage.evaluation.caveats import ArmRecord, sanity, teacher_before_training, warnings_about
+from tutelage.evaluation.cost import cost, cost_of_callable, latencies
 from tutelage.evaluation.fidelity import confusion, fidelity
+from tutelage.evaluation.jackknife import jackknife
+from tutelage.evaluation.prediction import predict, row_and_position
 from tutelage.evaluation.predictions import Predictions
 from tutelage.evaluation.quality import classification, next_token
-from tutelage.evaluation.jackknife import jackknife
 from tutelage.evaluation.several import credited, holm
 from tutelage.evaluation.two_way import TwoWay, paired_interval, two_way
 from tutelage.evaluation.verdict import Comparison, Verdict, compare, gap_closed, judge

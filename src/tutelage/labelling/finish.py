@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tutelage.answers import ABOUT, Answers, FormError, Manifest, error_of, redrawn, spread_log_probs
-from tutelage.runs.environment import versions
 from tutelage.labelling.answering import answer, logits_of, rows_of, sample
 from tutelage.labelling.labelling import Labelling
 from tutelage.labelling.prepare import SAMPLE, Stated
+from tutelage.runs.environment import versions
 from tutelage.runs.measuring import cost_of_teacher, measure_teacher
 
 __all__ = ["finish", "repair"]

@@ -16,8 +16,8 @@ from tutelage.labelling.answering import answer, batches, logits_of
 from tutelage.labelling.fingerprint import fingerprint
 from tutelage.labelling.settings import LabelSettings
 from tutelage.labelling.sharded_work import ShardedWork
-from tutelage.studies.views import Shown, said, shown
 from tutelage.studies import Study
+from tutelage.studies.views import Shown, said, shown
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs
 

@@ -16,11 +16,11 @@ from tutelage.errors import ModelError, OutputError, RecipeError
 from tutelage.files import read_json, write_json
 from tutelage.labelling.answering import answer, logits_of, rows_of, sample
 from tutelage.labelling.labelling import Labelling
-from tutelage.labelling.settings import LabelSettings
 from tutelage.labelling.requirements import Wanted, forms_for, wanted
-from tutelage.studies.views import shown
-from tutelage.studies.stored import TEACHER_MARK
+from tutelage.labelling.settings import LabelSettings
 from tutelage.studies import Study
+from tutelage.studies.stored import TEACHER_MARK
+from tutelage.studies.views import shown
 from tutelage.teachers import Stored, Teacher
 from tutelage.training import Classroom, train_teacher
 

@@ -122,7 +122,9 @@ def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
             if one.network not in student.networks:
                 raise UnknownName("network of an outcome", one.network, student.networks)
             if one.stage is not None and not 0 <= one.stage < len(student.stages):
-                raise RecipeError(f"outcomes: there is no stage {one.stage}; the walk has {len(student.stages)}")
+                raise RecipeError(
+                    f"outcomes: there is no stage {one.stage}; the walk has {len(student.stages)}"
+                )
         return found
     trainings = list(student.trainings)
     if not trainings:

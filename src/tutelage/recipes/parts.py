@@ -20,7 +20,7 @@ from tutelage.match import Match
 from tutelage.recipes.names import call, check_settings, find
 from tutelage.recipes.spec import ChangeSpec, MatchSpec, Named, checked, named
 from tutelage.studies import Change
-from tutelage.tasks import language, tabular, vision
+from tutelage.tasks import detection, language, paired, tabular, vision
 from tutelage.tasks.problem import Problem
 
 __all__ = [
@@ -40,7 +40,13 @@ __all__ = [
 WEIGHTS, GATES = ("Ramp", "Share"), ("Confident", "Decided", "Right")
 """What may stand for a weight, and for a gate, in `tutelage.balancing`."""
 
-FIELDS = {"language": language, "tabular": tabular, "vision": vision}
+FIELDS = {
+    "detection": detection,
+    "language": language,
+    "paired": paired,
+    "tabular": tabular,
+    "vision": vision,
+}
 """The folders of `tutelage.tasks`, by name."""
 
 
@@ -81,7 +87,9 @@ def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
 
 def make_change(spec: ChangeSpec) -> Change:
     """A change of networks, from its part of the recipe."""
-    return Change(spec.change.name, make_changer(spec.change), tuple(spec.networks), dict(spec.change.settings))
+    return Change(
+        spec.change.name, make_changer(spec.change), tuple(spec.networks), dict(spec.change.settings)
+    )
 
 
 def make_changer(named_change: Named) -> Any:

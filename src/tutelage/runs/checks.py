@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture
-from tutelage.data import Source, check_labels, reading
+from tutelage.data import check_labels, reading
 from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning
 from tutelage.modes import evaluating
 from tutelage.studies import Arm, Outcome, Study, fresh_networks

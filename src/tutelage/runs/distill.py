@@ -180,9 +180,7 @@ def _problem(
     )
 
 
-def _width(
-    teacher: Teacher, source: Source, student: Callable[[], nn.Module], terms: Sequence[Match]
-) -> int:
+def _width(teacher: Teacher, source: Source, student: Callable[[], nn.Module], terms: Sequence[Match]) -> int:
     """The number of classes: the teacher's where its logits are looked at, else the student's own."""
     if any(match.reads_teacher_logits or match.gate is not None for match in terms):
         who: Callable[[Batch], Outputs] = teacher.beside(student()) if teacher.moves else teacher

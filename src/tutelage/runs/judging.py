@@ -138,7 +138,7 @@ def _comparison(study: Study, of: Examined, against: Examined, looks: int) -> Co
         of=of.name,
         against=against.name,
         looks=looks,
-        copies=of.copies and against.copies,
+        copies=of.copies or against.copies,
     )
 
 

@@ -99,7 +99,9 @@ def collect(
         "looks": looks,
         "primary": study.primary,
         "teacher": None if teacher is None else _teacher(study, teacher, answers, taught, device),
-        "outcomes": {name: one.entry(study, device, _teaching(study, one, taught)) for name, one in examined.items()},
+        "outcomes": {
+            name: one.entry(study, device, _teaching(study, one, taught)) for name, one in examined.items()
+        },
         "verdict": verdicts[0],
         "verdicts": verdicts,
         "gap_closed": gap(study, examined, judging),

@@ -29,6 +29,7 @@ from tutelage.studies import Outcome, Study
 from tutelage.studies.placebo import can_have_placebo, pays, with_placebo
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
+from tutelage.training.rehearsal import rehearse
 
 __all__ = ["Run", "run"]
 
@@ -121,6 +122,7 @@ def _train(
     taught = train_teacher(study, folder.path, runtime) if study.asks else []
     classroom = Classroom(study, [one.network for one in taught], runtime)
     study = _with_placebo(study, classroom, runtime)
+    rehearse(study, [one.network for one in taught], runtime)
     _look_at_teacher(study, classroom, runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:

@@ -2,14 +2,29 @@
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
 is how controls and teachers are trained. `Mutual` is peers that teach one another; `Adversarial` a student
-whose logits a critic tells from its teacher's. Ensembles, past selves and stored answers are teachers, not
-schemes. A scheme declares what it hands over, whom it asks and by which terms it learns.
+whose logits a critic tells from its teacher's. `Exits` is a network that teaches its own early exits.
+`OnPolicy` asks the teacher about what the student writes itself. Ensembles, past selves and stored answers
+are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which terms it learns.
 """
 
 from tutelage.schemes.adversarial import Adversarial
 from tutelage.schemes.alone import Alone
+from tutelage.schemes.data_free import DataFree
+from tutelage.schemes.dataset_distillation import DatasetDistillation
+from tutelage.schemes.exits import Exits
 from tutelage.schemes.mutual import Mutual
 from tutelage.schemes.offline import Offline
+from tutelage.schemes.on_policy import OnPolicy
 from tutelage.schemes.scheme import Scheme
 
-__all__ = ["Adversarial", "Alone", "Mutual", "Offline", "Scheme"]
+__all__ = [
+    "Adversarial",
+    "Alone",
+    "DataFree",
+    "DatasetDistillation",
+    "Exits",
+    "Mutual",
+    "Offline",
+    "OnPolicy",
+    "Scheme",
+]

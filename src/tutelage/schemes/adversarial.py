@@ -28,11 +28,11 @@ __all__ = ["Adversarial"]
 class Adversarial(Scheme):
     """Adversarial distillation: a critic learns to tell the teacher's logits from the student's.
 
-    A divergence says beforehand in what two answers may differ; a critic finds out. It moves first on each batch,
-    by the binary cross-entropy of "is this the teacher's?". The student then moves by its matches, and by what
-    the critic still holds against its logits (the form that does not saturate: it wants to be taken for the
-    teacher). Where the critic's term stands at 0.69, log 2, it only guesses. The teacher is asked in both turns:
-    one that remembers costs no more than in `Offline`.
+    A divergence says beforehand in what two answers may differ; a critic finds out. It moves first on each
+    batch, by the binary cross-entropy of "is this the teacher's?". The student then moves by its matches, and
+    by what the critic still holds against its logits (the form that does not saturate: it wants to be taken
+    for the teacher). Where the critic's term stands at 0.69, log 2, it only guesses. The teacher is asked in
+    both turns: one that remembers costs no more than in `Offline`.
 
     Args:
         student: the network that is taught.
@@ -85,7 +85,9 @@ class Adversarial(Scheme):
     ) -> Declared:
         """A student, and a critic that is not handed over; the teacher is asked whatever the matches are."""
         _check_weight(adversarial_weight)
-        against = Term("what a critic of logits holds against the student", adversarial_weight, needs_teacher=True)
+        against = Term(
+            "what a critic of logits holds against the student", adversarial_weight, needs_teacher=True
+        )
         return Declared(
             (Student("student", "student"),),
             asks="data",

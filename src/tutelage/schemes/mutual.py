@@ -26,13 +26,13 @@ __all__ = ["Mutual"]
 class Mutual(Scheme):
     """Deep mutual learning (DML): each peer follows labels, and what the other peers say on average.
 
-    Nobody is trained beforehand. Peers that begin differently err differently, and each learns from the others
-    which wrong classes are likely. They move one after the other on each batch, so that the second one already
-    hears what the first one has learnt from it.
+    Nobody is trained beforehand. Peers that begin differently err differently, and each learns from the
+    others which wrong classes are likely. They move one after the other on each batch, so that the second
+    one already hears what the first one has learnt from it.
 
-    A term that needs a teacher gets the mean of the other peers: with two peers the other one's own answer, with
-    more the logarithm of the mean of their probabilities. The peers that answer are in eval mode, and no gradient
-    reaches them. The control is the same scheme without these terms.
+    A term that needs a teacher gets the mean of the other peers: with two peers the other one's own answer,
+    with more the logarithm of the mean of their probabilities. The peers that answer are in eval mode, and no
+    gradient reaches them. The control is the same scheme without these terms.
 
     Args:
         networks: the peers by name, all networks of the recipe, two or more, equal or different; they answer
@@ -40,15 +40,15 @@ class Mutual(Scheme):
         matches: the terms; each peer has its own copy of them.
 
     Raises:
-        ModelError: fewer than two networks, peers with different numbers of classes, or a term that looks at a
-            teacher's layers, of which a mean has none.
+        ModelError: fewer than two networks, peers with different numbers of classes, or a term that looks at
+            a teacher's layers, of which a mean has none.
 
     Source:
-        Zhang, Xiang, Hospedales & Lu, Deep Mutual Learning, CVPR 2018, equations 4 to 8 and algorithm 1, with a
-        `response.SoftTarget` of temperature 1 and a `response.HardLabel`, both of weight 1. Differences: the mean
-        of the others' probabilities stands in place of the mean of the divergences, which at temperature 1 has
-        the same gradient; peers answer in eval mode, without dropout and with the running statistics of batch
-        norm; each peer's weights are chosen by its own validation metric.
+        Zhang, Xiang, Hospedales & Lu, Deep Mutual Learning, CVPR 2018, algorithm 1, with a
+        `response.SoftTarget` of temperature 1 and a `response.HardLabel`, both of weight 1. Differences: the
+        mean of the others' probabilities stands in place of the mean of the divergences, which at
+        temperature 1 has the same gradient; peers answer in eval mode, without dropout and with the running
+        statistics of batch norm; each peer's weights are chosen by its own validation metric.
 
     Example:
         >>> from tutelage.losses import response
@@ -61,8 +61,8 @@ class Mutual(Scheme):
     def __init__(self, networks: Mapping[str, nn.Module], matches: Sequence[Match]) -> None:
         if len(networks) < 2:
             raise ModelError(
-                f"Mutual was given {len(networks)} network{'s' * (len(networks) != 1)}; it needs two or more. "
-                "Add one: `networks: {peer: {model: …}}`"
+                f"Mutual came with the networks {list(networks)}; it needs two or more: add one, "
+                "`networks: {peer: {model: …}}`"
             )
         _refuse_layers(matches)
         self.peers = [
@@ -74,7 +74,9 @@ class Mutual(Scheme):
     @classmethod
     def declare(cls, matches: Sequence[Match], networks: Sequence[str], **options: Any) -> Declared:  # noqa: ARG003
         """Each network is handed over, and nobody else is asked."""
-        return Declared(tuple(Student(name, name) for name in networks), asks="nobody", terms=terms_of(matches))
+        return Declared(
+            tuple(Student(name, name) for name in networks), asks="nobody", terms=terms_of(matches)
+        )
 
     @classmethod
     def without_teacher(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +123,9 @@ def _mean(answers: Mapping[str, Outputs]) -> Outputs:
     found = {name: _logits(name, answer) for name, answer in answers.items()}
     shapes = {name: list(logits.shape) for name, logits in found.items()}
     if len({tuple(shape) for shape in shapes.values()}) > 1:
-        raise ModelError(f"peers answer with logits of different shapes: {shapes}; give them the same classes")
+        raise ModelError(
+            f"peers answer with logits of different shapes: {shapes}; give them the same classes"
+        )
     log_probs = torch.stack([widen(logits).log_softmax(-1) for logits in found.values()])
     return Outputs(log_probs.logsumexp(0) - math.log(len(log_probs)))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from tutelage.data import reading
 from tutelage.errors import ModelError
 from tutelage.match import Match
 from tutelage.schemes.learner import Learner
@@ -77,7 +78,8 @@ class Offline(Scheme):
 
     def _fit(self, batch: Batch) -> None:
         if self.teacher is not None and any(match.stages is not None for match in self.matches):
-            self.learner.pair_stages(stages_of(self.student, batch.inputs), self.teacher.stages(batch))
+            seen = reading(batch, self.learner.reads).inputs
+            self.learner.pair_stages(stages_of(self.student, seen), self.teacher.stages(batch))
             self._watch()
         self.learner.fit(*self.observe(batch), batch)
 

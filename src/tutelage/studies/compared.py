@@ -136,7 +136,9 @@ def _how(stage: Stage) -> str:
 def _changes(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
     one, other = (_names(arm) for arm in (ours, theirs))
     if one != other:
-        listed = [", ".join(f"{name} {dict(how)}" for name, how in each) or "nothing" for each in (one, other)]
+        listed = [
+            ", ".join(f"{name} {dict(how)}" for name, how in each) or "nothing" for each in (one, other)
+        ]
         yield f"changes: {listed[0]} to the {pair[0]}, {listed[1]} to the {pair[1]}"
     if (ours.correction is None) != (theirs.correction is None):
         name = pair[0] if ours.correction is not None else pair[1]

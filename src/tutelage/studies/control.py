@@ -51,4 +51,6 @@ def labelled_part(source: Source) -> Source:
     known = labels != UNLABELLED
     if bool(known.all()) or not bool(known.any()):
         return source
-    return Subset(source, known.nonzero().squeeze(-1).tolist(), where="the labelled part of the training data")
+    return Subset(
+        source, known.nonzero().squeeze(-1).tolist(), where="the labelled part of the training data"
+    )

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import call
-from tutelage.data import Loader, Source
+from tutelage.data import Loader, Source, reading
 from tutelage.evaluation.size import flops
-from tutelage.studies.study import Arm, Outcome, Stage, Study
+from tutelage.studies.study import Outcome, Stage, Study
 from tutelage.teachers import Teacher, Virtual
 from tutelage.types import Batch
 
@@ -52,9 +52,9 @@ def pays(study: Study, teacher: Teacher, device: torch.device) -> bool:
     A student's step is three of its forward passes; one that is taught asks the teacher too. A placebo's
     steps cost as much as the control's, so it adds 3F to 6F + T, which is below a third where T > 3F.
     """
-    network = next(iter(study.first.networks.values()))().to(device).eval()
-    batch = study.problem.train.batch([0]).to(device)
-    ours = _forward_flops(network, batch)
+    name, build = next(iter(study.first.networks.items()))
+    network, batch = build().to(device).eval(), study.problem.train.batch([0]).to(device)
+    ours = _forward_flops(network, reading(batch, study.problem.reads.get(name)))
     with torch.no_grad():
         theirs = flops(lambda: teacher(batch))
     return ours is not None and theirs is not None and theirs > _FORWARDS * ours
@@ -66,7 +66,8 @@ def with_placebo(study: Study) -> Study:
     arm, control = study.first, study.arms[study.outcomes[str(outcome.against)].arm]
     source = control.source
     stages = [
-        fitting_steps(stage, arm.source, source) if isinstance(stage, Stage) else stage for stage in arm.stages
+        fitting_steps(stage, arm.source, source) if isinstance(stage, Stage) else stage
+        for stage in arm.stages
     ]
     placebo = replace(arm, stages=stages, source=source, teacher=repeat_labels, like=None)
     arms = _before(study.arms, outcome.arm, PLACEBO, placebo)

@@ -8,10 +8,10 @@ from typing import Any
 
 from tutelage.answers import Place
 from tutelage.errors import AnswersError
-from tutelage.match import Match
 from tutelage.files import read_json
-from tutelage.studies.views import Shown, said, shown
+from tutelage.match import Match
 from tutelage.studies.study import Study, fresh_networks
+from tutelage.studies.views import Shown, said, shown
 from tutelage.teachers import Stored, Teacher
 
 __all__ = ["about_answers", "check_answers", "other_teacher"]
@@ -106,9 +106,7 @@ def _check_losses(study: Study, teacher: Stored) -> None:
 
 
 def _matches(study: Study, teacher: Teacher) -> list[Match]:
-    stages = [
-        (arm, stage) for arm in study.arms.values() if arm.teacher is None for _, stage in arm.asking
-    ]
+    stages = [(arm, stage) for arm in study.arms.values() if arm.teacher is None for _, stage in arm.asking]
     schemes = [stage.scheme(fresh_networks(arm, 0), teacher) for arm, stage in stages]
     return [match for scheme in schemes for match in scheme.matches]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,6 +76,14 @@ class Problem:
     def higher_is_better(self) -> bool:
         """The direction of the metric."""
         return self.exam.higher_is_better
+
+    @property
+    def of_teacher(self) -> Problem:
+        """The same for a network that is to be the teacher: in its own training it goes by `student`."""
+        if not self.reads:
+            return self
+        own = self.reads.get("teacher")
+        return replace(self, reads={} if own is None else {"student": own})
 
     @property
     def reported(self) -> Source:

@@ -18,8 +18,8 @@ from tutelage.studies import Arm, Change
 from tutelage.tasks.problem import Problem
 from tutelage.training.made import read_made, write_made
 from tutelage.training.networks import describe_network
-from tutelage.training.untrained import warn_of_untrained
 from tutelage.training.stage import Ready, evaluation_loader, validations_of
+from tutelage.training.untrained import warn_of_untrained
 from tutelage.training.walk import Asked, State, walk
 
 __all__ = ["Trained", "train_arm"]

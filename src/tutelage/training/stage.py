@@ -20,7 +20,15 @@ from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
 from tutelage.types import Outputs
 
-__all__ = ["Ready", "check_width", "evaluation_loader", "plain", "set_up_stage", "stage_loader", "validations_of"]
+__all__ = [
+    "Ready",
+    "check_width",
+    "evaluation_loader",
+    "plain",
+    "set_up_stage",
+    "stage_loader",
+    "validations_of",
+]
 
 EVALUATION_BATCH = 500
 
@@ -124,7 +132,10 @@ def evaluation_loader(source: Source) -> Loader:
 
 
 def validations_of(
-    stage: Stage, networks: Mapping[str, nn.Module], modules: Mapping[str, nn.Module], problem: Problem,
+    stage: Stage,
+    networks: Mapping[str, nn.Module],
+    modules: Mapping[str, nn.Module],
+    problem: Problem,
     runtime: Runtime,
 ) -> list[Validation]:
     """How the weights of each network that is handed over are chosen: by its own metric on validation.

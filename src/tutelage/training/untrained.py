@@ -40,7 +40,7 @@ def warn_of_untrained(arm: Arm, networks: Mapping[str, nn.Module], seed: int, la
             said = (
                 f"{label}: of the {name}, {', '.join(left[:_NAMED])}{more} got no gradient in the whole "
                 "training, so that what they answer is that of their first weights. If that is a head with an "
-                "answer of its own, add a match for it (guided=\":output.1\"); else freeze it "
+                'answer of its own, add a match for it (guided=":output.1"); else freeze it '
                 "(requires_grad_(False))"
             )
             warnings.warn(said, TutelageWarning, stacklevel=2)

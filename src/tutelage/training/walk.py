@@ -92,7 +92,7 @@ def _train(
     how: tuple[Problem, Runtime, Visitor, int, Asked | None],
 ) -> None:
     problem, runtime, visitor, seed, teacher = how
-    taught_by = None if stage.asks and stage.teacher == "plan" else _before(stage, state)
+    taught_by = None if stage.asks and stage.teacher == "plan" else _before(stage, state, problem)
     if stage.afresh:
         fresh = fresh_networks(arm, seed)
         for name in stage.afresh:
@@ -106,9 +106,7 @@ def _train(
     source = state.made if stage.data == "made" else arm.source_of(stage)
     assert source is not None
     networks = _spread(state.networks, stage, runtime)
-    ready = set_up_stage(
-        stage, number, networks, source, problem, runtime, seed=seed, teacher=taught_by
-    )
+    ready = set_up_stage(stage, number, networks, source, problem, runtime, seed=seed, teacher=taught_by)
     state.made = visitor.train(ready)
     plain(networks)
     for name, trained in networks.items():
@@ -117,12 +115,14 @@ def _train(
             state.networks[name].to(runtime.device)
 
 
-def _before(stage: Stage, state: State) -> Teacher | None:
+def _before(stage: Stage, state: State, problem: Problem) -> Teacher | None:
     """The first student as the stage before left it, as a teacher."""
     if not stage.asks:
         return None
     name = stage.declared.students[0].network
-    return Frozen(copy.deepcopy(state.networks[name]))
+    teacher = Frozen(copy.deepcopy(state.networks[name]))
+    teacher.reads = problem.reads.get(name)
+    return teacher
 
 
 def _spread(networks: Mapping[str, nn.Module], stage: Stage, runtime: Runtime) -> dict[str, nn.Module]:

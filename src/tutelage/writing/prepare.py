@@ -9,9 +9,9 @@ from tutelage.engine import Runtime
 from tutelage.errors import ModelError, RecipeError
 from tutelage.labelling.prepare import teacher_for
 from tutelage.studies import Study
+from tutelage.teachers import Frozen
 from tutelage.writing.settings import WriteSettings
 from tutelage.writing.writing import Writing
-from tutelage.teachers import Frozen
 
 __all__ = ["prepare"]
 

@@ -16,9 +16,9 @@ from tutelage.engine import Runtime
 from tutelage.labelling.fingerprint import fingerprint
 from tutelage.labelling.sharded_work import ShardedWork
 from tutelage.studies import Study
-from tutelage.writing.settings import WriteSettings
 from tutelage.tasks.problem import Writer
 from tutelage.teachers import Frozen
+from tutelage.writing.settings import WriteSettings
 
 __all__ = ["Writing"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.runs import Study
+from tutelage.studies import Study
 from tutelage.teachers import Teacher
 
 FROZEN: dict[str, Any] = {
@@ -27,7 +27,7 @@ def trained() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def finish() -> Callable[[Study], Teacher]:
     """The teacher of a study, its networks fresh."""
-    return lambda study: study.teacher.finish([arm.network() for arm in study.teacher.arms])
+    return lambda study: study.teacher.finish([arm.networks["student"]() for arm in study.teacher.arms])
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ def test_teachers_that_follow_the_student(make, finish, logits, teacher, kind):
     held = finish(study)
     assert isinstance(held, kind)
     assert held.moves
-    assert logits(held.beside(study.arms["student"].network()), study).shape == (5, 3)
+    assert logits(held.beside(study.arms["student"].networks["student"]()), study).shape == (5, 3)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from tutelage.recipes.parts import Field
 from tutelage.recipes.spec import Named, NamedField, Spec
 from tutelage.recipes.teachers.built import built
 from tutelage.studies import TeacherPlan
-from tutelage.training import evaluation_loader
 from tutelage.teachers import Cautious, Committee, Ensemble, Panel, Teacher, learn_weights
+from tutelage.training import evaluation_loader
 
 __all__ = [
     "CautiousSpec",

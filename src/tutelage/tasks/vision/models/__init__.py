@@ -6,6 +6,9 @@ way, for guided and hint layers: `stem`, `stages.0`, `stages.1`, …, `neck`, `p
 
 from tutelage.tasks.networks import mlp
 from tutelage.tasks.vision.models.fitnet import thin_convnet
+from tutelage.tasks.vision.models.image_generator import image_generator
+from tutelage.tasks.vision.models.learnt_images import learnt_images
+from tutelage.tasks.vision.models.mlp_with_exits import mlp_with_exits
 from tutelage.tasks.vision.models.mobilenet_v2 import mobilenet_v2
 from tutelage.tasks.vision.models.resnet import (
     resnet8,
@@ -26,7 +29,10 @@ from tutelage.tasks.vision.models.vgg import vgg8, vgg13
 from tutelage.tasks.vision.models.wide_resnet import wrn_16_1, wrn_16_2, wrn_40_1, wrn_40_2
 
 __all__ = [
+    "image_generator",
+    "learnt_images",
     "mlp",
+    "mlp_with_exits",
     "mobilenet_v2",
     "resnet8",
     "resnet8x4",
