@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import torch
 from torch import nn
 
 from tutelage import schemes
-from tutelage.data import Examples, Loader
+from tutelage.data import Examples, Loader, uniform
 from tutelage.engine import Fitted, OptimizerSettings, Runtime, TrainSettings, fit
 from tutelage.losses import feature, response
 from tutelage.match import Match
-from tutelage.schemes import Adversarial, Alone, Exits, Mutual, Offline, Scheme
+from tutelage.schemes import Adversarial, Alone, Exits, Mutual, Offline, OnPolicy, Scheme
 from tutelage.teachers import Frozen
+from tutelage.types import UNLABELLED, Batch
 
 FOLDER = Path(__file__).parent
 
@@ -91,6 +93,18 @@ def deepest_hint() -> Match:
     return Match(feature.Hint(), guided="exit.1", hint="deep.1", projector=projector, weight=0.5)
 
 
+def rolled_out(network: nn.Module, batch: Batch, *, seed: int, prompt: int) -> Batch:
+    """Rows that are kept for a while, and go on with a class that the network draws for them."""
+    with torch.no_grad():
+        sums = network(batch.inputs).softmax(-1).cumsum(-1)
+    drawn = (sums < uniform(batch.ids, seed=seed, draw="class").unsqueeze(1)).sum(1)
+    said = nn.functional.one_hot(drawn, num_classes=batch.inputs.shape[1] - prompt)
+    inputs = torch.cat([batch.inputs[:, :prompt], said.double()], 1)
+    return replace(
+        batch, inputs=inputs, labels=torch.full_like(batch.labels, UNLABELLED), mask=batch.ids >= 0
+    )
+
+
 FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
     Adversarial: lambda student: Adversarial(
         student, critic(), Frozen(network(8, 3)), [soft(), hard()], adversarial_weight=0.5
@@ -101,6 +115,9 @@ FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
         {"student": student, "peer": network(4, 5), "other": network(7, 6)}, [soft(), hard()]
     ),
     Offline: lambda student: Offline(student, Frozen(network(8, 3)), [soft(), hard(), hint()]),
+    OnPolicy: lambda student: OnPolicy(
+        student, Frozen(network(8, 3)), [soft(), hard()], rolled_out, share=0.5, prompt=3
+    ),
 }
 
 
