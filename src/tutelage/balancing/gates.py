@@ -50,7 +50,8 @@ class Right(Gate):
         """True where the first choice is the label."""
         if batch.labels is None:
             raise ModelError("the gate Right compares the teacher with labels, and the batch has none")
-        return (logits.argmax(-1) == batch.labels) | (batch.labels < 0)
+        labels: Tensor = batch.labels
+        return (logits.argmax(-1) == labels) | (labels < 0)
 
 
 class Confident(Gate):

@@ -142,7 +142,7 @@ def label(
 
 def _label(order: Order) -> dict[str, Any] | None:
     from tutelage.engine import StopRequest
-    from tutelage.runs import label as labels
+    from tutelage import labelling as labels
 
     with StopRequest() as stop:
         stated = _stated(order, stop)

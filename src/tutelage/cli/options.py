@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tutelage.runs import Study
+    from tutelage.studies import Study
 
 __all__ = ["AsJson", "Asked", "Cpu", "Quiet", "RecipeName", "RunFolder", "Seeds", "Set"]
 

@@ -80,7 +80,7 @@ def run(
         except Interrupted as stop:
             output.say_stop(f"{stop}\ngo on with: {_again(asked, folder, trackers)}")
             raise typer.Exit(130) from stop
-    if done is None:  # another process speaks
+    if not done.speaks:  # another process does
         return
     if as_json:
         output.print_json(done.results)

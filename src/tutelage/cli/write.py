@@ -90,7 +90,7 @@ def write(
 
 def _write(asked: Asked, out: str, settings: WriteSettings, *, repair: bool) -> dict[str, Any] | None:
     from tutelage.engine import Runtime, StopRequest
-    from tutelage.runs import write as texts
+    from tutelage import writing as texts
 
     with StopRequest() as stop:
         runtime = Runtime(cpu=asked.cpu, quiet=asked.quiet, stop=stop)

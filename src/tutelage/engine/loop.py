@@ -94,8 +94,8 @@ def fit(
             "rank=runtime.rank and world=runtime.world"
         )
     loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
-    one = [validation] if isinstance(validation, Validation) else []
-    loop.attach(one or list(validation or ()), folder, label)
+    validations = [validation] if isinstance(validation, Validation) else list(validation or ())
+    loop.attach(validations, folder, label)
     return loop.run()
 
 

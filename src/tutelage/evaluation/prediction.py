@@ -147,7 +147,7 @@ def _logits(answers: Tensor | HeadLogits, keep: Tensor) -> Tensor:
 
 
 def _labels(batch: Batch, items: torch.Size) -> Tensor:
-    labels = batch.labels
+    labels: Tensor | None = batch.labels
     if labels is None:
         return torch.full(items, UNLABELLED, device=batch.ids.device)
     if labels.shape != items or labels.is_floating_point():

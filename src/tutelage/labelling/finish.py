@@ -93,6 +93,8 @@ def _of_teacher(labelling: Labelling) -> dict[str, Any]:
     found: dict[str, Any] = {"cost": cost_of_teacher(labelling.study, teacher, device)}
     if not labelling.form.text.startswith("dense"):
         measured = measure_teacher(teacher, problem, device)
+        if measured is None:
+            return found
         found |= {"quality": measured.quality, "calibration": measured.calibration}
     return found
 

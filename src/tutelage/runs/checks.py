@@ -39,8 +39,8 @@ def check_study(study: Study, device: torch.device) -> None:
             if key not in seen:
                 _check_network(study, arm, outcome, device)
             seen.add(key)
-    for arm in {one.against for one in study.outcomes.values() if one.against is not None}:
-        _check_labelled(study.arms[study.outcomes[arm].arm])
+    for control in {one.against for one in study.outcomes.values() if one.against is not None}:
+        _check_labelled(study.arms[study.outcomes[control].arm])
     check_answers(study)
     for line in about_answers(study):
         warnings.warn(line, TutelageWarning, stacklevel=2)

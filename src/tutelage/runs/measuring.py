@@ -19,6 +19,7 @@ from tutelage.studies import Study
 from tutelage.tasks.exam import Answers
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Predictor, Stored, Teacher, conflict
+from tutelage.threads import fastest_threads, threads
 from tutelage.training import evaluation_loader
 from tutelage.types import Batch, Outputs
 
@@ -73,12 +74,17 @@ def measure_network(
         name: of the network in its arm, by which the task says what it reads.
     """
     exam, reads = problem.exam, problem.reads.get(name)
+    batches = evaluation_loader(split if split is not None else problem.reported)
+
+    def ask(batch: Batch) -> Outputs:
+        return capture(network, reading(batch, reads).inputs, exam.layers)
+
     with evaluating(network):
-        answers = exam.ask(
-            lambda batch: capture(network, reading(batch, reads).inputs, exam.layers),
-            evaluation_loader(split if split is not None else problem.reported),
-            device=device,
-        )
+        with torch.inference_mode():
+            first = next(iter(batches)).to(device)
+            count = fastest_threads(lambda: ask(first), device=device)
+        with threads(count):
+            answers = exam.ask(ask, batches, device=device)
     return Measured(answers, exam.measure(answers), exam.calibration(answers))
 
 

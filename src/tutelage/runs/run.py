@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Run:
         report: the page.
         out: the folder.
         students: the same of every outcome, by name.
+        speaks: whether this process is the one that measured and reports.
     """
 
     results: dict[str, Any]
@@ -51,6 +52,7 @@ class Run:
     report: Path
     out: Path
     students: Mapping[str, nn.Module]
+    speaks: bool = True
 
     @property
     def verdict(self) -> Verdict:
@@ -271,4 +273,4 @@ def _wait(folder: RunFolder, study: Study, students: Mapping[str, tuple[nn.Modul
     """On processes that do not measure: wait until the first one has, however long that takes."""
     while not folder.finished:
         time.sleep(0.2)
-    return _run(read_json(folder.path / "results.json"), folder, study, students)
+    return replace(_run(read_json(folder.path / "results.json"), folder, study, students), speaks=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from tutelage.data import Source
@@ -16,9 +17,11 @@ from tutelage.errors import NonFiniteLoss
 from tutelage.files import read_json, write_json
 from tutelage.studies import Arm, Change
 from tutelage.tasks.problem import Problem
+from tutelage.threads import threads
 from tutelage.training.made import read_made, write_made
 from tutelage.training.networks import describe_network
 from tutelage.training.stage import Ready, evaluation_loader, validations_of
+from tutelage.training.thread_choice import threads_of
 from tutelage.training.untrained import warn_of_untrained
 from tutelage.training.walk import Asked, State, walk
 
@@ -155,21 +158,22 @@ class _Work:
 
     def train(self, ready: Ready) -> Source | None:
         """Fit a stage; what it made lies beside its weights, where the next one finds it."""
-        stages = len(list(self.arm.trainings))
         folder, scheme = self._of(ready.number), ready.scheme
-        fitted = fit(
-            scheme.turns(),
-            scheme.modules,
-            ready.loader,
-            ready.stage.settings,
-            optimizers=ready.stage.optimizers,
-            runtime=self.runtime,
-            validation=validations_of(
-                ready.stage, ready.networks, scheme.modules, self.problem, self.runtime
-            ),
-            folder=folder,
-            label=self.label if stages == 1 else f"{self.label}, stage {ready.number + 1}",
-        )
+        count = threads_of(ready, self.runtime, folder)
+        with threads(count):
+            fitted = fit(
+                scheme.turns(),
+                scheme.modules,
+                ready.loader,
+                ready.stage.settings,
+                optimizers=ready.stage.optimizers,
+                runtime=self.runtime,
+                validation=validations_of(
+                    ready.stage, ready.networks, scheme.modules, self.problem, self.runtime
+                ),
+                folder=folder,
+                label=self._label(ready.number, count),
+            )
         self._note(ready.number, fitted)
         made = scheme.made()
         if made is not None:
@@ -222,7 +226,12 @@ class _Work:
             if stage == len(self.arm.stages) - 1:
                 self.after[name, stage] = state.networks[name]
         if self.runtime.is_main and not done:
-            write_json(self.folder / "trained.json", {"validation": self.validation})
+            fitted = list(self.fitted.values())
+            record = {
+                "steps": sum(one.steps for one in fitted),
+                "seconds": sum(one.seconds for one in fitted),
+            }
+            write_json(self.folder / "trained.json", record | {"validation": self.validation})
         self.runtime.wait()
 
     def about(self, name: str, state: State) -> dict[str, Any]:
@@ -230,6 +239,12 @@ class _Work:
         return describe_network(
             state.networks[name], built_by=self.arm.built_by.get(name), done=state.done.get(name, [])
         )
+
+    def _label(self, number: int, count: int) -> str:
+        """What to call a stage in progress, with its threads where those were chosen."""
+        several = len(list(self.arm.trainings)) > 1
+        said = f"{self.label}, stage {number + 1}" if several else self.label
+        return said if count == torch.get_num_threads() else f"{said}, on {count} thread"
 
     def _note(self, number: int, fitted: Fitted) -> None:
         self.fitted[number] = fitted

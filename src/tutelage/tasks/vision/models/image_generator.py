@@ -83,7 +83,8 @@ class ImageGenerator(nn.Module):
         maps = self.norm(self.stem(noise).unflatten(1, self.start))
         for block in self.blocks:
             maps = block(maps)
-        return self.reach * self.head(maps).tanh()
+        images: Tensor = self.reach * self.head(maps).tanh()
+        return images
 
 
 def _block(inner: int, outer: int, to: tuple[int, int], batch_norm: bool) -> nn.Sequential:
