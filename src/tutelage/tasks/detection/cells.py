@@ -14,6 +14,9 @@ from tutelage.types import UNLABELLED
 
 __all__ = ["CellTargets", "cell_targets"]
 
+_ROUNDING = 1e-4
+"""In cells: a middle on the edge between two belongs to the second, whatever the last digit says."""
+
 
 @dataclass(frozen=True)
 class CellTargets:
@@ -51,7 +54,8 @@ def cell_targets(labels: Mapping[str, Tensor], cells: int) -> CellTargets:
         raise ValueError(f"{cells} cells came; those of a square grid are expected, such as 9 or 16")
     boxes, classes = labels["boxes"], labels["classes"]
     known = classes != UNLABELLED
-    middle = ((boxes[..., :2] + boxes[..., 2:]) / 2 * side).floor().clamp(0, side - 1).long()
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2 * side
+    middle = (middle + _ROUNDING).floor().clamp(0, side - 1).long()
     place = torch.where(known, middle[..., 1] * side + middle[..., 0], cells)  # one more, for none
     held = torch.zeros(len(boxes), cells + 1, dtype=torch.long, device=boxes.device)
     number = torch.arange(1, boxes.shape[1] + 1, device=boxes.device).expand(place.shape)
