@@ -59,8 +59,7 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         CheckpointError: the weights are truncated, unsafe or another network's.
     """
     from tutelage.engine import load_weights, seeded
-    from tutelage.files import read_json
-    from tutelage.recipes import changer_of, load, name_of, student_of
+    from tutelage.recipes import changer_of, load, name_of, student_of, view_of
     from tutelage.training.networks import replay_changes
 
     if Path(came).is_dir():
@@ -72,13 +71,15 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
     else:
         name, source = name_of(came), came
     _check_safetensors(weights)
-    beside = weights.with_name("network.json")
-    about = read_json(beside) if beside.is_file() else {}
-    _check_whole(about, weights)
-    problem, build = student_of(load(source, changes=changes), about.get("network", "student"))
+    about = _about(weights)
+    recipe, built_by = load(source, changes=changes), None if changes else about.get("built_by")
+    problem, build = student_of(recipe, about.get("network", "student"), built_by)
     with seeded(0):
         network = build()
-    replay_changes(network, about, changer_of)
+    view = about.get("view")
+    replay_changes(network, about | ({"shapes": None} if view else {}), changer_of)
+    if view is not None:
+        network = view_of(recipe, view)(network)
     load_weights(weights, network)
     return Rebuilt(name, problem, network, weights, about)
 
@@ -106,17 +107,14 @@ def read_run(folder: Path, name: str) -> Any:
     return read_json(folder / name)
 
 
-def _check_whole(about: Mapping[str, Any], weights: Path) -> None:
-    """Refuse weights of a part of a network, which only the run's own process can cut out.
+def _about(weights: Path) -> dict[str, Any]:
+    """What lies beside a file of weights; nothing beside those of earlier versions."""
+    from tutelage.files import read_json
 
-    Raises:
-        OutputError: the weights are those of a view.
-    """
-    if about.get("view") is not None:
-        raise OutputError(
-            f"{weights} holds {about['view']}, a part of the network {about['network']}; give the folder of the "
-            "run, whose weights are whole"
-        )
+    for beside in (weights.with_name("network.json"), weights.with_suffix(".json")):
+        if beside.is_file():
+            return dict(read_json(beside))
+    return {}
 
 
 def _check_recipe(path: Path) -> None:

@@ -4,9 +4,9 @@
 makes a study of it.
 """
 
-from tutelage.recipes.build import build, student_of
+from tutelage.recipes.build import build, student_of, view_of
 from tutelage.recipes.load import load, name_of, names
 from tutelage.recipes.parts import changer_of
 from tutelage.recipes.spec import Recipe
 
-__all__ = ["Recipe", "build", "changer_of", "load", "name_of", "names", "student_of"]
+__all__ = ["Recipe", "build", "changer_of", "load", "name_of", "names", "student_of", "view_of"]

@@ -24,12 +24,13 @@ from tutelage.recipes.spec import (
     TrainSpec,
     TransferSpec,
     checked,
+    named,
 )
 from tutelage.recipes.teachers import make_teacher
 from tutelage.studies import Arm, Change, Outcome, Stage, Study
 from tutelage.tasks.problem import Problem
 
-__all__ = ["build", "student_of"]
+__all__ = ["build", "student_of", "view_of"]
 
 
 def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
@@ -75,13 +76,30 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     )
 
 
-def student_of(recipe: Recipe, network: str = "student") -> tuple[Problem, Callable[[], nn.Module]]:
-    """The problem that a recipe poses, and a function that builds one of its networks."""
+def student_of(
+    recipe: Recipe, network: str = "student", built_by: Any = None
+) -> tuple[Problem, Callable[[], nn.Module]]:
+    """The problem that a recipe poses, and a function that builds one of its networks.
+
+    Args:
+        recipe: what was run.
+        network: its name.
+        built_by: the model that built it, as it stands beside its weights; the recipe's where that is None.
+    """
     field = field_of(recipe.task)
     models = _models(recipe)
-    if network not in models:
+    if built_by is None and network not in models:
         raise UnknownName("network", network, models)
-    return field.problem, make_network(models[network], field)
+    return field.problem, make_network(models[network] if built_by is None else named(built_by), field)
+
+
+def view_of(recipe: Recipe, outcome: str) -> Callable[[nn.Module], nn.Module]:
+    """The part of a network that an outcome is, such as one that ends at an exit."""
+    outcomes = build(recipe, "view").outcomes
+    view = outcomes[outcome].view if outcome in outcomes else None
+    if view is None:
+        raise UnknownName("view", outcome, [name for name, one in outcomes.items() if one.view is not None])
+    return view
 
 
 def _models(recipe: Recipe) -> dict[str, Named]:
