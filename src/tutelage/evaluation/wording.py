@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tutelage.evaluation.verdict import Verdict
+from tutelage.evaluation.judgement import Verdict
 
 __all__ = ["describe"]
 
