@@ -28,7 +28,10 @@ def warn_of_untrained(arm: Arm, networks: Mapping[str, nn.Module], seed: int, la
     if any(stage.afresh for _, stage in arm.trainings):
         return
     before = fresh_networks(arm, seed)
+    moved = {turn for _, stage in arm.trainings for turn in stage.declared.turn_names}
     for name, network in networks.items():
+        if name not in moved:  # a critic in a control, which is to stay as it is
+            continue
         began = dict(before[name].named_parameters())
         left = [
             key
