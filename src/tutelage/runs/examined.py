@@ -85,6 +85,15 @@ class Examined:
             return None
         return torch.stack([torch.full_like(known, failed) if row is None else row for row in rows])
 
+    @property
+    def num_examples(self) -> int:
+        """How many examples stand behind its cells: documents, and not the rows that they are cut into."""
+        exam, one = self.problem.exam, self.finished[0]
+        each = exam.per_example(one.answers)
+        if each is None:
+            each = torch.unique(exam.clusters(one.answers, self.problem.reported))
+        return len(each)
+
     def entry(self, study: Study, device: torch.device, teaching: float) -> dict[str, Any]:
         """What the results say of it, latencies apart.
 

@@ -131,7 +131,7 @@ def _comparison(study: Study, of: Examined, against: Examined, looks: int) -> Co
         against.scores(failed=failed),
         of.scores(failed=failed),
         examples=(cells[0], cells[1]) if told else None,  # type: ignore[arg-type]
-        num_examples=len(study.problem.reported) if told else None,
+        num_examples=of.num_examples if told else None,
         higher_is_better=study.problem.higher_is_better,
         level=study.level,
         uncontrolled=_uncontrolled(study, of.name, against.name),
