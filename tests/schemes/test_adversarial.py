@@ -191,7 +191,7 @@ def test_no_teacher_and_no_weight():
     with pytest.raises(ModelError, match="Adversarial was given no teacher"):
         Adversarial(net(), critic(), None, [hard()])
     for weight in (-1.0, True, "much", math.nan, math.inf):
-        with pytest.raises(ModelError, match="adversarial_weight came as .*; expected a number of 0 or more"):
+        with pytest.raises(ModelError, match=r"weight came as .*; expected a number of 0 or more"):
             scheme(adversarial_weight=weight)
 
 

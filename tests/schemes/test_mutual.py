@@ -1,4 +1,4 @@
-"""Peers that teach one another: what each hears of the others, controls of their own, a run from end to end."""
+"""Peers that teach one another: what each hears, controls of their own, a run from end to end."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_mean_has_no_layers(match):
 def test_peers_with_other_classes():
     with pytest.raises(ModelError, match="the student answers with 3 classes and the teacher with 4"):
         Mutual(peers(net(), net(classes=4)), [soft()]).prepare(rows())
-    with pytest.raises(ModelError, match="logits of different shapes: {'peer'"):
+    with pytest.raises(ModelError, match=r"logits of different shapes: \{'peer'"):
         Mutual(peers(net(), net(), net(classes=4)), [soft()]).prepare(rows())
 
 
