@@ -11,7 +11,9 @@ import torch
 from carrying import same_in_parts_and_together
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from tutelage.cli import app
 from tutelage.data import Examples
 from tutelage.errors import ModelError, UnknownName
 from tutelage.losses import feature, response
@@ -196,6 +198,18 @@ def test_each_exit_is_handed_over_as_a_plain_network(finished: Path, name: str, 
         plain.load_state_dict(load_file(finished / "outcomes" / folder / "student.safetensors"))
         inputs = torch.rand(5, 64)
         assert torch.equal(plain(inputs), whole(inputs)[name]) == (folder == name)
+
+
+def test_an_exit_is_measured_again_by_itself(finished: Path):
+    words = ["evaluate", str(finished), "--cpu", "--json", "--weights"]
+    outcomes = json.loads((finished / "results.json").read_text())["outcomes"]
+    for name in ("exit1", "exit2 alone"):
+        weights = finished / "outcomes" / name / "student.safetensors"
+        answer = CliRunner().invoke(app, [*words, str(weights)])
+        assert answer.exit_code == 0, answer.stderr
+        found = json.loads(answer.stdout)
+        assert found["quality"]["accuracy"]["mean"] in outcomes[name]["quality"]["accuracy"]["per_seed"]
+        assert found["cost"]["parameters"] == outcomes[name]["cost"]["parameters"]
 
 
 def test_the_report_shows_all_exits(finished: Path):
