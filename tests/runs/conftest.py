@@ -1,0 +1,8 @@
+"""Tests here take `carrying` from beside those of schemes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "schemes"))
