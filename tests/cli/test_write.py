@@ -12,6 +12,7 @@ from tutelage.recipes import load
 
 pytest.importorskip("transformers", reason="Transformers is not installed: pip install 'tutelage[language]'")
 
+pytestmark = pytest.mark.filterwarnings("ignore:The teacher is at chance")
 TINY = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TINY |= {"num_key_value_heads": 2, "intermediate_size": 24}
 

@@ -89,6 +89,7 @@ def test_a_turn_moves_its_own_parameters_only(kind):
 def outsiders(scheme: Scheme, own: set[int]) -> list[torch.Tensor]:
     """Every parameter and buffer that a scheme holds anywhere, without those of one turn."""
     held = [value for value in vars(scheme).values() if isinstance(value, nn.Module)]
+    held += [*scheme.modules.values(), *(learner.network for learner in scheme.learners)]
     found = [t for module in held for t in (*module.parameters(), *module.buffers())]
     return [tensor for tensor in found if id(tensor) not in own]
 

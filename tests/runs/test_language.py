@@ -13,6 +13,7 @@ from tutelage.runs import run
 
 transformers = pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.filterwarnings("ignore:The teacher is at chance")
 TINY = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TINY |= {"num_key_value_heads": 2, "intermediate_size": 24, "tie_word_embeddings": True}
 

@@ -24,6 +24,7 @@ from tutelage.writing import WriteSettings, Writing, finish, prepare, repair
 
 pytest.importorskip("transformers", reason="Transformers is not installed: pip install 'tutelage[language]'")
 
+pytestmark = pytest.mark.filterwarnings("ignore:The teacher is at chance")
 TINY = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TINY |= {"num_key_value_heads": 2, "intermediate_size": 24, "tie_word_embeddings": True}
 TINY |= {"initializer_range": 0.3}

@@ -45,6 +45,7 @@ class Fitted:
         best: the step and the validation metric of the weights kept, or None without validation.
         history: the records, in order.
         chosen: the same as `best` for each student, by name.
+        untouched: the parameters of turns that got no gradient, by module and name.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class Fitted:
     best: dict[str, float] | None
     history: list[dict[str, Any]]
     chosen: dict[str, Any] = field(default_factory=dict)
+    untouched: list[str] = field(default_factory=list)
 
 
 def fit(
@@ -121,6 +123,13 @@ class _Loop:
         self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
         self.values = Values(runtime, lambda: self.saves.where)
         self.step, self.seconds = 0, 0.0
+        moved = {id(parameter) for turn in turns for parameter in turn.parameters}
+        self.untouched = {
+            id(parameter): f"{name}.{path}"
+            for name, module in modules.items()
+            for path, parameter in module.named_parameters()
+            if id(parameter) in moved
+        }
 
     def attach(self, validations: Sequence[Validation], folder: Path | None, label: str) -> None:
         """Say how to validate, where to write and what to be called."""
@@ -156,7 +165,12 @@ class _Loop:
             self._log()
         self.selections.settle()
         return Fitted(
-            self.step, self.seconds, self.selections.best, self.history.records, self.selections.state()
+            self.step,
+            self.seconds,
+            self.selections.best,
+            self.history.records,
+            self.selections.state(),
+            list(self.untouched.values()),
         )
 
     def _epoch(self) -> None:
@@ -220,6 +234,10 @@ class _Loop:
         if apart is not None and apart.parts:
             apart.add(self.shares.note(turn, apart.norms(self.runtime)))
         self.runtime.sum_gradients_(turn.parameters)
+        if self.untouched:
+            for parameter in turn.parameters:
+                if parameter.grad is not None:
+                    self.untouched.pop(id(parameter), None)
         self.optimizer_steps.move(turn)
         return values
 

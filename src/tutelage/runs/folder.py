@@ -70,8 +70,8 @@ class RunFolder:
             )
         if not resume:
             raise OutputError(
-                f"{self.path} holds this run already; go on with it (resume=True, --resume), or choose "
-                "another folder (out, --out)"
+                f"{self.path} holds this run already; go on with it, or add seeds to it (resume=True, --resume), or "
+                "choose another folder (out, --out)"
             )
         if held["seeds"] != self.seeds:
             write_json(mark, held | {"seeds": self.seeds})

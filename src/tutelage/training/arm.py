@@ -107,7 +107,7 @@ def train_arm(
         arm.correction(first, teacher(None) if teacher else None, inputs, runtime.device)
     work.close(state, done)
     if not done and runtime.is_main:
-        warn_of_untrained(arm, state.networks, seed, label)
+        warn_of_untrained([one.untouched for one in work.fitted.values()], list(state.networks), label)
     return Trained(
         state.networks,
         work.after,
@@ -208,7 +208,7 @@ class _Work:
                     write_json(self._of(number) / f"{name}.json", self.about(name, state))
                 fitted = self.fitted[number]
                 kept = {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best}
-                write_json(done, kept | {"chosen": fitted.chosen})
+                write_json(done, kept | {"chosen": fitted.chosen, "untouched": fitted.untouched})
             self.runtime.wait()
         for name, stage in self.keep:
             if stage == number and number < len(self.arm.stages) - 1:

@@ -151,7 +151,7 @@ def validations_of(
     order = [student for student in stage.declared.students if first[student.network] is student]
 
     def own(name: str) -> list[str]:
-        return [key for key in modules if key == name or key.startswith(f"{name}_")]
+        return [key for key in modules if key in (name, f"{name}_matches")]
 
     def measure(network: nn.Module, name: str) -> dict[str, float]:
         reads = problem.reads.get(name)
