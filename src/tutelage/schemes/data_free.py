@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from tutelage.capture import call
-from tutelage.data import normal
+from tutelage.data import normal, uniform
 from tutelage.errors import ModelError
 from tutelage.losses.divergences import forward_kl
 from tutelage.match import Match
@@ -77,6 +77,7 @@ class DataFree(Scheme):
         for member in teacher.modules():
             if isinstance(member, Frozen):
                 member.input_gradient = True
+        self.classes = 0  # of the teacher; known after the dry run
         self._watch()
 
     @classmethod
@@ -114,9 +115,11 @@ class DataFree(Scheme):
 
     def _drawn(self, batch: Batch, move: int, draw: str) -> Batch:
         """Noise in place of a batch's inputs, by the ids and the turn's own move."""
-        held = next(self.generator.parameters())
-        noise = normal(batch.ids, self.noise, seed=move, draw=f"noise of the {draw}").to(held)
-        return Batch(inputs=noise, ids=batch.ids)
+        noise = normal(batch.ids, self.noise, seed=move, draw=f"noise of the {draw}")
+        if self.classes:
+            wanted = (uniform(batch.ids, seed=move, draw=f"class of the {draw}") * self.classes).long()
+            noise[:, : self.classes] = self.classes**0.5 * one_hot(wanted, self.classes)
+        return Batch(inputs=noise.to(next(self.generator.parameters())), ids=batch.ids)
 
     def _made(self, batch: Batch, moment: Moment) -> Batch:
         """What the student learns from: the generator's inputs, without a gradient."""
@@ -157,6 +160,7 @@ class DataFree(Scheme):
             self.learner.pair_stages(stages_of(self.student, made.inputs), self.teacher.stages(made))
             self._watch()
             teacher = self.teacher(made)
+        self.classes = classes
         self.learner.fit(self.learner.ask(made), teacher, made)
 
     def _answer_with_gradient(self, made: Batch) -> Outputs:
