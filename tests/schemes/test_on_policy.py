@@ -236,7 +236,7 @@ def test_a_run_leaves_its_files_and_a_report(done):
         path.name for path in done.iterdir()
     }
     history = (done / "seed0" / "student" / "stage1" / "history.jsonl").read_text()
-    assert "student/JensenShannonTarget" in history
+    assert "student/ReverseSoftTarget" in history
     assert "student/HardLabel" in history
     assert CliRunner().invoke(app, ["report", str(done)]).exit_code == 0
     assert "tiny_on_policy" in (done / "report.html").read_text()
