@@ -20,7 +20,7 @@ from tutelage.data import Examples, Loader, uniform
 from tutelage.engine import Fitted, OptimizerSettings, Runtime, TrainSettings, fit
 from tutelage.losses import feature, response
 from tutelage.match import Match
-from tutelage.schemes import Adversarial, Alone, Exits, Mutual, Offline, OnPolicy, Scheme
+from tutelage.schemes import Adversarial, Alone, DataFree, DatasetDistillation, Exits, Mutual, Offline, OnPolicy, Scheme
 from tutelage.teachers import Frozen
 from tutelage.types import UNLABELLED, Batch
 
@@ -105,11 +105,35 @@ def rolled_out(network: nn.Module, batch: Batch, *, seed: int, prompt: int) -> B
     )
 
 
+class Learnt(nn.Module):
+    """Two rows of each class that are parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rows = np.random.RandomState(15).uniform(-1, 1, (6, 6))
+        self.rows, self.classes = nn.Parameter(torch.from_numpy(rows)), torch.arange(3).repeat(2)
+
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows and their classes."""
+        return self.rows, self.classes
+
+
+def distilled(student: nn.Module) -> DatasetDistillation:
+    """Networks that look at rows, by a seed that no generator of torch draws."""
+    scheme = DatasetDistillation(student, Learnt(), layer="1")
+    scheme.seed = 5
+    return scheme
+
+
 FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
     Adversarial: lambda student: Adversarial(
         student, critic(), Frozen(network(8, 3)), [soft(), hard()], adversarial_weight=0.5
     ),
     Alone: lambda student: Alone(student, [Match(response.HardLabel())]),
+    DataFree: lambda student: DataFree(
+        student, Frozen(network(8, 3)), [soft()], network(4, 16, classes=6), noise=6, repeat=2
+    ),
+    DatasetDistillation: distilled,
     Exits: lambda deep: Exits(Staged(deep), [soft(), hard(), deepest_hint()], early=["early"]),
     Mutual: lambda student: Mutual(
         {"student": student, "peer": network(4, 5), "other": network(7, 6)}, [soft(), hard()]

@@ -87,7 +87,7 @@ class DatasetDistillation(Scheme):
     def _seen(self, batch: Batch, moment: Moment) -> Batch:
         """The batch as it is, and other eyes for it: weights by the move alone."""
         if self.move != moment.move:
-            _draw_(self.embedding, self.seed + moment.move)
+            _draw_(self.embedding, self.student, self.seed + moment.move)
             self.move = moment.move
         return batch
 
@@ -127,8 +127,9 @@ def _means(features: Tensor, classes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _draw_(network: nn.Module, seed: int) -> None:
-    """Draw each matrix and filter of a network from N(0, 2 / fan_in), by a seed alone."""
+def _draw_(network: nn.Module, like: nn.Module, seed: int) -> None:
+    """Draw each matrix and filter of a network from N(0, 2 / fan_in), by a seed alone; the rest is another's."""
+    network.load_state_dict(like.state_dict())
     for name, held in network.named_parameters():
         if held.ndim > 1:
             fan_in = math.prod(held.shape[1:])
