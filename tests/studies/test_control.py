@@ -24,9 +24,7 @@ SMOOTH = {"loss": "response.HardLabel", "smoothing": 0.1}
 
 def recipe(*stages, **changes):
     train = {"epochs": 2, "batch_size": 16}
-    whole = [
-        one if "scheme" not in one else {"optimizers": SGD, "train": train} | one for one in stages
-    ]
+    whole = [one if "scheme" not in one else {"optimizers": SGD, "train": train} | one for one in stages]
     tree = {
         "task": {"tabular.classification": {"data": "sklearn.iris", "validation": 30, "test": 30}},
         "teacher": {"frozen": {"model": {"mlp": {"widths": [8]}}, "train": {"epochs": 1}, "optimizers": SGD}},
@@ -54,7 +52,9 @@ def test_terms_that_need_no_teacher_stay_with_their_settings():
 def test_where_nothing_is_left_labels_are():
     study = recipe(offline(SOFT))
     assert terms(study) == [("HardLabel(smoothing=0.0)", 1.0)]
-    assert any("only the control learns by HardLabel" in line for line in differences(study, "student", "control"))
+    assert any(
+        "only the control learns by HardLabel" in line for line in differences(study, "student", "control")
+    )
 
 
 def test_the_weight_of_the_teachers_terms_goes_to_the_labels_and_is_said():
@@ -121,7 +121,9 @@ def test_a_recipe_may_name_another_control():
     assert torch.equal(batch.labels, noise.source.batch([3, 1]).labels)
     own = recipe(offline(SOFT), control={"matches": [SMOOTH]})
     assert terms(own) == [("HardLabel(smoothing=0.1)", 1.0)]
-    walk = recipe(offline(SOFT), control={"stages": [{"scheme": "alone", "optimizers": SGD, "train": {"epochs": 9}}]})
+    walk = recipe(
+        offline(SOFT), control={"stages": [{"scheme": "alone", "optimizers": SGD, "train": {"epochs": 9}}]}
+    )
     assert total_steps(walk.arms["control"]) == 9
 
 

@@ -125,7 +125,7 @@ def _train(
     classroom = Classroom(study, [one.network for one in taught], runtime)
     study = _with_placebo(study, classroom, runtime)
     rehearse(study, [one.network for one in taught], runtime)
-    _look_at_teacher(study, classroom, runtime)
+    known = _look_at_teacher(study, classroom, runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:
         for name, arm in study.arms.items():
@@ -144,6 +144,8 @@ def _train(
                     keep=_wanted_early(study, name),
                 )
             )
+            if seed == study.seeds[0] and known is not None:
+                _compare_with_control(study, name, trained[name][0], known)
     seconds = sum(one.seconds_until() for one in taught)
     seconds += study.plan.seconds() if study.asks else 0.0
     return study, trained, Taught(_ready(study, classroom, trained), seconds, classroom.seconds)
@@ -165,23 +167,42 @@ def _with_placebo(study: Study, classroom: Classroom, runtime: Runtime) -> Study
     return with_placebo(study) if cheap else study
 
 
-def _look_at_teacher(study: Study, classroom: Classroom, runtime: Runtime) -> None:
-    """Say before hours are spent on it that a teacher has nothing to teach."""
+def _look_at_teacher(study: Study, classroom: Classroom, runtime: Runtime) -> float | None:
+    """Say before hours are spent on it that a teacher has nothing to teach; its metric on validation."""
     if not study.asks or not runtime.is_main:
-        return
+        return None
     teacher, problem = classroom.finished(), study.problem
-    if teacher.moves or teacher.reads_labels or problem.chance is None:
-        return
+    if teacher.moves or teacher.reads_labels:
+        return None
     measured = measure_teacher(teacher, problem, runtime.device, split=problem.validation)
     if measured is None:
-        return
-    for line in teacher_before_training(
-        measured.quality[problem.metric],
+        return None
+    value = measured.quality[problem.metric]
+    _warn_of_teacher(study, value, None)
+    return value
+
+
+def _compare_with_control(study: Study, arm: str, trained: Trained, teacher: float) -> None:
+    """Say after the first control that it is above the teacher, before the other seeds are trained."""
+    against = study.outcomes[study.primary].against
+    outcome = None if against is None else study.outcomes[against]
+    if outcome is not None and outcome.arm == arm and trained.failed is None:
+        control = trained.validation.get(outcome.network)
+        if control is not None:
+            _warn_of_teacher(study, teacher, control)
+
+
+def _warn_of_teacher(study: Study, teacher: float, control: float | None) -> None:
+    problem = study.problem
+    said = teacher_before_training(
+        teacher,
         problem.chance,
+        control,
         metric=problem.metric,
         higher_is_better=problem.higher_is_better,
         examples=len(problem.validation),
-    ):
+    )
+    for line in said if control is None else [each for each in said if "below the student" in each]:
         warnings.warn(line, TutelageWarning, stacklevel=2)
 
 
