@@ -192,7 +192,11 @@ def alone(
     settings = TrainSettings(epochs=epochs, batch_size=128, keep="last", validate_every=epochs)
     transform = problem.augment({"jitter": 2, "flip": True}) if augment and problem.augment else None
     stage = Stage(
-        lambda networks, _: Alone(networks["student"], [tl.Match(response.HardLabel())]), settings, optimizers, transform, Declared(asks="nobody")
+        lambda networks, _: Alone(networks["student"], [tl.Match(response.HardLabel())]),
+        settings,
+        optimizers,
+        transform,
+        Declared(asks="nobody"),
     )
     arm = Arm({"student": build}, [stage], source or problem.train)
     looked_at = Subset(arm.source, range(64))  # nothing is chosen by it: the last weights are kept

@@ -1,9 +1,9 @@
 """How often `tl.distill` says "better" where there is nothing to gain: a teacher that only knows the labels.
 
-The student learns by the teacher's first choice (HardTeacher), which is the label, and the control by the label:
-the same gradient. The teacher draws a random number at each answer, so that the student's dropout has draws of
-its own. So both are alike but for luck, seed by seed, and each word is a false one. All runs have one test set.
-What costs time and says nothing here is left out: latencies and the page.
+The student learns by the teacher's first choice (HardTeacher), which is the label, and the control by the
+label: the same gradient. The teacher draws a random number at each answer, so that the student's dropout has
+draws of its own. So both are alike but for luck, seed by seed, and each word is a false one. All runs have
+one test set. What costs time and says nothing here is left out: latencies and the page.
 
     python benchmarks/null_runs.py --runs 200 --seeds 3 5 10 --out benchmarks/results/null_runs-DATE.json
 """
@@ -97,7 +97,10 @@ def main() -> None:
             words = [one(number, seeds, Path(folder) / f"{seeds}-{number}") for number in range(options.runs)]
             now, before = Counter(word for word, _ in words), Counter(word for _, word in words)
             found[str(seeds)] = {"runs": options.runs, "now": dict(now), "over_seeds_alone": dict(before)}
-            print(f"{seeds} seeds, {options.runs} runs: now {dict(now)}; over seeds alone {dict(before)}", flush=True)
+            print(
+                f"{seeds} seeds, {options.runs} runs: now {dict(now)}; over seeds alone {dict(before)}",
+                flush=True,
+            )
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -162,9 +162,7 @@ def teacher(study: Study, out: Path, form: str) -> Any:
     runtime = Runtime()
     if form == "live":
         taught = train_teacher(study, out, runtime)
-        return Classroom(study, [one.network for one in taught], runtime).teacher(
-            study.arms["student"], None
-        )
+        return Classroom(study, [one.network for one in taught], runtime).teacher(study.arms["student"], None)
     folder = out / "answers" / form.replace(":", "-")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".lock"), "w") as lock:

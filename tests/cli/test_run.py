@@ -39,7 +39,10 @@ def test_json_has_the_documented_shape_and_is_alone_on_stdout(done):
         assert {"ece", "nll", "brier"} <= set(arm["calibration"])
         assert set(arm["cost"]) >= COST
         assert set(arm["cost"]["latency_ms"]) == {"1", "32"}
-        assert all(set(held) >= {"p50", "p95", "p99", "stable", "threads"} for held in arm["cost"]["latency_ms"].values())
+        assert all(
+            set(held) >= {"p50", "p95", "p99", "stable", "threads"}
+            for held in arm["cost"]["latency_ms"].values()
+        )
     check_spread(found["fidelity"], 2)
     verdict = found["verdict"]
     assert {"word", "metric", "difference", "interval", "level", "why"} <= set(verdict)

@@ -156,7 +156,9 @@ def test_several_stages_are_added_up(runtime: Runtime):
 def test_a_correction_is_tried_too(runtime: Runtime):
     arms = study().arms
     wrong = replace(
-        arms["student"], correction=PriorBias(classes=[0]), networks={"student": lambda: nn.Linear(6, 3, bias=False)}
+        arms["student"],
+        correction=PriorBias(classes=[0]),
+        networks={"student": lambda: nn.Linear(6, 3, bias=False)},
     )
     with pytest.raises(ModelError, match="no linear head"):
         forecast(study(arms={**arms, "student": wrong}), runtime=runtime)

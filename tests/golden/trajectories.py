@@ -20,7 +20,17 @@ from tutelage.data import Examples, Loader, uniform
 from tutelage.engine import Fitted, OptimizerSettings, Runtime, TrainSettings, fit
 from tutelage.losses import feature, response
 from tutelage.match import Match
-from tutelage.schemes import Adversarial, Alone, DataFree, DatasetDistillation, Exits, Mutual, Offline, OnPolicy, Scheme
+from tutelage.schemes import (
+    Adversarial,
+    Alone,
+    DataFree,
+    DatasetDistillation,
+    Exits,
+    Mutual,
+    Offline,
+    OnPolicy,
+    Scheme,
+)
 from tutelage.teachers import Frozen
 from tutelage.types import UNLABELLED, Batch
 

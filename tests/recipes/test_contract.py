@@ -56,7 +56,11 @@ def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> li
     """What makes a recipe's data tiny; data of the hub come from a copy on disk, or the test is skipped."""
     recipe = load(name)
     task = recipe.task.settings
-    trees = recipe.teacher is not None and recipe.teacher.name == "predictor" and "n_estimators" in str(recipe.teacher.settings)
+    trees = (
+        recipe.teacher is not None
+        and recipe.teacher.name == "predictor"
+        and "n_estimators" in str(recipe.teacher.settings)
+    )
     fewer = ["teacher.model.n_estimators=5"] if trees else []
     if recipe.task.name.startswith("language."):
         return tiny_language(task, tmp_path)

@@ -129,8 +129,8 @@ def test_a_placebo_repeats_the_labels_by_the_same_terms(teacher, tmp_path):
         ("student", "control"),
         ("student", "placebo"),
     ]
+    hint = tl.Match(feature.Hint(), guided="1", hint="1")
     with pytest.raises(tl.TutelageError, match="has no layers"):
-        hint = tl.Match(feature.Hint(), guided="1", hint="1")
         distil(teacher, tmp_path / "layers", placebo=True, matches=[hint, response.HardLabel()])
 
 

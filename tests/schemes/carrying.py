@@ -72,7 +72,9 @@ def same_in_parts_and_together(
     ):
         assert whole.keys() == other.keys()
         for key, value in whole.items():
-            torch.testing.assert_close(other[key], value, rtol=close, atol=close, msg=lambda m, k=key: f"{k}: {m}")
+            torch.testing.assert_close(
+                other[key], value, rtol=close, atol=close, msg=lambda m, k=key: f"{k}: {m}"
+            )
 
 
 if __name__ == "__main__":

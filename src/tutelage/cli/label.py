@@ -141,8 +141,8 @@ def label(
 
 
 def _label(order: Order) -> dict[str, Any] | None:
-    from tutelage.engine import StopRequest
     from tutelage import labelling as labels
+    from tutelage.engine import StopRequest
 
     with StopRequest() as stop:
         stated = _stated(order, stop)

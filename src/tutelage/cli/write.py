@@ -89,8 +89,8 @@ def write(
 
 
 def _write(asked: Asked, out: str, settings: WriteSettings, *, repair: bool) -> dict[str, Any] | None:
-    from tutelage.engine import Runtime, StopRequest
     from tutelage import writing as texts
+    from tutelage.engine import Runtime, StopRequest
 
     with StopRequest() as stop:
         runtime = Runtime(cpu=asked.cpu, quiet=asked.quiet, stop=stop)

@@ -21,6 +21,7 @@ __all__ = ["Comparison", "Verdict", "compare", "gap_closed", "judge"]
 
 LEAST_SEEDS = 3
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Two outcomes held against each other, not yet judged: the level depends on what else is compared.

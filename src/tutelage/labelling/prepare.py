@@ -116,8 +116,8 @@ def _check_asked(study: Study) -> None:
         arm.asking for arm in study.arms.values()
     ):
         raise RecipeError(
-            f"{study.name} asks its teacher about what it makes while it trains, which nobody knows beforehand; "
-            "its answers cannot be stored: run it with the teacher as it is"
+            f"{study.name} asks its teacher about what it makes while it trains, which nobody knows "
+            "beforehand; its answers cannot be stored: run it with the teacher as it is"
         )
 
 

@@ -158,7 +158,8 @@ def _control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:
 
 def _controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
     if len(outcomes) == 1:
-        return {"control": replace(one, arm="control") for one in outcomes.values()}
+        (only,) = outcomes.values()
+        return {"control": replace(only, arm="control")}
     return {f"{name} alone": replace(one, arm="control") for name, one in outcomes.items()}
 
 

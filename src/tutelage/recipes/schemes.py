@@ -87,7 +87,7 @@ def alone_stage(train: TrainSpec, optimizers: Any, field: Field, scheme: Named |
     if plan.declared.asks != "nobody":
         raise RecipeError(
             f"a teacher is trained by the scheme {plan.name}, whose terms ask a teacher, and it has none; "
-            "train it by labels (leave `scheme` out), or distil it in a recipe of its own and name its weights"
+            "train it by labels (leave `scheme` out), or distil it in its own recipe and name its weights"
         )
     return Stage(
         scheme=plan.build,
@@ -173,7 +173,7 @@ class _Plan:
         return _Plan(self.name, kind, fresh, held, self.field, self.networks)
 
     def _check(self) -> None:
-        """Refuse a key that the scheme does not know, and a network that is not there, before anything runs."""
+        """Refuse a key that the scheme does not know, and a network that is not there, beforehand."""
         self.matches()  # a wrong name is an error now, not after the teacher was trained
         wanted = inspect.signature(self.kind).parameters
         legal = [name for name in wanted if name not in _GIVEN]

@@ -234,8 +234,9 @@ class ControlSpec(Spec):
 
     Args:
         matches: what it learns by, in place of the student's terms that need no teacher.
-        data: what it trains on: `labelled`, the examples with a label of what the student is taught on; `train`,
-            the whole training split; `noise`, inputs drawn from a normal distribution with these labels.
+        data: what it trains on: `labelled`, the examples with a label of what the student is taught on;
+            `train`, the whole training split; `noise`, inputs drawn from a normal distribution with these
+            labels.
         optimizers: in place of those of its turns.
         train: in place of single settings.
         stages: all of its walk, in place of the student's.

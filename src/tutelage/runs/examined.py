@@ -63,9 +63,7 @@ class Examined:
         if len(networks) < 2:
             return False
         first, *others = [list(network.parameters()) for network in networks]
-        return all(
-            all(_same(one, other) for one, other in zip(first, held, strict=True)) for held in others
-        )
+        return all(all(_same(one, other) for one, other in zip(first, held, strict=True)) for held in others)
 
     def of(self, trained: Trained) -> nn.Module:
         """The network of a seed, as the outcome sees it."""

@@ -57,8 +57,8 @@ class RunFolder:
         held = read_json(mark)
         if held.get("format") != FORMAT:
             raise OutputError(
-                f"{self.path} holds a run of an earlier version, which can be read (tutelage report, evaluate, "
-                "export) and not gone on with; choose another folder (out, --out), and run it anew"
+                f"{self.path} holds a run of an earlier version, which can be read (tutelage report, "
+                "evaluate, export) and not gone on with; choose another folder (out, --out), and run it anew"
             )
         differ = [key for key in ("name", "recipe") if held.get(key) != identity.get(key)]
         more = self.seeds[: len(held["seeds"])] == held["seeds"]
@@ -70,8 +70,8 @@ class RunFolder:
             )
         if not resume:
             raise OutputError(
-                f"{self.path} holds this run already; go on with it, or add seeds to it (resume=True, --resume), or "
-                "choose another folder (out, --out)"
+                f"{self.path} holds this run already; go on with it, or add seeds to it (resume=True, "
+                "--resume), or choose another folder (out, --out)"
             )
         if held["seeds"] != self.seeds:
             write_json(mark, held | {"seeds": self.seeds})

@@ -91,7 +91,7 @@ def measure_network(
 def measure_teacher(
     teacher: Teacher, problem: Problem, device: torch.device, *, split: Source | None = None
 ) -> Measured | None:
-    """Ask a teacher about the reported split, or another one; one whose answers were cut is as good as it was.
+    """Ask a teacher about the reported split, or another one; with cut answers it is as good as it was.
 
     Returns:
         None for a teacher that shows layers and answers the task's question in no way: of other classes, say.

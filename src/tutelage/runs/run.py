@@ -156,8 +156,9 @@ def _with_placebo(study: Study, classroom: Classroom, runtime: Runtime) -> Study
     if study.placebo is False or not study.asks or not can_have_placebo(study):
         if study.placebo:
             raise ModelError(
-                "a placebo was asked for, and a teacher that repeats the labels cannot give what the student's "
-                "terms look at: it has no layers, and answers nothing that a stage makes; leave placebo out"
+                "a placebo was asked for, and a teacher that repeats the labels cannot give what the "
+                "student's terms look at: it has no layers, and answers nothing that a stage makes; leave "
+                "placebo out"
             )
         return study
     teacher = classroom.finished()
@@ -273,7 +274,7 @@ def _close(
         taught.teacher.to(runtime.device)
     found = collect(study, trained, taught, folder, runtime.device)
     folder.write("details.json", json.dumps(found.details, indent=2))
-    page = report.write(found.results, found.details, folder.path / "report.html")
+    report.write(found.results, found.details, folder.path / "report.html")
     folder.write("results.json", json.dumps(found.results, indent=2))
     folder.note_look()
     folder.drop_checkpoints()

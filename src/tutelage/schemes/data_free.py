@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 from tutelage.capture import call
-from tutelage.data import normal, uniform
+from tutelage.data import normal
 from tutelage.errors import ModelError
 from tutelage.losses.divergences import forward_kl
 from tutelage.match import Match
@@ -77,14 +77,15 @@ class DataFree(Scheme):
         for member in teacher.modules():
             if isinstance(member, Frozen):
                 member.input_gradient = True
-        self.classes = 0  # of the teacher; known after the dry run
         self._watch()
 
     @classmethod
     def declare(cls, matches: Sequence[Match], networks: Sequence[str], **options: Any) -> Declared:  # noqa: ARG003
         """The student, whose teacher is asked about what the generator makes."""
         own = (
-            Term("the class that the noise asks for, in the teacher's eyes", options.get("certain", 1.0), True),
+            Term(
+                "the class that the noise asks for, in the teacher's eyes", options.get("certain", 1.0), True
+            ),
             Term("KL(teacher ‖ student), raised", options.get("disagreement", 1.0), True),
         )
         terms = (*terms_of(matches), *own)
@@ -116,9 +117,6 @@ class DataFree(Scheme):
     def _drawn(self, batch: Batch, move: int, draw: str) -> Batch:
         """Noise in place of a batch's inputs, by the ids and the turn's own move."""
         noise = normal(batch.ids, self.noise, seed=move, draw=f"noise of the {draw}")
-        if self.classes:
-            wanted = (uniform(batch.ids, seed=move, draw=f"class of the {draw}") * self.classes).long()
-            noise[:, : self.classes] = self.classes**0.5 * one_hot(wanted, self.classes)
         return Batch(inputs=noise.to(next(self.generator.parameters())), ids=batch.ids)
 
     def _made(self, batch: Batch, moment: Moment) -> Batch:
@@ -153,14 +151,13 @@ class DataFree(Scheme):
         classes = _logits(teacher, "teacher").shape[-1]
         if self.noise < classes:
             raise ModelError(
-                f"noise came as {self.noise}, and the teacher tells {classes} classes apart, each of which has a "
-                f"number of the noise; make it {classes} or more"
+                f"noise came as {self.noise}, and the teacher tells {classes} classes apart, each of which "
+                f"has a number of the noise; make it {classes} or more"
             )
         if any(match.stages is not None for match in self.matches):
             self.learner.pair_stages(stages_of(self.student, made.inputs), self.teacher.stages(made))
             self._watch()
             teacher = self.teacher(made)
-        self.classes = classes
         self.learner.fit(self.learner.ask(made), teacher, made)
 
     def _answer_with_gradient(self, made: Batch) -> Outputs:
@@ -170,8 +167,8 @@ class DataFree(Scheme):
             answer: Outputs = self.teacher(asked)
         if not _logits(answer, "teacher").requires_grad:
             raise ModelError(
-                f"no gradient passes through {type(self.teacher).__name__} to what it is asked about, and the "
-                "generator learns by it; give a frozen network as it is: not remembered, stored, or a predictor"
+                f"no gradient passes through {type(self.teacher).__name__} to what it is asked about, and "
+                "the generator learns by it; give a frozen network, none remembered, stored, or a predictor"
             )
         return answer
 
@@ -182,7 +179,9 @@ class DataFree(Scheme):
 
 def _logits(outputs: Outputs, who: str) -> Tensor:
     if outputs.logits is None:
-        raise ModelError(f"the {who} answers without logits, by which the generator learns; give one that has them")
+        raise ModelError(
+            f"the {who} answers without logits, by which the generator learns; give one that has them"
+        )
     return outputs.logits
 
 
@@ -190,9 +189,11 @@ def _check(matches: Sequence[Match], certain: float, disagreement: float) -> Non
     """Refuse terms that look at labels, and a generator that learns nothing."""
     for match in matches:
         if "labels" in match.loss.needs:
-            raise ModelError(f"{match.name} looks at labels, and what a generator makes has none; leave it out")
+            raise ModelError(
+                f"{match.name} looks at labels, and what a generator makes has none; leave it out"
+            )
     if min(certain, disagreement) < 0 or certain == disagreement == 0:
         raise ModelError(
-            f"certain came as {certain} and disagreement as {disagreement}; expected weights of 0 or more, and "
-            "one above 0, so that the generator learns"
+            f"certain came as {certain} and disagreement as {disagreement}; expected weights of 0 or more, "
+            "and one above 0, so that the generator learns"
         )

@@ -109,13 +109,19 @@ class DatasetDistillation(Scheme):
     def _fit(self, batch: Batch) -> None:
         inputs, _ = self.examples()
         if not isinstance(batch.inputs, Tensor) or inputs.shape[1:] != batch.inputs.shape[1:]:
-            shape = list(batch.inputs.shape[1:]) if isinstance(batch.inputs, Tensor) else type(batch.inputs).__name__
+            shape = (
+                list(batch.inputs.shape[1:])
+                if isinstance(batch.inputs, Tensor)
+                else type(batch.inputs).__name__
+            )
             raise ModelError(
-                f"the learnt examples have the shape {list(inputs.shape[1:])}, and those of the data {shape}; "
-                "give the network of the examples the shape of the data"
+                f"the learnt examples have the shape {list(inputs.shape[1:])}, and those of the data "
+                f"{shape}; give the network of the examples the shape of the data"
             )
         if not isinstance(batch.labels, Tensor) or batch.labels.ndim != 1 or batch.labels.is_floating_point():
-            raise ModelError("examples are learnt class by class, and the data have no class for each; give labels")
+            raise ModelError(
+                "examples are learnt class by class, and the data have no class for each; give labels"
+            )
         self._features(batch.inputs)
 
 
@@ -128,7 +134,7 @@ def _means(features: Tensor, classes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _draw_(network: nn.Module, like: nn.Module, seed: int) -> None:
-    """Draw each matrix and filter of a network from N(0, 2 / fan_in), by a seed alone; the rest is another's."""
+    """Draw each matrix and filter of a network from N(0, 2 / fan_in), by a seed alone; not the rest."""
     network.load_state_dict(like.state_dict())
     for name, held in network.named_parameters():
         if held.ndim > 1:

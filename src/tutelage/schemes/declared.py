@@ -24,8 +24,8 @@ class Student:
     Args:
         name: what to call it.
         network: the network that it is, or is a view of, by its name in the arm.
-        view: network -> the part of it that is used, such as one that ends at an early exit; it answers, costs
-            and is exported for itself alone. None for the whole network.
+        view: network -> the part of it that is used, such as one that ends at an early exit; it answers,
+            costs and is exported for itself alone. None for the whole network.
     """
 
     name: str

@@ -19,6 +19,10 @@ from tutelage.types import Batch, Moment, Outputs, Turn
 __all__ = ["Learner"]
 
 
+def _nothing(moment: Moment) -> None:
+    """What most networks do between steps."""
+
+
 class Learner:
     """A network, the terms it learns by, and the turn in which it does.
 
@@ -96,8 +100,8 @@ class Learner:
         terms: Callable[[Batch], dict[str, Tensor]],
         *,
         parameters: Sequence[nn.Parameter] | None = None,
-        before: Callable[[Moment], None] = lambda moment: None,
-        after: Callable[[Moment], None] = lambda moment: None,
+        before: Callable[[Moment], None] = _nothing,
+        after: Callable[[Moment], None] = _nothing,
     ) -> Turn:
         """The move of this network.
 

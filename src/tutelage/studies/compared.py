@@ -89,8 +89,8 @@ def _terms(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
     for text in sorted(one.keys() & other.keys()):
         if one[text] != other[text]:
             yield (
-                f"weights: {text} counts {_number(one[text])} for the {pair[0]} and {_number(other[text])} for "
-                f"the {pair[1]}, which has no teacher's terms beside it"
+                f"weights: {text} counts {_number(one[text])} for the {pair[0]} and "
+                f"{_number(other[text])} for the {pair[1]}, which has no teacher's terms beside it"
             )
 
 
@@ -115,7 +115,8 @@ def _settings(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
     first, last = one[-1], other[-1]
     for name, value in first.optimizers.items():
         if name in last.optimizers and last.optimizers[name] != value:
-            yield f"optimizer: that of {name} differs: {_optimizer(value)} and {_optimizer(last.optimizers[name])}"
+            both = " and ".join(map(_optimizer, (value, last.optimizers[name])))
+            yield f"optimizer: that of {name} differs: {both}"
     held, kept = (stage.settings.model_dump(exclude=_LENGTHS) for stage in (first, last))
     differ = [f"{key} {held[key]} and {kept[key]}" for key in held if held[key] != kept[key]]
     if differ:

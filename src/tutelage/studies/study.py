@@ -52,7 +52,7 @@ class Stage:
     settings: TrainSettings
     optimizers: Mapping[str, OptimizerSettings]
     transform: Callable[[Batch, int], Batch] | None = None
-    declared: Declared = Declared()
+    declared: Declared = field(default_factory=Declared)
     data: Source | Literal["made"] | None = None
     teacher: Literal["plan", "before"] = "plan"
     afresh: Sequence[str] = ()

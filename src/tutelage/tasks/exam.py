@@ -64,7 +64,7 @@ class Exam(ABC):
         return None
 
     def clusters(self, answers: Answers, source: Source) -> Tensor:  # noqa: ARG002
-        """Which example each item of the answers is of: an image, not its boxes; a document, not its tokens."""
+        """The example that each item is of: an image, not its boxes; a document, not its tokens."""
         ids: Tensor = answers.ids
         return ids
 

@@ -47,8 +47,8 @@ class Problem:
         network_options: what a network's builder may be told about the data: `num_classes`, `in_channels` …
         offers: what a scheme's constructor may ask for by name, such as `rollout`, how a network writes or
             acts.
-        reads: the name of a network, or `teacher` -> the keys of the inputs that it reads; all where a name is
-            missing. It holds for training, measuring, costs and export.
+        reads: the name of a network, or `teacher` -> the keys of the inputs that it reads; all where a name
+            is missing. It holds for training, measuring, costs and export.
         files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
         writer: how networks write; None where the field has no text.
     """

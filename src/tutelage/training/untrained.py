@@ -30,7 +30,7 @@ def warn_of_untrained(untouched: Sequence[Sequence[str]], networks: Sequence[str
             more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
             said = (
                 f"{label}: of the {name}, {', '.join(left[:_NAMED])}{more} got no gradient in the whole "
-                "training, so that what they answer is that of their first weights. If that is a head with an "
+                "training, so that they answer by their first weights. If that is a head with an "
                 'answer of its own, add a match for it (guided=":output.1"); else freeze it '
                 "(requires_grad_(False))"
             )

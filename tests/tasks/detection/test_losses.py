@@ -13,7 +13,9 @@ from tutelage.tasks.detection.losses import CellBox, CellLabel, SoftBox
 from tutelage.types import UNLABELLED, Batch, Outputs
 
 LABELS = {
-    "boxes": torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]], [[0.5, 0.0, 1.0, 0.5], [-100.0] * 4]]),
+    "boxes": torch.tensor(
+        [[[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]], [[0.5, 0.0, 1.0, 0.5], [-100.0] * 4]]
+    ),
     "classes": torch.tensor([[1, 0], [1, UNLABELLED]]),
 }
 """Two images on a grid of 2 × 2: things in the first and the last cell, and in the second."""

@@ -32,7 +32,9 @@ def test_by_hand():
     true_classes = torch.tensor([[0, UNLABELLED], [0, 0]])
     hits = find_things(scores, boxes, true_boxes, true_classes)
     assert hits.tolist() == [[[True, False, False]], [[True, False, False]]]
-    found = average_precision(*(each.transpose(0, 1).flatten(1) for each in (scores, hits)), torch.tensor([3]))
+    found = average_precision(
+        *(each.transpose(0, 1).flatten(1) for each in (scores, hits)), torch.tensor([3])
+    )
     assert found.item() == pytest.approx(5 / 9)
 
 

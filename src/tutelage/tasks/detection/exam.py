@@ -107,7 +107,7 @@ class BoxExam(Exam):
         logits, boxes, labels = outputs.logits, outputs.features.get(BOXES), batch.labels
         if not isinstance(labels, Mapping) or not {"boxes", "classes"} <= labels.keys():
             raise DataError(
-                f"labels came as {type(labels).__name__}; expected {{boxes: [N, things, 4], classes: [N, things]}}"
+                f"labels came as {type(labels).__name__}; expected boxes [N, things, 4], classes [N, things]"
             )
         if logits is None or boxes is None or boxes.shape != (*logits.shape[:-1], 4):
             raise ModelError(
@@ -116,8 +116,8 @@ class BoxExam(Exam):
             )
         if logits.shape[-1] != self.num_classes + 1:
             raise ModelError(
-                f"the detector tells {logits.shape[-1]} classes apart; {self.num_classes} kinds of things and "
-                f"nothing are {self.num_classes + 1}: give it num_classes: {self.num_classes}"
+                f"the detector tells {logits.shape[-1]} classes apart; {self.num_classes} kinds of things "
+                f"and nothing are {self.num_classes + 1}: give it num_classes: {self.num_classes}"
             )
         if not bool(logits.isfinite().all() and boxes.isfinite().all()):
             raise ModelError("the detector's answers are NaN or infinite; check its weights and its inputs")

@@ -51,9 +51,9 @@ def draw_scenes(
     side = images.shape[-1]
     if not 1 <= most <= _SLOTS**2 or side * 5 // 4 > canvas or count < 1:
         raise DataError(
-            f"{count} pictures of {canvas} × {canvas} pixels with up to {most} things of {side} × {side} each "
-            f"were asked for; expected at least one, with 1 to {_SLOTS**2} things that fit even if they are "
-            "a quarter larger: change task.scenes, task.canvas or task.most"
+            f"{count} pictures of {canvas} × {canvas} pixels with up to {most} things of {side} × {side} "
+            f"each were asked for; expected at least one, with 1 to {_SLOTS**2} things that fit even if they "
+            "are a quarter larger: change task.scenes, task.canvas or task.most"
         )
     ids = torch.arange(count)
 

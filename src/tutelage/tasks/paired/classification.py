@@ -132,7 +132,9 @@ def _numbers(table: Any, column: str) -> Tensor:
     try:
         held = torch.from_numpy(np.asarray(table[column][:], dtype=np.float32))
     except (TypeError, ValueError) as error:
-        raise DataError(f"the column {column!r} is not made of numbers ({error}); name another one") from error
+        raise DataError(
+            f"the column {column!r} is not made of numbers ({error}); name another one"
+        ) from error
     missing = int((~held.isfinite()).sum())
     if missing:
         raise DataError(f"the column {column!r} has {missing} missing or infinite values; fill them in")

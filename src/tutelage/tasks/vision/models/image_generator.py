@@ -77,8 +77,8 @@ class ImageGenerator(nn.Module):
         """Images of some noise."""
         if noise.ndim != 2 or noise.shape[1] != self.noise:
             raise ModelError(
-                f"noise came with shape {list(noise.shape)}; this generator reads [items, {self.noise}]. Give it "
-                "and the scheme the same noise"
+                f"noise came with shape {list(noise.shape)}; this generator reads [items, {self.noise}]. "
+                "Give it and the scheme the same noise"
             )
         maps = self.norm(self.stem(noise).unflatten(1, self.start))
         for block in self.blocks:

@@ -33,7 +33,7 @@ def image_shape(
     height, width = (math.isqrt(pixels),) * 2 if size is None else tuple(size)
     if in_channels * height * width != in_features:
         raise ModelError(
-            f"an image of {in_channels} channels and {in_features} numbers is none of {height} by {width} pixels; "
-            "give size: [height, width]"
+            f"an image of {in_channels} channels and {in_features} numbers is none of {height} by {width} "
+            "pixels; give size: [height, width]"
         )
     return in_channels, height, width
