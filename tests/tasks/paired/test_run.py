@@ -203,6 +203,42 @@ def test_features_are_compared_across_parts(study: Study, loss):
     assert values[-1] < 0.6 * values[0]
 
 
+def test_stages_are_paired_by_running_each_on_its_own_part(study: Study):
+    student, teacher = (mlp(num_classes=10, in_features=count, widths=[8, 8]) for count in (16, 64))
+    taught_by = Frozen(teacher)
+    taught_by.reads = study.problem.reads["teacher"]
+    scheme = Offline(student, taught_by, [Match(feature.Hint(), stages="last", projector=None)])
+    scheme.learner.reads = study.problem.reads["student"]
+    scheme.prepare(study.problem.train.batch([0, 1]))
+    assert scheme.learner.layers
+
+
+def test_a_student_is_taught_by_what_it_was(tmp_path: Path):
+    """As a teacher, it goes on reading its own part."""
+    short = "{steps: 2, batch_size: 16}"
+    stage = "{scheme: {offline: {matches: [{loss: response.SoftTarget}]}}, teacher: %s, train: %s, "
+    stage += "optimizers: {student: {sgd: {lr: 0.1}}}}"
+    stages = ", ".join(stage % (who, short) for who in ("plan", "before"))
+    changes = ["also={}", "control=false", f"stages=[{stages}]", f"teacher.train={short}"]
+    study = build(load(RECIPE, changes=changes), RECIPE, seeds=1)
+    runtime = Runtime(cpu=True, quiet=True)
+    arm, classroom = (
+        study.arms["student"],
+        Classroom(study, [study.plan.arms[0].networks["student"]()], runtime),
+    )
+    done = train_arm(
+        arm,
+        study.problem,
+        runtime,
+        tmp_path / "run",
+        seed=0,
+        teacher=lambda stage: classroom.teacher(arm, stage),
+        label="student",
+    )
+    assert done.failed is None
+    assert done.steps_until() == 4
+
+
 @pytest.mark.slow
 def test_in_parts_and_on_two_processes(tmp_path: Path):
     changes = [
