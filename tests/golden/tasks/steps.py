@@ -21,7 +21,7 @@ from tutelage.losses import feature, response
 from tutelage.match import Match
 from tutelage.schemes import Alone, Offline, Scheme
 from tutelage.tasks import detection, paired
-from tutelage.tasks.detection.losses import CellBox, CellLabel, SoftBox
+from tutelage.tasks.detection.losses import CellBox, CellLabel, SoftBox, SoftCell
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Frozen
 from tutelage.types import Batch, map_tensors
@@ -107,10 +107,11 @@ def _detectors() -> tuple[Problem, nn.Module, nn.Module]:
 
 
 def detection_boxes() -> dict[str, Any]:
-    """Soft targets over cells, soft boxes, and labels that are a tree."""
+    """Soft targets over cells, in both ways, soft boxes, and labels that are a tree."""
     problem, student, teacher = _detectors()
     matches = [
         Match(response.SoftTarget(temperature=2.0)),
+        Match(SoftCell(), weight=2.0),
         Match(SoftBox(), guided=[":output.boxes", ":output.logits"]),
         Match(CellLabel()),
         Match(CellBox(), guided=":output.boxes"),

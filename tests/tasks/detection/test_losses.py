@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tutelage.losses.response import SoftTarget
 from tutelage.match import Match
-from tutelage.tasks.detection.losses import CellBox, CellLabel, SoftBox
+from tutelage.tasks.detection.losses import CellBox, CellLabel, SoftBox, SoftCell
 from tutelage.types import UNLABELLED, Batch, Outputs
 
 LABELS = {
@@ -64,9 +65,27 @@ def test_soft_boxes_by_hand():
     assert SoftBox()((own, logits), (theirs, logits)).item() == pytest.approx(0.5 / 4, rel=1e-5)
 
 
+def test_soft_cells_by_hand():
+    """Two cells, of which the teacher is sure: a thing in one, nothing in the other, which counts a fifth.
+
+    The student is undecided between two classes in each: a KL of log 2, and T² = 1.
+    """
+    theirs = torch.tensor([[[40.0, 0.0, -40.0], [-80.0, 0.0, 40.0]]])
+    own = torch.tensor([[[0.0, 0.0, -90.0], [-90.0, 0.0, 0.0]]])
+    loss = SoftCell(temperature=1.0, nothing=0.2)(own, theirs)
+    assert loss.item() == pytest.approx(math.log(2) * 1.2 / 2, rel=1e-5)
+
+
+def test_soft_cells_that_count_alike_are_soft_targets():
+    own, theirs = torch.randn(2, 3, 9, 5, generator=torch.Generator().manual_seed(0))
+    found = SoftCell(temperature=3.0, nothing=1.0)(own, theirs)
+    torch.testing.assert_close(found, SoftTarget(temperature=3.0)(own, theirs))
+
+
 def test_a_student_that_is_its_teacher():
     both = (torch.rand(3, 9, 4), torch.randn(3, 9, 5))
     assert SoftBox()(both, both).item() == 0
+    assert SoftCell()(both[1], both[1]).item() == pytest.approx(0, abs=1e-6)
 
 
 def terms(own: dict[str, Tensor], teacher: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -78,7 +97,8 @@ def terms(own: dict[str, Tensor], teacher: dict[str, Tensor], batch: Batch) -> d
     matches = {
         "label": Match(CellLabel()),
         "box": Match(CellBox(), guided=":output.boxes"),
-        "soft": Match(SoftBox(), guided=[":output.boxes", ":output.logits"]),
+        "soft box": Match(SoftBox(), guided=[":output.boxes", ":output.logits"]),
+        "soft cell": Match(SoftCell()),
     }
     return {name: match(ours, theirs, batch) for name, match in matches.items()}
 
@@ -146,8 +166,11 @@ def test_the_teacher_gets_no_gradient(case):
 
 def test_what_is_refused(case):
     own, teacher, labels = case
-    with pytest.raises(ValueError, match="nothing came as 0"):
-        CellLabel(nothing=0)
+    for kind in (CellLabel, SoftCell):
+        with pytest.raises(ValueError, match="nothing came as 0"):
+            kind(nothing=0)
+    with pytest.raises(ValueError, match="temperature came as 0"):
+        SoftCell(temperature=0)
     with pytest.raises(ValueError, match="give student and teacher one grid"):
         SoftBox()((own["boxes"][:, :4], own["logits"]), (teacher["boxes"], teacher["logits"]))
     with pytest.raises(ValueError, match="the mask came with shape"):
