@@ -70,6 +70,8 @@ class Classroom:
         plan = self.study.plan
         if arm.teacher is not None:
             return arm.teacher(self.finished(), self.study)
+        if stage is not None and stage.declared.asks == "made":
+            return self._spread(self.finished())  # about what nobody knows before the step
         source = None if stage is None or stage.transform is not None else arm.source_of(stage)
         if not plan.remember or source is None:
             ready = self._spread(self.finished())
