@@ -22,7 +22,6 @@ from tutelage.match import Match
 from tutelage.recipes import build, load
 from tutelage.runs import run
 from tutelage.schemes import DataFree
-from tutelage.tasks.vision import models
 from tutelage.teachers import Frozen, Function, Remembered
 from tutelage.training import Classroom, train_arm, train_teacher
 from tutelage.types import Batch, Moment
@@ -164,26 +163,6 @@ def test_a_teacher_without_gradient():
         held.prepare(batch())
 
 
-# -- the generator of images -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("features", "size"), [(64, None), (3 * 28 * 28, None), (3 * 9 * 14, [9, 14])])
-def test_images_have_the_shape_of_the_task(features: int, size: list[int] | None):
-    channels = 1 if features == 64 else 3
-    network = models.image_generator(in_channels=channels, in_features=features, noise=7, size=size)
-    images = network(torch.randn(2, 7))
-    assert images.shape[:2] == (2, channels)
-    assert images[0].numel() == features
-    assert images.abs().max() <= 1
-    with pytest.raises(ModelError, match=r"noise came with shape \[2, 6\]; this generator reads \[items, 7\]"):
-        network(torch.randn(2, 6))
-
-
-def test_a_generator_needs_widths():
-    with pytest.raises(ModelError, match="widths is empty"):
-        models.image_generator(in_channels=1, in_features=64, noise=7, widths=[])
-
-
 # -- in a recipe -------------------------------------------------------------------------------------
 
 
@@ -204,7 +183,9 @@ class Hidden(Source):
     def batch(self, numbers: Any) -> Batch:
         """The same ids, and images of no numbers."""
         held = self.source.batch(numbers)
-        return replace(held, inputs=torch.full_like(held.inputs, math.nan), labels=torch.zeros_like(held.labels))
+        return replace(
+            held, inputs=torch.full_like(held.inputs, math.nan), labels=torch.zeros_like(held.labels)
+        )
 
 
 def test_real_images_and_labels_are_never_looked_at(tmp_path: Path):
@@ -224,7 +205,9 @@ def test_real_images_and_labels_are_never_looked_at(tmp_path: Path):
             teacher=lambda stage: classroom.teacher(arm, stage),
             label=name,
         )
-        return {f"{name}.{key}": v for name, net in done.networks.items() for key, v in net.state_dict().items()}
+        return {
+            f"{name}.{key}": v for name, net in done.networks.items() for key, v in net.state_dict().items()
+        }
 
     seen, hidden = trained(arm.source, "seen"), trained(Hidden(arm.source), "hidden")
     assert seen.keys() == hidden.keys()

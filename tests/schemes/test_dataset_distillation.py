@@ -1,4 +1,4 @@
-"""A data set in a few examples: whose means they take, what the next stage learns from, a run from end to end."""
+"""A data set in a few examples: whose means they take, what the next stage learns from, a run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_distance_to_the_mean_of_the_class_by_hand():
     terms = turn.terms(real([[1.0, 2.0], [3.0, 1.0]], [0, 1]))  # 0 + 4, and 9 + 0
     assert terms["features"].item() == pytest.approx(6.5)
     terms["features"].backward()
-    # The gradient of |mean - mean|² by the classes' shares: ½ · 2 · (learnt − real), halved where two share a mean.
+    # That of |mean − mean|² by the classes' shares: ½ · 2 · (learnt − real), halved where two share a mean.
     expected = torch.tensor([[0.0, -1.0], [0.0, -1.0], [-3.0, 0.0]])
     torch.testing.assert_close(learnt.rows.grad, expected)
 
@@ -115,23 +115,6 @@ def test_data_that_do_not_fit_are_refused():
         scheme.prepare(Batch(torch.zeros(1, 2), torch.tensor([0])))
     with pytest.raises(UnknownName, match="unknown layer 'heat'"):
         DatasetDistillation(plain(), Learnt([[0.0]], [0]), layer="heat")
-
-
-# -- learnt images -----------------------------------------------------------------------------------
-
-
-def test_learnt_images_have_each_class_as_often():
-    images, classes = models.learnt_images(num_classes=3, in_channels=2, in_features=32, per_class=2)()
-    assert images.shape == (6, 2, 4, 4)
-    assert images.requires_grad
-    assert classes.tolist() == [0, 0, 1, 1, 2, 2]
-
-
-def test_images_that_are_no_squares_need_a_size():
-    with pytest.raises(ModelError, match=r"none of 3 by 3 pixels; give size: \[height, width\]"):
-        models.learnt_images(num_classes=3, in_channels=1, in_features=12, per_class=1)
-    images, _ = models.learnt_images(num_classes=3, in_channels=1, in_features=12, per_class=1, size=[3, 4])()
-    assert images.shape == (3, 1, 3, 4)
 
 
 # -- in a recipe -------------------------------------------------------------------------------------
