@@ -80,7 +80,9 @@ def test_groups_of_ten_say_of_accuracy_what_single_examples_say():
 
 
 @pytest.mark.parametrize(
-    ("measure", "per_cluster"), [(balanced, 1), (perplexity, 1), (perplexity, 5)], ids=lambda case: str(case)
+    ("measure", "per_cluster"),
+    [(balanced, 1), (perplexity, 1), (perplexity, 5)],
+    ids=["balanced", "perplexity", "documents"],
 )
 def test_it_agrees_with_a_bootstrap_of_seeds_and_examples(measure, per_cluster):
     seeds, clusters = 6, 150

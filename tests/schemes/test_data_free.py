@@ -247,7 +247,7 @@ def test_in_parts_and_on_two_processes(tmp_path: Path):
     changes = [
         *SMALL,
         "stages.0.train={steps: 6, batch_size: 23, keep: last}",
-        "stages.0.scheme.datafree.repeat=2",
+        "stages.0.scheme.data_free.repeat=2",
         f"stages.0.optimizers={{student: {PLAIN_SGD}, generator: {PLAIN_SGD}}}",
         f"control.stages.0.optimizers.student={PLAIN_SGD}",
     ]

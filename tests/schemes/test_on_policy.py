@@ -197,7 +197,7 @@ def changes(corpus: Path, **more: object) -> list[str]:
         "student.model": model,
         "stages.0.train.steps": 6,
         "stages.1.train.steps": 4,
-        "stages.1.scheme.onpolicy.prompt": 3,
+        "stages.1.scheme.on_policy.prompt": 3,
     }
     return [f"{key}={value}" for key, value in (said | more).items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,7 +33,8 @@ _GIVEN = ("teacher", "matches", "networks")
 
 def scheme_names() -> dict[str, type[Scheme]]:
     """The schemes of our folder, by the names that recipes call them."""
-    return {name.lower(): getattr(schemes, name) for name in schemes.__all__ if name != "Scheme"}
+    named = [name for name in schemes.__all__ if name != "Scheme"]
+    return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): getattr(schemes, name) for name in named}
 
 
 def make_stage(spec: StageSpec, field: Field, networks: Sequence[str], data: Source | None = None) -> Stage:
