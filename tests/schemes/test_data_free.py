@@ -28,6 +28,7 @@ from tutelage.types import Batch, Moment
 
 RECIPE = "vision/digits_data_free"
 SMALL = [
+    "stages.0.scheme.data_free.noise=10",
     "teacher.frozen.model={mlp: {widths: [16]}}",
     "teacher.frozen.train.epochs=2",
     "student.model={mlp: {widths: [8]}}",
@@ -255,14 +256,15 @@ def test_in_parts_and_on_two_processes(tmp_path: Path):
 
 
 def test_a_run_on_digits(tmp_path: Path):
-    short = ["stages.0.train.steps=40", "control.stages.0.train.steps=40", "teacher.frozen.train.epochs=12"]
+    short = [f"{where}.train.steps=200" for where in ("stages.0", "control.stages.0")]
     study = build(load(RECIPE, changes=short), "data free", seeds=3)
     done = run(study, tmp_path / "run", quiet=True, cpu=True)
     held = json.loads((done.out / "results.json").read_text())
     assert list(held["outcomes"]) == ["control", "student"]
-    assert {one["steps"] for one in held["outcomes"].values()} == {40}
+    assert {one["steps"] for one in held["outcomes"].values()} == {200}
+    assert all(one["quality"]["accuracy"]["mean"] > 0.6 for one in held["outcomes"].values())
     assert (held["verdict"]["of"], held["verdict"]["against"]) == ("student", "control")
-    assert held["teacher"]["quality"]["accuracy"]["mean"] > 0.8
+    assert held["teacher"]["quality"]["accuracy"]["mean"] > 0.95
     assert any("generator" in line for line in held["verdict"]["uncontrolled"])
     assert "placebo" not in held["outcomes"]
     assert (done.out / "student.safetensors").is_file()

@@ -56,6 +56,16 @@ class DataFree(Scheme):
         activations; the student's inputs are made anew, not those that the generator has just learnt from.
         From ZSKT: the student's several updates each have inputs of their own, and the student is in eval
         mode while the generator learns, so that its batch norms are its own turn's.
+
+    Example:
+        >>> from tutelage.losses import response
+        >>> teacher, terms = Frozen(nn.Linear(4, 3)), [Match(response.SoftTarget())]
+        >>> scheme = DataFree(nn.Linear(4, 3), teacher, terms, nn.Linear(8, 4), noise=8)
+        >>> _, student = scheme.turns()
+        >>> nothing = Batch(inputs=torch.full((5, 4), torch.nan), ids=torch.arange(5))
+        >>> made = student.makes(nothing, Moment(step=0, total=10, length=5))
+        >>> made.inputs.shape, bool(made.inputs.isfinite().all()), made.labels
+        (torch.Size([5, 4]), True, None)
     """
 
     def __init__(

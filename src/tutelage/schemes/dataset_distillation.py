@@ -47,6 +47,17 @@ class DatasetDistillation(Scheme):
         the two means, each class weighted by its share of the batch, and is a mean over examples, the same in
         parts; batches are not drawn by class; examples begin as noise, not as real ones; no siamese
         augmentation; matrices are drawn as He et al. 2015 do, and vectors (biases, norms) stay the student's.
+
+    Example:
+        >>> class Learnt(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.rows = nn.Parameter(torch.randn(2, 4))
+        ...     def forward(self):
+        ...         return self.rows, torch.tensor([0, 1])
+        >>> scheme = DatasetDistillation(nn.Linear(4, 2), Learnt())
+        >>> [turn.name for turn in scheme.turns()], scheme.made().labels
+        (['examples'], tensor([0, 1]))
     """
 
     def __init__(self, student: nn.Module, examples: nn.Module, *, layer: str | None = None) -> None:

@@ -38,12 +38,12 @@ def test_an_even_guess_is_measured_by_hand(problem):
     def even(batch):
         return Outputs(torch.zeros(*batch.labels.shape, classes))
 
-    found = problem.measure(predict(even, [problem.test.batch(range(len(problem.test)))], device="cpu"))
+    found = problem.exam.measure(predict(even, [problem.test.batch(range(len(problem.test)))], device="cpu"))
     assert next(iter(found)) == "nll"
     assert found["nll"] == pytest.approx(math.log(classes))
     assert found["perplexity"] == pytest.approx(classes)
     batch = problem.test.batch(range(len(problem.test)))
-    lengths = problem.measure.keywords["lengths"]
+    lengths = problem.exam.lengths
     count = int(lengths[batch.labels[batch.mask]].sum())
     assert found["bits_per_byte"] == pytest.approx(math.log2(classes) * batch.count / count)
 
