@@ -91,7 +91,7 @@ def test_a_folder_that_is_taken_is_refused(cli, run_dir: Path, tmp_path: Path):
     assert answer.stderr.startswith(f"error: {run_dir} holds this run already; go on with it")
     other = cli("run", "vision/digits", *SHORT, "--seeds", "1", "--out", run_dir)
     assert other.code == 1
-    assert "holds another run (it differs in seeds)" in other.stderr
+    assert "it differs in its seeds, [0, 1], to which more may be added" in other.stderr
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.tex").touch()
     foreign = cli("run", "vision/digits", *SHORT, "--out", tmp_path / "foreign")

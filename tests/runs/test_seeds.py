@@ -147,3 +147,17 @@ def test_partly_labelled_data_give_the_control_full_batches(teacher, tmp_path):
     assert run.results["control"]["steps"] == run.results["student"]["steps"] == 24
     assert "data: the student saw 90 examples and the control 30" in run.verdict.uncontrolled
     assert run.results["control"]["quality"]["accuracy"]["mean"] > 0.8
+
+
+@pytest.mark.parametrize("other", ["teacher", "student", "train"])
+def test_a_run_goes_on_with_what_it_began_with(teacher, tmp_path, other):
+    distil(teacher, tmp_path / "run")
+    changed = {
+        "teacher": {},
+        "student": {"student": lambda: nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 3))},
+        "train": {"train": blobs(60, 0)},
+    }[other]
+    torch.manual_seed(3)
+    teaches = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 3)) if other == "teacher" else teacher
+    with pytest.raises(OutputError, match=f"it differs in .*{other}"):
+        distil(teaches, tmp_path / "run", seeds=5, resume=True, **changed)

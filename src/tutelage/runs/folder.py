@@ -61,12 +61,14 @@ class RunFolder:
                 "evaluate, export) and not gone on with; choose another folder (out, --out), and run it anew"
             )
         differ = [key for key in ("name", "recipe") if held.get(key) != identity.get(key)]
+        parts, now = held.get("made_of", {}), identity.get("made_of", {})
+        differ += [key for key in sorted({*parts, *now}) if parts.get(key) != now.get(key)]
         more = self.seeds[: len(held["seeds"])] == held["seeds"]
         if differ or not more:
-            differ = differ or ["seeds"]
+            seeds = f"its seeds, {held['seeds']}, to which more may be added"
             raise OutputError(
-                f"{self.path} holds another run (it differs in {', '.join(differ)}); choose another folder "
-                "(out, --out), or delete that one"
+                f"{self.path} holds another run (it differs in {', '.join(differ) or seeds}); choose "
+                "another folder (out, --out), or delete that one"
             )
         if not resume:
             raise OutputError(

@@ -26,6 +26,7 @@ from tutelage.runs.folder import RunFolder, free_folder
 from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
 from tutelage.studies import Outcome, Study
+from tutelage.studies.identity import identity_of
 from tutelage.studies.placebo import can_have_placebo, pays, with_placebo
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
@@ -102,6 +103,7 @@ def run(
         check_study(study, runtime.device)
         recipe = {key: value for key, value in study.resolved.items() if key != "seeds"}
         identity = {"name": study.name, "seeds": list(study.seeds), "recipe": recipe}
+        identity |= {"made_of": identity_of(study)}
         if runtime.is_main:
             folder = RunFolder(out, identity, resume=resume)
             resolved = dict(study.resolved) | {"seeds": len(study.seeds)}

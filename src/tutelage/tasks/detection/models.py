@@ -38,8 +38,8 @@ class GridDetector(nn.Module):
 
     Source: Redmon et al., You Only Look Once, 2016, section 2, for a class and a box in each cell, and
     Redmon & Farhadi, YOLO9000, 2017, section 2, for a centre that stays within it. Differences: one box for a
-    cell; nothing is a class, in place of a confidence of its own; each channel is normalised in
-    each image by itself (Ulyanov et al., Instance Normalization, 2016), so that a batch in parts is the batch.
+    cell; nothing is a class, in place of a confidence of its own; each channel is normalised in each image by
+    itself (Ulyanov et al., Instance Normalization, 2016), so that a batch in parts is the batch.
     """
 
     def __init__(self, *, num_classes: int, in_channels: int, widths: Sequence[int]) -> None:
