@@ -26,6 +26,7 @@ from tutelage.studies import Arm, Change, Study
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Remembered, Teacher
 from tutelage.training import Classroom, evaluation_loader
+from tutelage.training.placebo_choice import placebo_beside
 from tutelage.training.stage import Ready
 from tutelage.training.walk import Asked, State, walk
 from tutelage.types import Batch
@@ -95,6 +96,7 @@ def forecast(
             arms[name] = _entry(parts, 1)
             disk += sum(part.disk for part in parts)
         classroom = Classroom(study, networks, runtime, ahead=False)
+        study = placebo_beside(study, classroom, runtime)
         for name, arm in study.arms.items():
             asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
             _, parts = _try_arm(arm, study.problem, runtime, Path(folder) / name, teacher=asked)

@@ -113,6 +113,12 @@ def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     models = _models(recipe)
     names = list(models)
     stages = [_make_stage(stage, field, names) for stage in recipe.stages]
+    first = next((stage for stage in stages if isinstance(stage, Stage)), None)
+    if first is not None and first.teacher == "before":
+        raise RecipeError(
+            "the first training says `teacher: before`, and nothing is trained before it; give it the "
+            "recipe's teacher (leave `teacher` out of the stage), or a training before"
+        )
     return Arm(
         {name: make_network(model, field) for name, model in models.items()},
         stages,
@@ -148,6 +154,10 @@ def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
     if not trainings:
         raise RecipeError("stages: none of them trains; add one with `scheme`")
     handed = trainings[-1][1].declared.students
+    if not handed:
+        raise RecipeError(
+            "the last training hands over no student; add one that trains on what it made (data: made)"
+        )
     return {one.name: Outcome("student", one.network, view=one.view) for one in handed}
 
 

@@ -14,6 +14,7 @@ from tutelage.data import check_labels, reading
 from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning
 from tutelage.modes import evaluating
 from tutelage.studies import Arm, Outcome, Study, fresh_networks
+from tutelage.studies.placebo import refuse_placebo
 from tutelage.studies.stored import about_answers, check_answers
 from tutelage.training.stage import check_width
 from tutelage.types import UNLABELLED, Batch, Outputs
@@ -41,6 +42,7 @@ def check_study(study: Study, device: torch.device) -> None:
             seen.add(key)
     for control in {one.against for one in study.outcomes.values() if one.against is not None}:
         _check_labelled(study.arms[study.outcomes[control].arm])
+    refuse_placebo(study)
     check_answers(study)
     for line in about_answers(study):
         warnings.warn(line, TutelageWarning, stacklevel=2)

@@ -27,9 +27,9 @@ from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
 from tutelage.studies import Outcome, Study
 from tutelage.studies.identity import identity_of
-from tutelage.studies.placebo import can_have_placebo, pays, with_placebo
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
+from tutelage.training.placebo_choice import placebo_beside
 from tutelage.training.rehearsal import rehearse
 
 __all__ = ["Run", "run"]
@@ -125,7 +125,7 @@ def _train(
 ) -> tuple[Study, dict[str, list[Trained]], Taught]:
     taught = train_teacher(study, folder.path, runtime) if study.asks else []
     classroom = Classroom(study, [one.network for one in taught], runtime)
-    study = _with_placebo(study, classroom, runtime)
+    study = placebo_beside(study, classroom, runtime)
     rehearse(study, [one.network for one in taught], runtime)
     known = _look_at_teacher(study, classroom, runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
@@ -151,23 +151,6 @@ def _train(
     seconds = sum(one.seconds_until() for one in taught)
     seconds += study.plan.seconds() if study.asks else 0.0
     return study, trained, Taught(_ready(study, classroom, trained), seconds, classroom.seconds)
-
-
-def _with_placebo(study: Study, classroom: Classroom, runtime: Runtime) -> Study:
-    """The study with a placebo, if it was asked for, or is cheap."""
-    if study.placebo is False or not study.asks or not can_have_placebo(study):
-        if study.placebo:
-            raise ModelError(
-                "a placebo was asked for, and a teacher that repeats the labels cannot give what the "
-                "student's terms look at: it has no layers, and answers nothing that a stage makes; leave "
-                "placebo out"
-            )
-        return study
-    teacher = classroom.finished()
-    if teacher.moves or teacher.heeds or teacher.reads_labels:
-        return study
-    cheap = study.placebo or runtime.share(pays(study, teacher, runtime.device))
-    return with_placebo(study) if cheap else study
 
 
 def _look_at_teacher(study: Study, classroom: Classroom, runtime: Runtime) -> float | None:

@@ -12,12 +12,21 @@ from torch import Tensor, nn
 
 from tutelage.capture import call
 from tutelage.data import Loader, Source, reading
+from tutelage.errors import ModelError
 from tutelage.evaluation.size import flops
 from tutelage.studies.study import Outcome, Stage, Study
 from tutelage.teachers import Teacher, Virtual
 from tutelage.types import Batch
 
-__all__ = ["PLACEBO", "can_have_placebo", "fitting_steps", "pays", "repeat_labels", "with_placebo"]
+__all__ = [
+    "PLACEBO",
+    "can_have_placebo",
+    "fitting_steps",
+    "pays",
+    "refuse_placebo",
+    "repeat_labels",
+    "with_placebo",
+]
 
 T = TypeVar("T")
 
@@ -44,6 +53,22 @@ def can_have_placebo(study: Study) -> bool:
         and not any(term.layers for term in terms)
         and arm.correction is None
     )
+
+
+def refuse_placebo(study: Study) -> None:
+    """Refuse a placebo that was asked for where there can be none.
+
+    Raises:
+        ModelError: it was asked for.
+    """
+    if study.placebo and not can_have_placebo(study):
+        why = (
+            "a teacher that repeats the labels cannot give what the student's terms look at: it has no "
+            "layers, and answers nothing that a stage makes"
+            if study.asks
+            else "no teacher outside is asked, in whose place it could stand"
+        )
+        raise ModelError(f"a placebo was asked for, and {why}; leave placebo out")
 
 
 def pays(study: Study, teacher: Teacher, device: torch.device) -> bool:
