@@ -41,7 +41,7 @@ def test_outcomes_and_their_controls(done: Run):
         assert each["calibration"] == {}
     assert found["fidelity"] == {}
     control, student = (found["outcomes"][name] for name in ("control", "student"))
-    assert control["steps"] == student["steps"] == 4 * 6
+    assert control["steps"] == student["steps"] == 4 * 15
     assert control["cost"]["parameters"] == student["cost"]["parameters"]
     assert found["differences"] == [
         line for line in found["differences"] if not line.startswith(("terms", "steps", "data", "labels"))
@@ -94,5 +94,6 @@ def test_in_parts_and_on_two_processes(tmp_path: Path):
         f"stages.0.train={short}",
         "teacher.optimizers={student: {sgd: {lr: 0.05}}}",
         "stages.0.optimizers={student: {sgd: {lr: 0.05}}}",
+        "control={}",
     ]
     same_in_parts_and_together(RECIPE, changes, tmp_path)
