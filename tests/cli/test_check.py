@@ -33,6 +33,7 @@ def test_a_check_forecasts_and_leaves_nothing_behind(cli, tmp_path: Path, monkey
     assert {name: arm["steps"] for name, arm in found["arms"].items()} == {
         "teacher": 16,
         "control": 4 * 32,
+        "placebo": 4 * 32,
         "student": 4 * 32,
     }
     assert not [path for path in tmp_path.rglob("*") if path.is_file() or "tutelage" in path.name]
