@@ -150,7 +150,7 @@ def test_names_are_told_apart():
 def test_no_matches():
     with pytest.raises(ModelError, match="the student was given no matches"):
         Offline(net(), Frozen(net()), [])
-    with pytest.raises(ModelError, match="Alone was given no matches"):
+    with pytest.raises(ModelError, match="the student was given no matches"):
         Alone(net(), [])
 
 
