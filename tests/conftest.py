@@ -27,6 +27,16 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_latencies():
+    """What is timed in tests of whole runs says nothing, so that little is spent on it."""
+    from tutelage.evaluation import latency
+
+    before, latency.BUDGET = latency.BUDGET, 0.1
+    yield
+    latency.BUDGET = before
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets; tests that use it are skipped where it is absent."""

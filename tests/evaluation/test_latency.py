@@ -5,11 +5,18 @@ import torch
 from torch import nn
 
 import tutelage.evaluation.latency
+from tutelage.evaluation import latency
 from tutelage.evaluation.cost import latencies
 from tutelage.evaluation.latency import compare
 from tutelage.threads import threads
 
 ONE = {"slow": 1, "fast": 1}
+
+
+@pytest.fixture(autouse=True)
+def whole_budget(monkeypatch):
+    """These are about what is timed."""
+    monkeypatch.setattr(latency, "BUDGET", 2.0)
 
 
 class Clock:

@@ -13,7 +13,10 @@ from jaxtyping import Float
 
 from tutelage.threads import fastest_threads, threads
 
-__all__ = ["Timing", "compare"]
+__all__ = ["BUDGET", "Timing", "compare"]
+
+BUDGET = 2.0
+"""Seconds for a comparison, where nobody says; half of it a call where there are more than two."""
 
 _ROUNDS = _BLOCKS = 4  # below this nothing is called stable
 _PATIENCE = 5  # budgets that these rounds may take
@@ -210,4 +213,4 @@ def _checked(calls: Mapping[str, Any], reference: str | None, budget: float | No
         )
     if budget is not None and budget < 0:
         raise ValueError(f"a budget of 0 seconds or more was expected; got {budget}")
-    return reference or next(iter(calls)), max(2.0, len(calls)) if budget is None else budget
+    return reference or next(iter(calls)), max(BUDGET, len(calls) * BUDGET / 2) if budget is None else budget

@@ -51,7 +51,7 @@ def test_a_seed_draws_the_parts():
 def test_watched_classes_are_measured(digits):
     labels = digits.validation.labels
     right = Predictions(torch.eye(10)[labels] * 9, labels, torch.arange(len(labels)))
-    measured = digits.measure(right)
+    measured = digits.exam.measure(right)
     assert measured["accuracy"] == 1
     assert any("8" in name for name in measured)
     with pytest.raises(DataError, match="watch names the class 10, and there are 10 classes"):
