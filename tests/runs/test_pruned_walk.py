@@ -325,5 +325,6 @@ def test_the_exported_program_answers_as_measured(copied: Path):
     assert read(copied / "export" / "network.json")["shapes"] == SHAPES
 
 
+@pytest.mark.slow
 def test_parts_and_processes_leave_the_same_weights(tmp_path: Path):
     same_in_parts_and_together(RECIPE, FEW_STEPS, tmp_path)

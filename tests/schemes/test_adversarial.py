@@ -213,6 +213,7 @@ def test_the_control_is_the_student_alone():
     assert alone.declared.asks == "nobody"
 
 
+@pytest.mark.slow
 def test_in_parts_and_on_two_processes(tmp_path):
     sgd = "{sgd: {lr: 0.05, momentum: 0.9}}"
     changes = [

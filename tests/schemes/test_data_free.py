@@ -244,6 +244,7 @@ def test_the_control_asks_the_same_teacher_about_noise():
     assert not torch.equal(real.inputs, noise.inputs)
 
 
+@pytest.mark.slow
 def test_in_parts_and_on_two_processes(tmp_path: Path):
     changes = [
         *SMALL,
@@ -255,6 +256,7 @@ def test_in_parts_and_on_two_processes(tmp_path: Path):
     same_in_parts_and_together(RECIPE, changes, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_on_digits(tmp_path: Path):
     short = [f"{where}.train.steps=200" for where in ("stages.0", "control.stages.0")]
     study = build(load(RECIPE, changes=short), "data free", seeds=3)

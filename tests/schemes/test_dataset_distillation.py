@@ -154,6 +154,7 @@ def test_a_killed_run_goes_on_from_what_was_made(tmp_path: Path):
     assert all(torch.equal(value, again[key]) for key, value in expected.items())
 
 
+@pytest.mark.slow
 def test_in_parts_and_on_two_processes(tmp_path: Path):
     changes = [
         "stages.0.train={steps: 6, batch_size: 23}",

@@ -153,6 +153,7 @@ def test_the_control_differs_in_nothing_but_what_looks_at_the_deepest_exit():
     assert study.teacher is None
 
 
+@pytest.mark.slow
 def test_parts_and_processes_leave_the_same_weights(tmp_path: Path):
     same_in_parts_and_together(RECIPE, FEW_STEPS, tmp_path)
 

@@ -194,6 +194,7 @@ def test_each_peer_is_held_against_itself_alone():
         assert list(stage.optimizers) == ["student", "peer"]
 
 
+@pytest.mark.slow
 def test_in_parts_and_on_two_processes(tmp_path):
     sgd = "{sgd: {lr: 0.05, momentum: 0.9}}"
     changes = [
