@@ -45,6 +45,7 @@ def wait_for(path: Path, child: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_the_line_to_go_on_with(tmp_path: Path):
     child = start(["run", "vision/digits", *LONG, "--out", "stopped run"], tmp_path)
     wait_for(tmp_path / "stopped run" / "seed0" / "control" / "stage0" / "history.jsonl", child)
@@ -82,6 +83,7 @@ def test_of_several_processes_the_first_speaks_of_a_stop_and_all_of_errors(monke
     assert capsys.readouterr().err.splitlines() == said
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_traceback(tmp_path: Path):
     (tmp_path / "broken.py").write_text("recipe = 1 / 0\n")
     child = start(["run", "broken.py"], tmp_path)

@@ -511,6 +511,7 @@ def test_the_annotated_shapes_are_the_shapes(kind, layout):
                 checked(loss, **{**inputs, name: value})
 
 
+@pytest.mark.slow
 @each_loss(last=True)
 def test_compiled_is_eager(kind, layout):
     inputs = inputs_for(kind, layout)
@@ -522,6 +523,7 @@ def test_compiled_is_eager(kind, layout):
     torch.testing.assert_close(flat(gradient), flat(expected_gradient))
 
 
+@pytest.mark.slow
 @each_loss(chunked, layouts=("vectors",))
 def test_compiled_chunks_are_eager_chunks(kind, layout):
     inputs = inputs_for(kind, layout)

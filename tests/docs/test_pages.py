@@ -67,7 +67,14 @@ def test_every_fence_is_read():
         assert text.count("```") == 2 * len(_BLOCK.findall(text)), page
 
 
-@pytest.mark.parametrize("page", [README, *GUIDE], ids=lambda page: page.stem)
+SLOW = {README.stem, "answers", "getting-started"}  # they train what they show
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.stem in SLOW else []) for page in (README, *GUIDE)],
+    ids=lambda page: page.stem,
+)
 def test_python_blocks_run_in_order(page, tmp_path, monkeypatch):
     """All blocks of a page share one namespace, as a reader types them one after the other."""
     monkeypatch.chdir(tmp_path)

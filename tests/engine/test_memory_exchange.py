@@ -34,6 +34,7 @@ def ends(case: str, folder: Path, world: int) -> list[int]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("case", ["sums", "turns"])
 def test_sums(case, world, tmp_path):
@@ -44,5 +45,6 @@ def test_memory_that_one_does_not_find_serves_nobody(tmp_path):
     assert ends("unreachable", tmp_path, 2) == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_process_that_died_is_missed(tmp_path):
     assert ends("killed", tmp_path, 3) == [7, 7, -signal.SIGKILL]

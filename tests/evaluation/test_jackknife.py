@@ -79,6 +79,7 @@ def test_groups_of_ten_say_of_accuracy_what_single_examples_say():
     assert two_way(grouped).half_width(0.95) == pytest.approx(exact.half_width(0.95), rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measure", "per_cluster"),
     [(balanced, 1), (perplexity, 1), (perplexity, 5)],

@@ -95,6 +95,7 @@ def test_logits_of_a_sample_are_kept():
     assert torch.equal(few.sample.classes, few.logits.argmax(-1))
 
 
+@pytest.mark.slow
 def test_large_vocabularies_keep_fewer():
     sample = Sample(limited=True)
     sample.add(torch.zeros(1, 1).expand(300, 2**19), torch.arange(300))

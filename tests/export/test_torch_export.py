@@ -24,6 +24,7 @@ class OneSize(nn.Module):
         return rows.reshape(3, 4)
 
 
+@pytest.mark.slow
 def test_runs_without_tutelage(tmp_path: Path, elsewhere: Callable[[str], Tensor]) -> None:
     network = resnet8(num_classes=4)
     network(IMAGES)  # moves the statistics of batch norm, which a file in training mode would not use

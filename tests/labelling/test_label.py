@@ -53,6 +53,7 @@ def losses(held: Study, folder: Path, teacher) -> list[float]:
     return [one["loss"] for one in read_history(folder / "stage0" / "history.jsonl") if "loss" in one]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [[], VIEWS], ids=["as they are", "views"])
 def test_training_from_answers_is_training_with_the_teacher(tmp_path, views):
     held = study(*views, "stages.0.train.log_every=1")
@@ -115,6 +116,7 @@ def test_a_damaged_shard_is_made_again(tmp_path):
     assert Answers(tmp_path).damaged() == []
 
 
+@pytest.mark.slow
 def test_processes_share_the_shards(tmp_path):
     calm = label(tmp_path / "calm", shard_bytes=10_000)
     for rank in (0, 1):
@@ -147,6 +149,7 @@ def test_a_budget_chooses_a_form_that_fits(tmp_path):
     assert chosen.form.serves(2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["dense:int8", "topk:3@2", "sampled:4@2"])
 def test_the_room_is_said_before(tmp_path, form):
     held = stated(tmp_path, form=form)
@@ -177,6 +180,7 @@ def test_a_teacher_of_another_recipe_is_not_taken_up(tmp_path):
         stated(tmp_path, "teacher.frozen.train.epochs=2")
 
 
+@pytest.mark.slow
 def test_seconds_add_up_and_are_not_lost(tmp_path):
     first = label(tmp_path)["label_seconds"]
     assert 0 < first == label(tmp_path)["label_seconds"]

@@ -52,6 +52,14 @@ def tiny_language(task: dict[str, Any], to: Path) -> list[str]:
     ]
 
 
+def each_name() -> list[Any]:
+    """All recipes; those of CIFAR-10 train a dozen convolutional networks each and are slow."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if name.startswith("vision/cifar10") else [])
+        for name in names()
+    ]
+
+
 def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     """What makes a recipe's data tiny; data of the hub come from a copy on disk, or the test is skipped."""
     recipe = load(name)
@@ -95,7 +103,7 @@ def tiny_study(study: Study) -> Study:
     return replace(study, problem=problem, teacher=plan, arms=arms)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", each_name())
 def test_a_recipe_loads_builds_and_takes_two_steps(name: str, request: Any, tmp_path: Path):
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()

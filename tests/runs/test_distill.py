@@ -206,6 +206,7 @@ def test_a_teacher_at_chance_is_a_warning_on_top(distil: Distil) -> None:
     assert page.index("The teacher is at chance") < page.index("<table")
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_again(distil: Distil, tmp_path: Path) -> None:
     first, again = distil(), distil(out=tmp_path / "again")
     assert first.results["student"]["quality"] == again.results["student"]["quality"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -38,6 +39,7 @@ def distil(out: Path) -> None:
     (out / f"rank{os.environ['RANK']}.json").write_text(json.dumps(said))
 
 
+@pytest.mark.slow
 def test_every_process_gets_its_run(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(

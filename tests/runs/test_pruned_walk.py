@@ -178,6 +178,7 @@ def check_equal(taught: Path, folder: Path, found: dict[str, Tensor]) -> None:
         assert histories[0].read_text() == histories[1].read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "number"),
     [("train", 0), ("left", 0), ("changed", 1), ("left", 1), ("train", 2), ("left", 2), ("close", None)],
@@ -201,6 +202,7 @@ def test_a_walk_that_breaks_off_in_any_stage_goes_on(
     check_equal(taught, tmp_path, walked(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop_at", "stage"), [(10, "stage0"), (60, "stage2")])
 def test_a_walk_that_is_stopped_in_a_training_goes_on(taught: Path, tmp_path: Path, stop_at: int, stage: str):
     with_teacher(taught, tmp_path)
@@ -212,6 +214,7 @@ def test_a_walk_that_is_stopped_in_a_training_goes_on(taught: Path, tmp_path: Pa
     check_equal(taught, tmp_path, walked(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_walk_that_breaks_off_between_the_two_files_of_a_change_goes_on(
     taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

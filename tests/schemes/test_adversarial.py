@@ -227,6 +227,7 @@ def test_in_parts_and_on_two_processes(tmp_path):
     same_in_parts_and_together(RECIPE, changes, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_on_digits(tmp_path: Path):
     changes = ["teacher.frozen.train.epochs=8", "stages.0.train.epochs=6", "also={}"]
     done = run(

@@ -167,6 +167,7 @@ def test_in_parts_and_on_two_processes(tmp_path: Path):
     same_in_parts_and_together(RECIPE, changes, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_on_digits(tmp_path: Path):
     steps = ["stages.0.train.steps=150", "stages.1.train.steps=60", "control.stages.0.train.steps=60"]
     study = build(load(RECIPE, changes=steps), "condensed", seeds=3)

@@ -201,6 +201,7 @@ def test_each_exit_is_handed_over_as_a_plain_network(finished: Path, name: str, 
         assert torch.equal(plain(inputs), whole(inputs)[name]) == (folder == name)
 
 
+@pytest.mark.slow
 def test_an_exit_is_measured_again_by_itself(finished: Path):
     words = ["evaluate", str(finished), "--cpu", "--json", "--weights"]
     outcomes = json.loads((finished / "results.json").read_text())["outcomes"]

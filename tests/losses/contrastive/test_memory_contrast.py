@@ -204,6 +204,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_the_memory_is_one_over_several_processes(tmp_path: Path):
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(6, 2, generator=generator), torch.randn(6, 4, generator=generator)

@@ -31,6 +31,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(study, tmp_path_factory.mktemp("detection") / "run", quiet=True, cpu=True)
 
 
+@pytest.mark.slow
 def test_outcomes_and_their_controls(done: Run):
     found = done.results
     assert list(found["outcomes"]) == ["control", "student"]
@@ -48,6 +49,7 @@ def test_outcomes_and_their_controls(done: Run):
     ]
 
 
+@pytest.mark.slow
 def test_the_verdict_runs_over_images(done: Run):
     verdict = done.results["verdict"]
     assert (verdict["of"], verdict["against"], verdict["metric"]) == ("student", "control", METRIC)
@@ -59,6 +61,7 @@ def test_the_verdict_runs_over_images(done: Run):
         assert verdict["share_of_seeds"] + verdict["share_of_test_set"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_files_and_the_report(done: Run):
     for name in ("results.json", "details.json", "student.safetensors", "network.json", "recipe.yaml"):
         assert (done.out / name).is_file()
@@ -71,11 +74,13 @@ def test_the_files_and_the_report(done: Run):
     assert "Fidelity" not in page
 
 
+@pytest.mark.slow
 def test_the_student_answers_boxes(done: Run):
     found = done.student(torch.rand(2, 1, 24, 24))
     assert found["boxes"].shape == (2, 9, 4)
 
 
+@pytest.mark.slow
 def test_evaluate_finds_the_numbers_of_the_run(done: Run):
     answer = CliRunner().invoke(app, ["evaluate", str(done.out), "--cpu", "--json"])
     assert answer.exit_code == 0, answer.stderr

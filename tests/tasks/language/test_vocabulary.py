@@ -46,6 +46,7 @@ def test_byte_lengths_add_up(words):
     assert int(words.byte_lengths()[words.end]) == 0
 
 
+@pytest.mark.slow
 def test_the_same_texts_give_the_same_tokens_in_any_process(words):
     code = (
         "import hashlib, sys; from tutelage.tasks.language.vocabulary import Vocabulary\n"

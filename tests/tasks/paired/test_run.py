@@ -155,6 +155,7 @@ def ask(*words: object) -> dict:
     return json.loads(answer.stdout)
 
 
+@pytest.mark.slow
 def test_evaluate_finds_the_numbers_of_the_run(done: Run, run_dir: Path):
     found = ask("evaluate", run_dir, "--cpu", "--json")
     best = found["quality"]["accuracy"]["mean"]
