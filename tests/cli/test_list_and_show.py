@@ -10,8 +10,9 @@ from tutelage.recipes.load import parse
 KINDS = {
     "recipes": "vision/digits",
     "losses": "response.SoftTarget",
-    "teachers": "Frozen",
-    "schemes": "Offline",
+    "teachers": "frozen",
+    "schemes": "offline",
+    "changes": "prune",
     "models": "resnet8",
     "tasks": "tabular.classification",
     "formats": "onnx",
@@ -30,7 +31,7 @@ def test_each_kind_is_listed_with_a_line_about_each(cli, kind: str, one: str):
     assert list(listed.json) == [kind]
     assert one in [each["name"] for each in found]
     for each in found:
-        assert set(each) == {"name", "about"}
+        assert set(each) == {"name", "about"} | ({"recipes"} if kind == "schemes" else set())
         assert each["about"], each["name"]
         assert each["name"] in plain.stdout
 
@@ -88,7 +89,7 @@ def test_everything_that_is_listed_can_be_shown(cli):
     for entry in everything():
         shown = cli("show", entry.name, "--json").json
         assert entry.kind in [each["kind"] for each in shown["entries"]]
-        assert all(each["doc"] and each["signature"].startswith(each["name"]) for each in shown["entries"])
+        assert all(each["doc"] and "(" in each["signature"] for each in shown["entries"])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_everything_that_is_listed_can_be_shown(cli):
     [
         (["show", "resnt8"], "Nearest: 'resnet8'"),
         (["show", "vision/digit"], "Nearest: 'vision/digits'"),
-        (["show", "eachers.Stored"], "Nearest: 'Stored'"),
+        (["show", "eachers.Stored"], "Nearest: 'stored'"),
         (["show", "schemes.Stored"], "unknown name 'schemes.Stored'"),
         (["show", "vision/digits", "--set", "seedz=1"], "Nearest: 'seeds'"),
         (["show", "resnet8", "--set", "seeds=1"], "--set changes recipes"),

@@ -13,6 +13,7 @@ KINDS = (
     "losses",
     "teachers",
     "schemes",
+    "changes",
     "models",
     "tasks",
     "formats",
@@ -29,7 +30,7 @@ class Entry:
 
     Args:
         kind: `losses`, `models` …
-        name: as its folder calls it.
+        name: what a recipe calls it; what its folder calls it where recipes do not name it.
         thing: the class or function.
         fields: of tasks that know it, if not all do.
         spec: what a recipe may say about it, if that differs from its own arguments.
@@ -77,13 +78,19 @@ def _teachers() -> Iterator[Entry]:
         thing = getattr(teachers, name)
         if inspect.isclass(thing) and issubclass(thing, teachers.Teacher) and name != "Teacher":
             key = keys.get(name.lower(), "")
-            yield Entry("teachers", name, thing, spec=SPECS.get(key), key=key)
+            yield Entry("teachers", key or name, thing, spec=SPECS.get(key), key=key)
 
 
 def _schemes() -> Iterator[Entry]:
-    from tutelage import schemes
+    from tutelage.recipes.schemes import scheme_names
 
-    return (Entry("schemes", name, getattr(schemes, name)) for name in schemes.__all__ if name != "Scheme")
+    return (Entry("schemes", name, kind) for name, kind in scheme_names().items())
+
+
+def _changes() -> Iterator[Entry]:
+    from tutelage import compression
+
+    return (Entry("changes", name.lower(), getattr(compression, name)) for name in compression.__all__)
 
 
 def _projectors() -> Iterator[Entry]:
@@ -142,6 +149,7 @@ _READERS: dict[str, Callable[[], Iterator[Entry]]] = {
     "losses": _losses,
     "teachers": _teachers,
     "schemes": _schemes,
+    "changes": _changes,
     "models": _models,
     "tasks": _tasks,
     "formats": _formats,

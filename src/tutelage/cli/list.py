@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ from tutelage.cli.options import AsJson
 __all__ = ["Kind", "list_names"]
 
 
+_SHOWN = 4
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -20,6 +24,7 @@ class Kind(StrEnum):
     losses = "losses"
     teachers = "teachers"
     schemes = "schemes"
+    changes = "changes"
     models = "models"
     tasks = "tasks"
     formats = "formats"
@@ -45,7 +50,7 @@ def list_names(
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for each in found:
-        table.add_row(Text(each["name"], style="bold"), Text(each["about"]))
+        table.add_row(Text(each["name"], style="bold"), Text(_line(each)))
     output.print_rich(table)
 
 
@@ -63,4 +68,39 @@ def _recipes() -> list[dict[str, Any]]:
 def _members(kind: Kind) -> list[dict[str, Any]]:
     from tutelage.cli.catalogue import catalogue
 
-    return [{"name": each.name, "about": each.about} for each in catalogue(kind.value)]
+    found = [{"name": each.name, "about": each.about} for each in catalogue(kind.value)]
+    if kind is not Kind.schemes:
+        return found
+    named = _recipes_by_scheme()
+    return [{**each, "recipes": named.get(each["name"], [])} for each in found]
+
+
+def _line(entry: dict[str, Any]) -> str:
+    named = entry.get("recipes", [])
+    shown = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
+    return f"{entry['about']}\nRecipes: {shown}" if named else str(entry["about"])
+
+
+def _recipes_by_scheme() -> dict[str, list[str]]:
+    """The recipes that name a scheme anywhere in them."""
+    import yaml
+
+    from tutelage.shelf import recipe_names, recipe_text
+
+    found: dict[str, list[str]] = {}
+    for name in recipe_names():
+        for scheme in sorted(set(_schemes_in(yaml.safe_load(recipe_text(name))))):
+            found.setdefault(scheme, []).append(name)
+    return found
+
+
+def _schemes_in(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        held = part.get("scheme")
+        if held is not None:
+            yield held if isinstance(held, str) else str(next(iter(held)))
+        for each in part.values():
+            yield from _schemes_in(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _schemes_in(each)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
+_NAMED_IN_SNAKE_CASE = ("schemes", "teachers", "changes")
+"""Kinds whose recipes say `past_self` for the class PastSelf."""
+
 
 def show(
     name: Annotated[
@@ -72,8 +75,10 @@ def _is_called(entry: Entry, name: str) -> bool:
     own, last = entry.name.lower(), entry.name.lower().rpartition(".")[2]
     if name in (own, f"{entry.kind}.{own}") or (name == last and entry.kind == "losses"):
         return True
-    module = entry.thing.__module__.lower()
-    paths = (f"{module}.{last}", f"{module.rpartition('.')[0]}.{last}")
+    module, called = entry.thing.__module__.lower(), getattr(entry.thing, "__name__", last).lower()
+    if entry.kind in _NAMED_IN_SNAKE_CASE and name in (called, f"{entry.kind}.{called}"):
+        return True
+    paths = (f"{module}.{called}", f"{module.rpartition('.')[0]}.{called}")
     return "." in name and any(f".{path}".endswith(f".{name}") for path in paths)
 
 
@@ -118,7 +123,8 @@ def _signature(entry: Entry) -> str:
     found = inspect.signature(entry.thing)
     parameters = [each.replace(annotation=_bare(each.annotation)) for each in found.parameters.values()]
     answer = inspect.Signature.empty if inspect.isclass(entry.thing) else _bare(found.return_annotation)
-    return f"{entry.name}{found.replace(parameters=parameters, return_annotation=answer)}"
+    called = entry.thing.__name__ if entry.kind in _NAMED_IN_SNAKE_CASE else entry.name
+    return f"{called}{found.replace(parameters=parameters, return_annotation=answer)}"
 
 
 def _bare(annotation: Any) -> Any:

@@ -50,8 +50,7 @@ def _unjudged(verdict: Verdict, unjudged: str) -> str:
 
 def _interval(verdict: Verdict, scale: int) -> str:
     assert verdict.interval is not None
-    sign = -1 if verdict.difference < 0 else 1
-    low, high = sorted(sign * scale * edge for edge in verdict.interval)
+    low, high = (scale * edge for edge in verdict.interval)
     seeds = f"{verdict.seeds} paired seeds"
     over = seeds if verdict.examples is None else f"{seeds} and {verdict.examples:,} test examples"
     span = f"{_number(low, scale)} to {_number(high, scale)}"

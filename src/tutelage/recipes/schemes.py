@@ -48,6 +48,7 @@ def make_stage(spec: StageSpec, field: Field, networks: Sequence[str], data: Sou
     """
     check_optimizers(spec.optimizers)
     plan = _Plan.read(spec.scheme, field, networks)
+    _check_turns(spec, plan)
     return Stage(
         scheme=plan.build,
         settings=spec.train.engine(),
@@ -199,6 +200,20 @@ class _Plan:
                 and name not in self.field.problem.offers
             ):
                 raise RecipeError(f"scheme {self.name} needs the setting {name}")
+
+
+def _check_turns(spec: StageSpec, plan: _Plan) -> None:
+    """Each optimizer belongs to a turn, and each turn has one."""
+    turns = plan.declared.turn_names
+    for name in spec.optimizers:
+        if name not in turns:
+            raise UnknownName(f"turn of scheme {plan.name}", name, turns, hint="It was given an optimizer.")
+    missing = [name for name in turns if name not in spec.optimizers]
+    if missing:
+        raise RecipeError(
+            f"scheme {plan.name} moves {', '.join(turns)}, and {', '.join(missing)} has no optimizer; add "
+            f"`optimizers: {{{missing[0]}: …}}`"
+        )
 
 
 def _match_specs(name: str, came: Any) -> list[MatchSpec] | None:
