@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tutelage.match import Match
     from tutelage.runs.distill import distill
     from tutelage.runs.run import Run
+    from tutelage.tasks.metric import Metric
     from tutelage.types import Batch, Outputs, Turn
 else:
     __getattr__, __dir__ = lazy(
@@ -23,6 +24,7 @@ else:
         {
             "Batch": "tutelage.types",
             "Match": "tutelage.match",
+            "Metric": "tutelage.tasks.metric",
             "Outputs": "tutelage.types",
             "Run": "tutelage.runs",
             "Turn": "tutelage.types",
@@ -32,6 +34,16 @@ else:
         },
     )
 
-__all__ = ["Batch", "Match", "Outputs", "Run", "Turn", "TutelageError", "TutelageWarning", "distill"]
+__all__ = [
+    "Batch",
+    "Match",
+    "Metric",
+    "Outputs",
+    "Run",
+    "Turn",
+    "TutelageError",
+    "TutelageWarning",
+    "distill",
+]
 
 __version__ = "0.1.0"

@@ -183,7 +183,7 @@ def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outp
     """
     if not layers:
         answer = call(network, inputs)
-        return Outputs(logits_of(answer), head=head_of(answer))
+        return Outputs(_with_classes(logits_of(answer)), head=head_of(answer))
     network = _uncompiled(network)
     _refuse_replicas(network)
     places = [Place.parse(path) for path in layers]
@@ -200,7 +200,7 @@ def capture(network: nn.Module, inputs: Any, layers: Sequence[str] = ()) -> Outp
                 "(not one that it skips, or whose `.forward` it calls directly)."
             )
     named = {path: features[path] for path in layers}
-    return Outputs(_logits_or_none(answer), named, head=head_of(answer))
+    return Outputs(_with_classes(_logits_or_none(answer)), named, head=head_of(answer))
 
 
 def head_of(answer: Any) -> HeadLogits | None:
@@ -272,6 +272,11 @@ def _pick(value: Any, members: Sequence[str], path: str) -> Tensor:
 
 def _kind(value: Any) -> str:
     return "the module's arguments" if isinstance(value, _Arguments) else f"a {type(value).__name__}"
+
+
+def _with_classes(logits: Tensor | None) -> Tensor | None:
+    """One number for each example, [N] or a scalar for one of them, as [N, 1]."""
+    return logits if logits is None or logits.ndim > 1 else logits.reshape(-1, 1)
 
 
 def _logits_or_none(answer: Any) -> Tensor | None:

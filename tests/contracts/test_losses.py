@@ -93,6 +93,10 @@ def inputs_for(
     labels[1] = UNLABELLED
     if kind.targets == "values":
         labels = tensor()
+    if kind.targets == "shares":
+        labels = tensor().softmax(-1)
+    if kind.targets == "several":
+        labels = (tensor() > 0).to(dtype)
     mask = torch.rand(items, generator=generator) < 0.6
     mask[0], mask[2], mask[4] = True, False, True
     made = {

@@ -282,6 +282,12 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
         tensors = [torch.as_tensor(part) for part in data]
         *inputs, labels = tensors if len(tensors) > 1 else (*tensors, None)
         return Examples(inputs[0] if len(inputs) == 1 else tuple(inputs), labels, where=where), None
+    if isinstance(data, list) and 1 < len(data) < 6 and all(isinstance(p, Tensor | np.ndarray) for p in data):
+        shapes = ", ".join(str(list(part.shape)) for part in data)
+        raise DataError(
+            f"{where} came as a list of {len(data)} tensors ({shapes}), which reads as a data set of so many "
+            "examples; give (inputs, labels) as a tuple, or a data set whose items are tuples"
+        )
     indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     if indexed and not isinstance(data, str | bytes | tuple | Mapping):
         return Items(data, where=where), None

@@ -69,13 +69,20 @@ class Checkpoint:
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
-    """Write a module's state dict as plain safetensors, loadable without tutelage."""
-    tensors = {name: _own(value) for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    """Write a module's state dict as plain safetensors, loadable without tutelage.
+
+    What wrappers put before the names (`module.` of `DataParallel`, `_orig_mod.` of `torch.compile`) is left
+    out, so that the file loads into the class that was wrapped.
+    """
+    state = _unwrapped(module).state_dict()
+    tensors = {_plain(name): _own(value) for name, value in state.items() if isinstance(value, Tensor)}
     write_atomically(path, save(tensors, {"format": "pt"}))
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
     """Read a state dict from safetensors, or from a file that `torch.load(weights_only=True)` takes.
+
+    A wrapper's part of a name may be there or not, in the file and in the module.
 
     Raises:
         CheckpointError: the file is truncated, unsafe, or made for another network.
@@ -84,9 +91,30 @@ def load_weights(path: Path, module: nn.Module) -> None:
         raise CheckpointError(f"no file of weights at {path}")
     state = _read_torch(path) if _is_pickle(path) else _read(path)[0]
     try:
-        module.load_state_dict(state)
+        network = _unwrapped(module)
+        own = {_plain(name): name for name in network.state_dict()}
+        state = {_plain(name): held for name, held in state.items()}
+        if state and not any(name.startswith("module.") for name in own):
+            state = {name.removeprefix("module."): held for name, held in state.items()}
+        network.load_state_dict({own.get(name, name): held for name, held in state.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit {type(module).__name__}: {error}") from error
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The user's network under `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
+    while True:
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
+        else:
+            return module
+
+
+def _plain(name: str) -> str:
+    """A name without what compiled parts put into it."""
+    return name.replace("_orig_mod.", "")
 
 
 def _own(tensor: Tensor) -> Tensor:

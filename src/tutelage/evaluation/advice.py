@@ -53,7 +53,7 @@ def advice(
 def _more(luck: TwoWay, examples: int | None, level: float) -> str:
     """More of what would show a difference like this one, four times out of five."""
     if luck.mean == 0:
-        return "the means are equal, so that no number of seeds can be named; look for a larger effect instead"
+        return "the means are equal, so that no number of seeds helps; look for a larger effect instead"
     seeds = _seeds_needed(luck, level)
     times = None if examples is None else _times_needed(luck, level)
     by_seeds = None if seeds is None else _say("seeds", seeds, luck.seeds)

@@ -34,8 +34,8 @@ class Loss(nn.Module):
         by_example: true where an item is always an example: one counts if any of its positions does.
         learns: true where `fit` must be called before `forward`.
         draws: true where `forward` draws random numbers.
-        targets: what labels are: "classes", an index for each item, or "values", a number for each of the
-            student's.
+        targets: what labels are: "classes", an index for each item; "shares" of each class; "several", yes or
+            no for each class; or "values", a number for each of the student's.
         least_at_teacher: whether a student that equals the teacher has the least loss, and that is 0.
         compares_items: whether items are compared with one another, so that the loss of a batch is not the
             sum of those of its micro-batches.
@@ -63,7 +63,7 @@ class Loss(nn.Module):
     by_example: ClassVar[bool] = False
     learns: ClassVar[bool] = False
     draws: ClassVar[bool] = False
-    targets: ClassVar[Literal["classes", "values"]] = "classes"
+    targets: ClassVar[Literal["classes", "shares", "several", "values"]] = "classes"
     least_at_teacher: ClassVar[bool] = True
     compares_items: ClassVar[bool] = False
     reads_heads: ClassVar[bool] = False

@@ -186,11 +186,16 @@ def check_same_shape(student: Tensor, teacher: Tensor, *, advice: str) -> None:
 
 
 def check_logits(student: Tensor, teacher: Tensor | None = None) -> None:
-    """Refuse logits without an axis of items and one of classes, and a teacher of another shape."""
+    """Refuse logits that have not two or three axes, and a teacher of another shape."""
     if student.ndim < 2:
         raise ValueError(
             f"logits came with shape {list(student.shape)}; "
             "[items, classes] or [items, length, classes] is expected: add the missing axis"
+        )
+    if student.ndim > 3:
+        raise ValueError(
+            f"logits came with shape {list(student.shape)}; [items, classes] or [items, length, classes] is "
+            "expected, classes last: of pixels [N, C, H, W] pass logits.flatten(2).mT, and labels.flatten(1)"
         )
     if teacher is not None:
         check_same_shape(student, teacher, advice="give both the same items and classes (cut the larger one)")

@@ -6,20 +6,34 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
 from tutelage.engine import OptimizerSettings, TrainSettings, complaints, seeded
-from tutelage.errors import ModelError, RecipeError
-from tutelage.losses import response
+from tutelage.errors import DataError, ModelError, RecipeError
 from tutelage.match import Match
+from tutelage.tasks.metric import Metric
 from tutelage.teachers import Ensemble, Frozen, Function, Predictor, Teacher
 
-__all__ = ["read_matches", "read_optimizer", "read_seeds", "read_settings", "read_student", "read_teacher"]
+__all__ = [
+    "read_matches",
+    "read_metric",
+    "read_optimizer",
+    "read_seeds",
+    "read_settings",
+    "read_student",
+    "read_teacher",
+    "read_text_labels",
+]
 
 
-def read_teacher(came: Any) -> Teacher:
+def read_teacher(came: Any, names: Sequence[str] | None = None) -> Teacher:
     """A network, several of them, anything with `predict_proba`, a function to logits, or a teacher.
+
+    Args:
+        came: what the user gave.
+        names: the words that classes 0, 1, … stand for, where labels came as words.
 
     Raises:
         ModelError: something else came.
@@ -29,9 +43,9 @@ def read_teacher(came: Any) -> Teacher:
     if isinstance(came, nn.Module):
         return Frozen(came)
     if isinstance(came, Sequence) and came and not isinstance(came, str | bytes):
-        return Ensemble([read_teacher(one) for one in came])
+        return Ensemble([read_teacher(one, names) for one in came])
     if hasattr(came, "predict_proba"):
-        return Predictor(came)
+        return _predictor(came, names)
     if callable(came):
         return Function(came)
     raise ModelError(
@@ -39,6 +53,19 @@ def read_teacher(came: Any) -> Teacher:
         "predict_proba, a function from inputs to logits, or a tutelage.teachers.Teacher (a Predictor takes "
         "a function from rows to probabilities)"
     )
+
+
+def _predictor(came: Any, names: Sequence[str] | None) -> Predictor:
+    own = [str(one) for one in getattr(came, "classes_", [])]
+    if names is not None and set(own) <= set(names) and own != []:
+        return Predictor(came, classes=list(names))
+    try:
+        return Predictor(came)
+    except ModelError as error:
+        raise ModelError(
+            f"{error} In a call of distill: tutelage.teachers.Predictor(teacher, classes=[…]) in its place, or "
+            " give the labels as the words that it knows"
+        ) from error
 
 
 def read_student(came: Any) -> Callable[[], nn.Module]:
@@ -51,14 +78,14 @@ def read_student(came: Any) -> Callable[[], nn.Module]:
         ModelError: something else came, or the function returns one and the same network twice.
     """
     if isinstance(came, nn.Module):
-        original = copy.deepcopy(came)  # now: a teacher that is the same network is about to be frozen
+        original = _copied(came)  # now: a teacher that is the same network is about to be frozen
         return lambda: copy.deepcopy(original)
     if not callable(came):
         raise ModelError(
             f"the student came as {_said(came)}; expected an nn.Module, or a function that builds one"
         )
     with seeded(0):
-        first, second = came(), came()
+        first, second = _built(came), _built(came)
     if not isinstance(first, nn.Module):
         raise ModelError(f"the student's function returned {_said(first)}; expected an nn.Module")
     if first is second:
@@ -70,21 +97,58 @@ def read_student(came: Any) -> Callable[[], nn.Module]:
     return build
 
 
-def read_matches(came: Any, *, labelled: bool) -> list[Match]:
+def read_matches(came: Any) -> list[Match]:
     """The terms of the student: matches, or losses on logits, one or several.
-
-    Args:
-        came: None for soft targets at temperature 4, and labels, each with weight 1.
-        labelled: whether there are labels.
 
     Raises:
         ModelError: something that is neither a match nor a loss on logits.
     """
-    if came is None:
-        soft = Match(response.SoftTarget(temperature=4.0))
-        return [soft, Match(response.HardLabel())] if labelled else [soft]
     many = list(came) if isinstance(came, Sequence) else [came]
     return [one if isinstance(one, Match) else Match(one) for one in many]
+
+
+def read_metric(came: Any) -> Metric:
+    """What the verdict is about, in any of the ways to give it.
+
+    Raises:
+        ModelError: something else came.
+    """
+    return came if isinstance(came, Metric) else Metric(came)
+
+
+def read_text_labels(train: Any, *others: Any) -> tuple[Any, ...]:
+    """Splits whose labels are words as splits with numbers, and the words in order or None.
+
+    Args:
+        train: a tuple of arrays whose last is the labels; anything else comes back as it is.
+        others: the other splits.
+
+    Raises:
+        DataError: a word in another split that training data does not have.
+    """
+    if not (isinstance(train, tuple) and len(train) > 1 and _is_text(train[-1])):
+        return (train, *others, None)
+    names = sorted({str(one) for one in train[-1]})
+    return (*(_numbered(part, names) for part in (train, *others)), names)
+
+
+def _is_text(labels: Any) -> bool:
+    kind = getattr(getattr(labels, "dtype", None), "kind", None)
+    held = kind in ("U", "S", "O") or isinstance(labels, list | tuple)
+    return held and len(labels) > 0 and all(isinstance(one, str) for one in labels)
+
+
+def _numbered(part: Any, names: Sequence[str]) -> Any:
+    if not (isinstance(part, tuple) and len(part) > 1 and _is_text(part[-1])):
+        return part
+    place = {name: number for number, name in enumerate(names)}
+    unknown = sorted({str(one) for one in part[-1]} - place.keys())
+    if unknown:
+        raise DataError(
+            f"a split has the label {unknown[0]!r}, which the training data does not have; it knows "
+            f"{', '.join(names)}"
+        )
+    return (*part[:-1], torch.tensor([place[str(one)] for one in part[-1]]))
 
 
 def read_optimizer(came: Any) -> OptimizerSettings:
@@ -131,6 +195,26 @@ def read_seeds(came: Any) -> list[int]:
             f"seeds came as {came!r}; each may come once: a repeated run is no further evidence"
         )
     return seeds
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"the student ({type(network).__name__}) cannot be copied: {error}. Give a function that builds "
+            "it anew, in place of the network"
+        ) from error
+
+
+def _built(build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except TypeError as error:
+        raise ModelError(
+            f"the student's function cannot be called without arguments: {error}. Give a function that "
+            "builds the network, such as `lambda: Net(10)`"
+        ) from error
 
 
 def _said(came: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,23 +11,26 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tutelage.balancing import Fixed
 from tutelage.capture import capture
-from tutelage.data import Source, Subset, source_of, split
+from tutelage.data import Items, Relabelled, Source, Subset, source_of, split
 from tutelage.engine import OptimizerSettings, TrainSettings
-from tutelage.errors import ModelError, UnknownName
+from tutelage.errors import ModelError, TutelageWarning, UnknownName
 from tutelage.losses import Loss
 from tutelage.match import Match
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.arguments import (
     read_matches,
+    read_metric,
     read_optimizer,
     read_seeds,
     read_settings,
     read_student,
     read_teacher,
+    read_text_labels,
 )
 from tutelage.runs.checks import asked
 from tutelage.runs.run import Run, run
@@ -35,8 +39,9 @@ from tutelage.schemes.declared import Declared, terms_of
 from tutelage.studies import Arm, Outcome, Stage, Study, TeacherPlan
 from tutelage.studies.control import labelled_part, without_teacher
 from tutelage.studies.placebo import fitting_steps
-from tutelage.tasks.exam import ClassExam
+from tutelage.tasks.metric import MetricExam
 from tutelage.tasks.problem import Problem
+from tutelage.tasks.targets import Targets, read_targets
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs
 
@@ -51,6 +56,7 @@ def distill(
     *,
     test: Any = None,
     matches: Match | Loss | Sequence[Match | Loss] | None = None,
+    metric: Any = None,
     epochs: int = 20,
     batch_size: int | None = None,
     optimizer: OptimizerSettings | Mapping[str, Any] | str | None = None,
@@ -73,8 +79,13 @@ def distill(
         train: a DataLoader, a map-style data set, or a tuple of tensors or arrays (inputs, labels).
         validation: likewise; chooses the weights to keep. A tenth of `train` by default.
         test: likewise; read once, at the end. Without it results are those of the validation split.
-        matches: the terms that the student minimises, losses on logits among them; by default soft targets at
-            temperature 4, and labels, each with weight 1.
+        matches: the terms that the student minimises, losses on logits among them; by default, each with
+            weight 1, soft targets at temperature 4 and labels; for several labels `BinarySoftTarget` and
+            `BinaryLabel`, for numbers `BoundedRegression` and `ValueLabel`.
+        metric: what the verdict is about: a metric of torchmetrics, a function (outputs, labels) -> number,
+            or a `tutelage.Metric` of it. By default it follows the labels: accuracy of classes, mean average
+            precision of several labels, mean squared error of numbers, agreement with the teacher where
+            there are none.
         epochs: passes over `train`, for student and control alike.
         batch_size: examples in a step; the DataLoader's, or 128.
         optimizer: `name`, or `{name: {option: value}}`, for student and control; AdamW at 1e-3 with a cosine
@@ -102,17 +113,24 @@ def distill(
             raise UnknownName(
                 "argument of distill", name, dict.fromkeys([*known, *TrainSettings.model_fields])
             )
+    train, validation, test, names = read_text_labels(train, validation, test)
     source, loader = source_of(train, where="train")
-    labelled = source.batch([0]).labels is not None
     from_loader = {"batch_size": loader.batch_size, "workers": loader.num_workers} if loader else {}
     chosen_size = {} if batch_size is None else {"batch_size": batch_size}
     settings = read_settings({"epochs": epochs} | from_loader | chosen_size | training)
     moved_by = {"student": read_optimizer(optimizer)}
-    terms = read_matches(matches, labelled=labelled)
     build = read_student(student)
     with returned_as_it_was(*_networks(teacher)):
-        taught_by = read_teacher(teacher)
-        problem = _problem(source, validation, test, taught_by, build, terms)
+        taught_by = read_teacher(teacher, names)
+        splits = _splits(source, validation, test)
+        given = None if matches is None else read_matches(matches)
+        width = _width(taught_by, splits["train"], build, given)
+        targets = read_targets(splits, width)
+        terms = read_matches(targets.losses) if given is None else given
+        problem = _problem(splits, targets, taught_by, names)
+        if metric is not None:
+            problem = replace(problem, exam=MetricExam(problem.exam, read_metric(metric)))
+        control = control and _can_have_control(targets)
         study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
         study = replace(
             study,
@@ -154,41 +172,81 @@ def _study(
     return Study("distill", problem, plan, arms, outcomes, seeds=[0])
 
 
-def _problem(
-    source: Source,
-    validation: Any,
-    test: Any,
-    teacher: Teacher,
-    student: Callable[[], nn.Module],
-    terms: Sequence[Match],
-) -> Problem:
+def _splits(source: Source, validation: Any, test: Any) -> dict[str, Source]:
+    """The splits by name; a tenth of the training data validates where nothing else does."""
     if validation is None:
         rest, part = split(len(source), 0.1, labels=source.labels)
-        source, held = Subset(source, rest), Subset(source, part)
+        found: dict[str, Source] = {"train": Subset(source, rest), "validation": Subset(source, part)}
     else:
-        held, _ = source_of(validation, where="validation")  # type: ignore[assignment]
-    last = source_of(test, where="test")[0] if test is not None else None
-    num_classes = _width(teacher, source, student, terms)
+        found = {"train": source, "validation": source_of(validation, where="validation")[0]}
+    return found | ({} if test is None else {"test": source_of(test, where="test")[0]})
+
+
+def _problem(
+    splits: Mapping[str, Source], targets: Targets, teacher: Teacher, names: Sequence[str] | None
+) -> Problem:
+    held = {where: targets.reading(source) for where, source in splits.items()}
+    if targets.kind == "none":
+        asked_for = {where: source for where, source in held.items() if where != "train"}
+        held |= {
+            where: Relabelled(source, partial(_named_by, teacher)) for where, source in asked_for.items()
+        }
+    classes = targets.num_classes
+    if targets.kind == "classes":
+        for where, source in held.items():
+            _check_later(source, targets.width, where)
     return Problem(
-        train=source,
-        validation=held,
-        test=last,
-        exam=ClassExam(),
-        num_classes=num_classes,
-        class_names=[str(number) for number in range(num_classes)],
-        chance=1 / num_classes,
+        train=held["train"],
+        validation=held["validation"],
+        test=held.get("test"),
+        exam=targets.exam,
+        num_classes=classes,
+        class_names=names or [str(number) for number in range(classes or 0)],
+        chance=None if classes is None else 1 / classes,
     )
 
 
-def _width(teacher: Teacher, source: Source, student: Callable[[], nn.Module], terms: Sequence[Match]) -> int:
-    """The number of classes: the teacher's where its logits are looked at, else the student's own."""
-    if any(match.reads_teacher_logits or match.gate is not None for match in terms):
+def _check_later(source: Source, num_classes: int, where: str) -> None:
+    """Let a source whose labels are not known beforehand look at those of each batch."""
+    while isinstance(source, Subset | Relabelled):
+        source = source.source
+    if isinstance(source, Items) and source.num_classes is None:
+        source.num_classes, source.where = num_classes, where
+
+
+def _named_by(teacher: Teacher, batch: Batch) -> Tensor:
+    """The class that a teacher names."""
+    device = next((held.device for held in teacher.parameters()), batch.ids.device)
+    with torch.no_grad():
+        logits = teacher(batch.to(device)).logits
+    assert logits is not None
+    return logits.argmax(-1).to(batch.ids.device)
+
+
+def _can_have_control(targets: Targets) -> bool:
+    if targets.kind != "none":
+        return True
+    warnings.warn(
+        "the data has no labels, so that a student alone (the control) has nothing to learn from: none is "
+        "trained, the student is measured by its agreement with the teacher, and nothing shows whether the "
+        "teacher helped",
+        TutelageWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+def _width(
+    teacher: Teacher, source: Source, student: Callable[[], nn.Module], terms: Sequence[Match] | None
+) -> int:
+    """The width of answers: the teacher's where its logits are looked at, else the student's own."""
+    if terms is None or any(match.reads_teacher_logits or match.gate is not None for match in terms):
         who: Callable[[Batch], Outputs] = teacher.beside(student()) if teacher.moves else teacher
         name = "the teacher"
     else:
         network = student().eval()
         who, name = (lambda batch: capture(network, batch.inputs)), "the student"
-    answer = asked(who, source.batch([0]), who=name, where="train")
+    answer = asked(who, source.batch([0, len(source) - 1]), who=name, where="train")
     logits = answer.sparse if answer.logits is None else answer.logits
     if logits is None:
         raise ModelError(f"{name} answers without logits; expected a tensor, or a member called logits")

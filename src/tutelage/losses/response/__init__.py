@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tutelage.losses.response.binary_label import BinaryLabel
 from tutelage.losses.response.binary_soft_target import BinarySoftTarget
 from tutelage.losses.response.bounded_regression import BoundedRegression
 from tutelage.losses.response.class_relation import ClassRelation
@@ -17,11 +18,14 @@ from tutelage.losses.response.normalised import Normalised
 from tutelage.losses.response.probability_match import ProbabilityMatch
 from tutelage.losses.response.reverse_soft_target import ReverseSoftTarget
 from tutelage.losses.response.skewed_soft_target import SkewedSoftTarget
+from tutelage.losses.response.soft_label import SoftLabel
 from tutelage.losses.response.soft_target import SoftTarget
 from tutelage.losses.response.total_variation_target import TotalVariationTarget
 from tutelage.losses.response.transformed_teacher import TransformedTeacher
+from tutelage.losses.response.value_label import ValueLabel
 
 __all__ = [
+    "BinaryLabel",
     "BinarySoftTarget",
     "BoundedRegression",
     "ClassRelation",
@@ -37,7 +41,9 @@ __all__ = [
     "ProbabilityMatch",
     "ReverseSoftTarget",
     "SkewedSoftTarget",
+    "SoftLabel",
     "SoftTarget",
     "TotalVariationTarget",
     "TransformedTeacher",
+    "ValueLabel",
 ]
