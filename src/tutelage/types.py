@@ -247,6 +247,8 @@ class Turn:
         weights: -> what each term is multiplied by, for the record.
         ahead: told each batch one step early, to begin what does not depend on the steps before; None where
             there is nothing of that kind.
+        sees: runs its network on a batch and leaves nothing behind but what the network keeps by itself, such
+            as the statistics of batch norms; None where there is no such network.
         balance: told the norm of each term's gradient every so many steps, before the update, which is made
             with the new weights; None where no weight depends on it.
     """
@@ -260,6 +262,7 @@ class Turn:
     after: Callable[[Moment], None] = _nothing
     weights: Callable[[], Mapping[str, float]] = dict
     ahead: Callable[[Batch], None] | None = None
+    sees: Callable[[Batch], object] | None = None
     balance: Balance | None = None
 
 

@@ -7,6 +7,7 @@ needs: one denominator over micro-batches and processes, checkpoints, validation
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -26,7 +27,7 @@ from tutelage.engine.settings import OptimizerSettings, TrainSettings
 from tutelage.engine.shares import Shares, backward
 from tutelage.engine.tracking import History, Progress
 from tutelage.engine.values import Values
-from tutelage.errors import DataError, Interrupted
+from tutelage.errors import DataError, Interrupted, TutelageWarning
 from tutelage.types import Batch, Batches, Moment, Turn
 
 __all__ = ["Fitted", "fit"]
@@ -101,6 +102,10 @@ def fit(
     return loop.run()
 
 
+_SHOWN = 16
+"""Steps whose batches gather the statistics of batch norms, where weights are averaged."""
+
+
 class _Loop:
     def __init__(
         self,
@@ -120,7 +125,7 @@ class _Loop:
         )
         self.shares = Shares(turns)
         runtime.same_everywhere_(modules.values())
-        self.average = WeightAverage(modules, decay=settings.average) if settings.average else None
+        self.average = self._averaging(settings.average) if settings.average else None
         self.values = Values(runtime, lambda: self.saves.where)
         self.step, self.seconds = 0, 0.0
         moved = {id(parameter) for turn in turns for parameter in turn.parameters}
@@ -150,6 +155,26 @@ class _Loop:
             runtime=runtime,
         )
         self.saves = Saves(parts, folder, every=self.settings.checkpoint_every)
+
+    def _averaging(self, decay: float) -> WeightAverage:
+        if decay > 1 - 1 / max(1, self.total_steps):
+            warnings.warn(
+                f"average: {decay:g} remembers {1 / (1 - decay):,.0f} steps and the training has "
+                f"{self.total_steps:,}, so that the average is mostly of the first weights; take "
+                f"{max(0.0, 1 - 10 / max(10, self.total_steps)):.2g} or less, or train for longer",
+                TutelageWarning,
+                stacklevel=2,
+            )
+        return WeightAverage(self.modules, decay=decay, show=self._show)
+
+    def _show(self) -> None:
+        """Show the networks some batches of the first epoch, for the statistics of batch norms."""
+        with torch.random.fork_rng(), torch.no_grad(), self.runtime.autocast(self.settings.precision):
+            for micros in islice(self.batches.epoch(0), _SHOWN):
+                for batch in (held.to(self.runtime.device, memory_format=self.layout) for held in micros):
+                    for turn in self.turns:
+                        if turn.sees is not None:
+                            turn.sees(batch)
 
     # -- the ladder: run, epoch, step, turn ---------------------------------------------------------
 

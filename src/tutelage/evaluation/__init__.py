@@ -1,7 +1,14 @@
 """What a student is worth: quality, fidelity to its teacher, calibration, cost, and a verdict over seeds."""
 
 from tutelage.evaluation.calibration import calibration
-from tutelage.evaluation.caveats import ArmRecord, sanity, teacher_before_training, warnings_about
+from tutelage.evaluation.caveats import (
+    PROBABILITIES,
+    ArmRecord,
+    are_probabilities,
+    sanity,
+    teacher_before_training,
+    warnings_about,
+)
 from tutelage.evaluation.cost import cost, cost_of_callable, latencies
 from tutelage.evaluation.fidelity import confusion, fidelity
 from tutelage.evaluation.jackknife import jackknife
@@ -13,11 +20,13 @@ from tutelage.evaluation.two_way import TwoWay, paired_interval, two_way
 from tutelage.evaluation.verdict import Comparison, Verdict, compare, gap_closed, judge
 
 __all__ = [
+    "PROBABILITIES",
     "ArmRecord",
     "Comparison",
     "Predictions",
     "TwoWay",
     "Verdict",
+    "are_probabilities",
     "calibration",
     "classification",
     "compare",

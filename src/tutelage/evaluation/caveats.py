@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from itertools import chain, repeat, zip_longest
 from statistics import fmean
 
+from torch import Tensor
+
 from tutelage.evaluation.curves import LEAST_POINTS, Curve, course, has_diverged, in_bins, late_share
 from tutelage.evaluation.scale import Scale
 
-__all__ = ["ArmRecord", "sanity", "teacher_before_training", "warnings_about"]
+__all__ = [
+    "PROBABILITIES",
+    "ArmRecord",
+    "are_probabilities",
+    "sanity",
+    "teacher_before_training",
+    "warnings_about",
+]
 
 _ROUNDING = 1e-6
 
@@ -32,6 +41,26 @@ class ArmRecord:
     histories: Sequence[Curve] = ()
     losses: Sequence[Curve] = ()
     failed_seeds: Sequence[int] = ()
+
+
+def are_probabilities(logits: Tensor) -> bool:
+    """Whether what should be raw scores looks like probabilities: from 0 to 1, with sum 1 in each row.
+
+    Args:
+        logits: of some examples, [n, C].
+    """
+    if logits.ndim < 2 or logits.shape[-1] < 2 or len(logits) == 0:
+        return False
+    logits = logits.float()
+    return bool((logits >= 0).all()) and bool(((logits.sum(-1) - 1).abs() < 1e-3).all())
+
+
+PROBABILITIES = (
+    "the teacher answers with numbers from 0 to 1 that add up to 1 in each row: probabilities, where logits "
+    "are read, so that a softmax over them makes every answer almost even. Give it without its softmax, or "
+    "as `lambda inputs: teacher(inputs).log()`"
+)
+"""What is said of a teacher that ends in a softmax."""
 
 
 def warnings_about(

@@ -63,8 +63,8 @@ def _predictor(came: Any, names: Sequence[str] | None) -> Predictor:
         return Predictor(came)
     except ModelError as error:
         raise ModelError(
-            f"{error} In a call of distill: tutelage.teachers.Predictor(teacher, classes=[…]) in its place, or "
-            " give the labels as the words that it knows"
+            f"{error} In a call of distill: tutelage.teachers.Predictor(teacher, classes=[…]) in its place, "
+            "or give the labels as the words that it knows"
         ) from error
 
 

@@ -19,6 +19,7 @@ from tutelage.capture import capture
 from tutelage.data import Items, Relabelled, Source, Subset, source_of, split
 from tutelage.engine import OptimizerSettings, TrainSettings
 from tutelage.errors import ModelError, TutelageWarning, UnknownName
+from tutelage.evaluation import PROBABILITIES, are_probabilities
 from tutelage.losses import Loss
 from tutelage.match import Match
 from tutelage.modes import returned_as_it_was
@@ -220,7 +221,8 @@ def _named_by(teacher: Teacher, batch: Batch) -> Tensor:
     with torch.no_grad():
         logits = teacher(batch.to(device)).logits
     assert logits is not None
-    return logits.argmax(-1).to(batch.ids.device)
+    classes: Tensor = logits.argmax(-1).to(batch.ids.device)
+    return classes
 
 
 def _can_have_control(targets: Targets) -> bool:
@@ -246,10 +248,13 @@ def _width(
     else:
         network = student().eval()
         who, name = (lambda batch: capture(network, batch.inputs)), "the student"
-    answer = asked(who, source.batch([0, len(source) - 1]), who=name, where="train")
+    spread = sorted({number * (len(source) - 1) // 7 for number in range(8)})
+    answer = asked(who, source.batch(spread), who=name, where="train")
     logits = answer.sparse if answer.logits is None else answer.logits
     if logits is None:
         raise ModelError(f"{name} answers without logits; expected a tensor, or a member called logits")
+    if name == "the teacher" and answer.logits is not None and are_probabilities(answer.logits):
+        warnings.warn(PROBABILITIES, TutelageWarning, stacklevel=4)
     return int(logits.shape[-1])
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from tutelage.engine import read_history
 from tutelage.evaluation import (
+    PROBABILITIES,
     ArmRecord,
     Comparison,
     Verdict,
+    are_probabilities,
     compare,
     credited,
     gap_closed,
@@ -87,9 +89,18 @@ def sane(
     )
 
 
-def warnings_of(study: Study, teacher: Teacher | None) -> list[str]:
-    """What a reader should know beside the verdict."""
+def warnings_of(study: Study, teacher: Teacher | None, answers: Measured | None) -> list[str]:
+    """What a reader should know beside the verdict.
+
+    Args:
+        study: what was compared.
+        teacher: who was asked; None for nobody.
+        answers: the teacher's, measured; None where it says nothing by itself.
+    """
     found = list(about_answers(study))
+    logits = None if answers is None else getattr(answers.answers, "logits", None)
+    if logits is not None and are_probabilities(logits):
+        found.append(PROBABILITIES)
     if study.outcomes[study.primary].against is None:
         found.append("No control was trained, so nothing here shows that the teacher helped.")
     if len(study.seeds) == 1:

@@ -106,7 +106,7 @@ def collect(
         "verdicts": verdicts,
         "gap_closed": gap(study, examined, judging),
         "sanity": sane(study, examined, judging, _last(study, folder)),
-        "warnings": warnings_of(study, taught.teacher),
+        "warnings": warnings_of(study, taught.teacher, answers),
         "expected": study.expected,
         "differences": _differences(study),
         "fidelity": _fidelity(primary, answers, study),

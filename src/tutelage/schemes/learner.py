@@ -124,6 +124,7 @@ class Learner:
             before=begin,
             after=after,
             weights=lambda: {name: match.weight.now for name, match in self._by_name().items()},
+            sees=self.ask,
             balance=_Balance.of(self._by_name()),
         )
 

@@ -92,7 +92,7 @@ class MetricExam(Exam):
 
     def measure(self, answers: Answers) -> dict[str, float]:
         """The metric first, then the other exam's numbers."""
-        held = getattr(answers, "labelled", answers)  # of classes, those with a label
+        held: Any = getattr(answers, "labelled", answers)  # of classes, those with a label
         outputs, labels = (
             (held.logits, held.labels) if hasattr(held, "logits") else (held.outputs, held.labels)
         )

@@ -131,7 +131,7 @@ def _known(answers: Collected) -> Tensor:
 def _mean_of_each(values: Tensor, answers: Collected) -> Tensor | None:
     counts = (~answers.labels.isnan()).sum(-1)
     labelled = counts > 0
-    if len(counts[labelled].unique()) != 1:
+    if len(set(counts[labelled].tolist())) != 1:
         return None
     order = answers.ids[labelled].argsort()
     return values[labelled].nanmean(-1)[order]

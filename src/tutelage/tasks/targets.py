@@ -150,7 +150,7 @@ def _check_shape(labels: Tensor, legal: tuple[tuple[int, ...], ...], width: int,
         raise DataError(
             f"{where} has labels {list(labels.shape)} of {str(labels.dtype).removeprefix('torch.')}, and the "
             f"network answers with {width} numbers for each example; expected one class [N] as whole "
-            f"numbers, or a row of numbers [N, {width}]. Reshape the labels, or change the width of the network"
+            f"numbers, or a row of numbers [N, {width}]. Reshape the labels, or change the network's width"
         )
 
 
