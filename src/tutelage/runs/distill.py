@@ -22,7 +22,7 @@ from tutelage.errors import ModelError, TutelageWarning, UnknownName
 from tutelage.evaluation import PROBABILITIES, are_probabilities
 from tutelage.losses import Loss
 from tutelage.match import Match
-from tutelage.modes import returned_as_it_was
+from tutelage.modes import evaluating, returned_as_it_was
 from tutelage.runs.arguments import (
     read_matches,
     read_metric,
@@ -124,6 +124,7 @@ def distill(
     with returned_as_it_was(*_networks(teacher)):
         taught_by = read_teacher(teacher, names)
         splits = _splits(source, validation, test)
+        build = partial(_materialised, build, splits["train"])
         given = None if matches is None else read_matches(matches)
         width = _width(taught_by, splits["train"], build, given)
         targets = read_targets(splits, width)
@@ -205,6 +206,15 @@ def _problem(
         class_names=names or [str(number) for number in range(classes or 0)],
         chance=None if classes is None else 1 / classes,
     )
+
+
+def _materialised(build: Callable[[], nn.Module], source: Source) -> nn.Module:
+    """The network, with the shapes of lazy layers found on an example."""
+    network = build()
+    if any(isinstance(held, nn.parameter.UninitializedParameter) for held in network.parameters()):
+        with torch.no_grad(), evaluating(network):
+            capture(network, source.batch([0]).inputs)
+    return network
 
 
 def _check_later(source: Source, num_classes: int, where: str) -> None:

@@ -1,0 +1,250 @@
+"""Ways to bring targets, data, teachers and networks: served, or refused in words before the first step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import tutelage as tl
+from tutelage.losses import feature, response
+from tutelage.types import UNLABELLED
+
+N, IN, OUT = 120, 6, 3
+X = torch.randn(N, IN, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long() + (X[:, 1] > 0).long()
+WORDS = np.array(["ant", "bee", "cat"])[Y.numpy()]
+SHARES = nn.functional.one_hot(Y, OUT).float() * 0.7 + 0.1
+SEVERAL = (X[:, :OUT] > 0).float()
+NUMBERS = X[:, :2] * 2 - 1
+
+
+class Net(nn.Module):
+    """A small network that counts its steps of training."""
+
+    steps = 0
+
+    def __init__(self, out: int = OUT, shape: Callable[[Tensor], Any] = lambda answer: answer) -> None:
+        super().__init__()
+        self.inner = nn.Linear(IN, 5)
+        self.head = nn.Linear(5, out)
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Any:
+        Net.steps += self.training
+        return self.shape(self.head(self.inner(x.float()).relu()))
+
+
+class Pairs(Dataset[Any]):
+    """Items in any form."""
+
+    def __init__(self, item: Callable[[int], Any]) -> None:
+        self.item = item
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, number: int) -> Any:
+        return self.item(number)
+
+
+class Stream(torch.utils.data.IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(zip(X, Y, strict=True))
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way, and what becomes of it.
+
+    Args:
+        said: words of the refusal, or the metric of the verdict where it is served.
+        served: whether it is.
+        data: what is brought for training, and for validation where that is None.
+        teacher, student: likewise.
+        options: further arguments.
+    """
+
+    said: str
+    served: bool = True
+    data: Any = (X, Y)
+    validation: Any = None
+    teacher: Any = None
+    student: Any = Net
+    options: dict[str, Any] | None = None
+
+
+def forest(labels: Any) -> RandomForestClassifier:
+    return RandomForestClassifier(3, random_state=0).fit(X.numpy(), labels)
+
+
+def mixed(items: list[Any]) -> tuple[Tensor, Tensor]:
+    rows, labels = torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
+    shares = nn.functional.one_hot(labels, OUT).float()
+    return (rows + rows.flip(0)) / 2, (shares + shares.flip(0)) / 2
+
+
+def one() -> Net:
+    return Net(1)
+
+
+def two() -> Net:
+    return Net(2)
+
+
+def largest_gap(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs - labels).abs().amax()
+
+
+WAYS: dict[str, Way] = {
+    # targets
+    "class indices": Way("accuracy"),
+    "class indices of int32": Way("accuracy", data=(X, Y.int())),
+    "class indices of uint8": Way("accuracy", data=(X, Y.to(torch.uint8))),
+    "class indices as floats": Way("accuracy", data=(X, Y.double())),
+    "class indices in a column": Way("accuracy", data=(X, Y[:, None])),
+    "class indices, some unknown": Way(
+        "accuracy", data=(X, torch.where(torch.arange(N) % 9 == 0, UNLABELLED, Y))
+    ),
+    "words": Way("accuracy", data=(X.numpy(), WORDS)),
+    "words that training lacks": Way("'dog'", False, (X, WORDS), (X, np.where(Y == 0, "dog", WORDS))),
+    "classes from 1": Way("out of range", False, (X, Y + 1)),
+    "-1 for none": Way("-1", False, (X, torch.where(Y == 0, -1, Y))),
+    "255 for none": Way("255", False, (X, torch.where(Y == 0, 255, Y))),
+    "shares of classes": Way("accuracy", data=(X, SHARES)),
+    "shares in training, classes after": Way(
+        "accuracy", data=DataLoader(TensorDataset(X, Y), batch_size=30, collate_fn=mixed), validation=(X, Y)
+    ),
+    "several labels": Way("mean_average_precision", data=(X, SEVERAL)),
+    "several labels as whole numbers": Way("mean_average_precision", data=(X, SEVERAL.long())),
+    "several labels, some unknown": Way(
+        "mean_average_precision", data=(X, SEVERAL.masked_fill(torch.rand(N, OUT) < 0.1, torch.nan))
+    ),
+    "yes or no": Way("accuracy", data=(X, (Y > 0).long()), student=one, teacher=one()),
+    "yes or no as truth values": Way("accuracy", data=(X, Y > 0), student=one, teacher=one()),
+    "yes or no, one number an answer": Way(
+        "accuracy", data=(X, (Y > 0).float()), student=lambda: Net(1, lambda a: a.squeeze()), teacher=one()
+    ),
+    "one number": Way("mse", data=(X, X[:, 0] * 3), student=one, teacher=one()),
+    "one number in a column": Way("mse", data=(X, X[:, :1] * 3), student=one, teacher=one()),
+    "several numbers": Way("mse", data=(X, NUMBERS), student=two, teacher=two()),
+    "numbers beside classes": Way("one number for each example", False, (X, X[:, 0] * 3)),
+    "too many numbers": Way("answers with 3 numbers", False, (X, X[:, :4] * 2)),
+    "none": Way("agreement", data=(X,)),
+    "kinds that differ": Way("different kinds", False, (X, Y), (X, NUMBERS[:, [0, 1, 1]])),
+    # metrics
+    "a function as metric": Way(
+        "largest_gap",
+        data=(X, NUMBERS),
+        student=two,
+        teacher=two(),
+        options={"metric": tl.Metric(largest_gap, higher_is_better=False)},
+    ),
+    "a metric that gives no number": Way(
+        "one number is expected", False, options={"metric": lambda outputs, labels: outputs}
+    ),
+    "a word as metric": Way("expected a function", False, options={"metric": "f1"}),
+    # data
+    "arrays": Way("accuracy", data=(X.numpy(), Y.numpy())),
+    "arrays of float64": Way("accuracy", data=(X.double().numpy(), Y.numpy())),
+    "a list in place of a tuple": Way("tuple", False, [X, Y]),
+    "a data set of pairs": Way("accuracy", data=TensorDataset(X, Y)),
+    "a loader of pairs": Way("accuracy", data=DataLoader(TensorDataset(X, Y), batch_size=30, shuffle=True)),
+    "a loader of mappings": Way(
+        "accuracy", data=DataLoader(Pairs(lambda n: {"x": X[n], "label": Y[n]}), batch_size=30)
+    ),
+    "a loader of mappings without labels": Way(
+        "agreement", data=DataLoader(Pairs(lambda n: {"x": X[n]}), batch_size=30)
+    ),
+    "a stream": Way("stream", False, DataLoader(Stream())),
+    "a word": Way("expected a DataLoader", False, "data.csv"),
+    "nothing": Way("empty", False, (X[:0], Y[:0])),
+    "labels of another length": Way("lengths", False, (X, Y[:-1])),
+    "gaps": Way("inputs that are NaN", False, (torch.where(X > 2, torch.nan, X), Y)),
+    # teachers
+    "a network": Way("accuracy", teacher=Net()),
+    "several networks": Way("accuracy", teacher=[Net(), Net()]),
+    "a forest": Way("accuracy", teacher=forest(Y.numpy())),
+    "a pipeline": Way(
+        "accuracy", teacher=make_pipeline(StandardScaler(), forest(Y.numpy())).fit(X.numpy(), Y.numpy())
+    ),
+    "a forest of words beside words": Way("accuracy", data=(X.numpy(), WORDS), teacher=forest(WORDS)),
+    "a forest of words beside numbers": Way("Predictor", False, teacher=forest(WORDS)),
+    "a function": Way("accuracy", teacher=lambda x: x[:, :OUT]),
+    "a teacher of other classes": Way("give it a head of 5", False, teacher=Net(5)),
+    "a teacher of other classes, features": Way(
+        "accuracy",
+        teacher=Net(5),
+        options={"matches": [tl.Match(feature.Hint(), guided="inner"), tl.Match(response.HardLabel())]},
+    ),
+    "a teacher that ends in a softmax": Way("accuracy", teacher=nn.Sequential(Net(), nn.Softmax(-1))),
+    "a teacher that cannot read the data": Way("cannot be called", False, teacher=nn.Linear(9, OUT)),
+    "a word as teacher": Way("expected a trained nn.Module", False, teacher="bert"),
+    # networks
+    "an answer in a tuple": Way("accuracy", student=lambda: Net(shape=lambda a: (a, a))),
+    "an answer in a mapping": Way("accuracy", student=lambda: Net(shape=lambda a: {"logits": a})),
+    "an answer without logits": Way("no logits", False, student=lambda: Net(shape=lambda a: {"scores": a})),
+    "a student in DataParallel": Way("accuracy", student=lambda: nn.DataParallel(Net())),
+    "a student itself": Way("accuracy", student=Net()),
+    "a lazy student": Way(
+        "accuracy", student=lambda: nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(OUT))
+    ),
+    "a wider student": Way("must be the same", False, student=lambda: Net(4)),
+    "a class of layers as student": Way("without arguments", False, student=nn.Linear),
+    "a word as student": Way("expected an nn.Module", False, student="resnet"),
+    "one student twice": Way("same network twice", False, student=(lambda held: lambda: held)(Net())),
+    "an unknown argument": Way("argument of distill", False, options={"temprature": 3}),
+    "a rate out of place": Way("optimizer", False, options={"lr": 0.1}),
+}
+
+
+def bring(way: Way, folder: Any) -> Any:
+    validation = way.validation
+    if validation is None and isinstance(way.data, tuple):
+        validation = tuple(part[:60] for part in way.data)
+    return tl.distill(
+        Net() if way.teacher is None else way.teacher,
+        way.student,
+        way.data,
+        validation,
+        epochs=1,
+        batch_size=40,
+        seeds=1,
+        out=folder / "run",
+        quiet=True,
+        placebo=False,
+        **(way.options or {}),
+    )
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
+def test_each_way_is_served_or_refused_before_the_first_step(name: str, tmp_path: Any) -> None:
+    way, Net.steps = WAYS[name], 0
+    if way.served:
+        run = bring(way, tmp_path)
+        assert run.verdict.metric == way.said
+        return
+    with pytest.raises(tl.TutelageError) as refused:
+        bring(way, tmp_path)
+    assert way.said in str(refused.value)
+    assert Net.steps == 0
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_a_teacher_that_ends_in_a_softmax_is_told_of(tmp_path: Any) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = bring(WAYS["a teacher that ends in a softmax"], tmp_path)
+    assert any("without its softmax" in str(each.message) for each in said)
+    assert any("without its softmax" in each for each in run.results["warnings"])
