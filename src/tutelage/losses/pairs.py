@@ -47,7 +47,7 @@ def product(left: Float[Tensor, "..."], right: Float[Tensor, "..."]) -> Float[Te
 
 
 def directions(vectors: Float[Tensor, "*items channels"]) -> Float[Tensor, "*items channels"]:
-    """Unit vectors along the last axis, in float32 or wider; a zero vector stays zero, its gradient finite.
+    """Unit vectors along the last axis, in float32 or wider; a zero vector stays zero, its gradients finite.
 
     Example:
         >>> directions(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
@@ -55,8 +55,10 @@ def directions(vectors: Float[Tensor, "*items channels"]) -> Float[Tensor, "*ite
                 [0.0000, 0.0000]])
     """
     vectors = widen(vectors)
-    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return vectors.div(lengths.masked_fill(lengths == 0, 1))
+    zero = torch.linalg.vector_norm(vectors.detach(), dim=-1, keepdim=True) == 0
+    # A length of zero has a slope, which torch takes for 0, and no second one: none is asked for.
+    lengths = torch.linalg.vector_norm(vectors.masked_fill(zero, 1), dim=-1, keepdim=True)
+    return vectors.div(lengths.masked_fill(zero, 1))
 
 
 def distances(
@@ -161,6 +163,8 @@ def mean_distance(
 ) -> Float[Tensor, ""]:
     """The mean distance, or squared distance, over pairs of two different items that count; 1 where it is 0.
 
+    What is so small that its inverse has no slope in this width counts as 0.
+
     Example:
         >>> mean_distance(torch.tensor([[0.0], [5.0], [9.0]]), torch.tensor([True, True, False]))
         tensor(5.)
@@ -171,7 +175,7 @@ def mean_distance(
         return product(product(distances(held, block, squared=squared), weights), weights[block])
 
     mean = sum_by_blocks(total, rows, items=len(rows)) / num_pairs(counts)
-    return mean.masked_fill(mean == 0, 1)
+    return mean.masked_fill(mean < torch.finfo(mean.dtype).smallest_normal ** 0.5, 1)
 
 
 def log_shares(
