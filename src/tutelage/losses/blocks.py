@@ -58,9 +58,7 @@ def sum_by_blocks(
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, function: Callable[..., Tensor], items: int, number: int, *held: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, function: Callable[..., Tensor], items: int, number: int, *held: Tensor) -> Tensor:
         tensors, wanted = held[:number], ctx.needs_input_grad[3 : 3 + number]
         leaves = [t.detach().requires_grad_(want) for t, want in zip(tensors, wanted, strict=True)]
         moved = [leaf for leaf in leaves if leaf.requires_grad]

@@ -1,7 +1,7 @@
 """Gradients taken in the forward pass already, which have no derivative of their own.
 
-Where a sum is too large to hold, its gradient is added up as it goes and nothing else is kept. To autograd such a
-gradient is a constant: a second derivative through it would be wrong, and nobody would say so. Torch's
+Where a sum is too large to hold, its gradient is added up as it goes and nothing else is kept. To autograd
+such a gradient is a constant: a second derivative through it would be wrong, and nobody would say so. Torch's
 `once_differentiable` says so only where the gradient that comes in has one. Here whoever asks is told.
 """
 
@@ -60,7 +60,7 @@ class _FirstOnly(torch.autograd.Function):
     @staticmethod
     def backward(_ctx: Any, _gradient: Tensor) -> tuple[Tensor | None, ...]:
         raise NotImplementedError(
-            "a second derivative was asked for, and this loss has a first one only: it works through blocks of "
-            "items or of classes, and keeps of each its gradient alone. Ask for it on fewer items, or give "
+            "a second derivative was asked for, and this loss has a first one only: it works through blocks "
+            "of items or of classes, and keeps of each its gradient alone. Ask for it on fewer items, or give "
             "whole logits of student and teacher"
         )

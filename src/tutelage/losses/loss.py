@@ -28,8 +28,8 @@ class Loss(nn.Module):
     A loss with parameters of its own (a generator, a fusion, an embedding) learns their shapes from `fit`,
     which is called once with tensors of a dry run; they are trained beside the student.
 
-    Tensors made under `torch.inference_mode` may not be kept for a backward pass: called outside of it, a loss
-    copies those that it gets, before `forward` sees them (compiled, torch raises its own error).
+    Tensors made under `torch.inference_mode` may not be kept for a backward pass: called outside of it, a
+    loss copies those that it gets, before `forward` sees them (compiled, torch raises its own error).
 
     Attributes:
         place: where it looks: "logits", the classes on the last axis, or "features", tensors of a layer.
@@ -81,7 +81,7 @@ class Loss(nn.Module):
         super().__init__()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The loss of a batch, whoever made its answers: those made under `torch.inference_mode` are copied."""
+        """The loss of a batch; what was made under `torch.inference_mode` is copied first."""
         if not (torch.compiler.is_compiling() or torch.is_inference_mode_enabled()):
             args = tuple(map(_savable, args))
             kwargs = {name: _savable(held) for name, held in kwargs.items()}

@@ -18,8 +18,8 @@ class Standardise(nn.Module):
     A student of small capacity cannot reach the range of its teacher's logits, and need not: their order and
     their relative distances are the knowledge. Under a softmax this is a temperature of each item's own, the
     loss's times the standard deviation of its logits, for student and teacher apart. Equal logits, which
-    differ by rounding alone and have no deviation, become zeros. A class at −inf cannot be: it stays there, and
-    is no part of mean and deviation.
+    differ by rounding alone and have no deviation, become zeros. A class at −inf cannot be: it stays there,
+    and is no part of mean and deviation.
 
     Args:
         gain: what the standard deviation becomes; above 0.

@@ -2,8 +2,8 @@
 
 Value and gradient of a chunk are computed together in the forward pass, and only the gradient stays: that of
 the logits, or, where these are not computed yet, of what goes into the last linear layer, of its weight and
-of its bias. The backward pass scales them; no derivative of a derivative can be taken, and one that is asked for
-raises NotImplementedError.
+of its bias. The backward pass scales them; no derivative of a derivative can be taken, and one that is asked
+for raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class _Chunks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        *sums, others = *ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        sums, others = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
         with torch.no_grad():
             factor = gradient * ctx.factor
             both = zip(sums, ctx.dtypes, strict=True)
