@@ -61,6 +61,6 @@ class _FirstOnly(torch.autograd.Function):
     def backward(_ctx: Any, _gradient: Tensor) -> tuple[Tensor | None, ...]:
         raise NotImplementedError(
             "a second derivative was asked for, and this loss has a first one only: it works through blocks "
-            "of items or of classes, and keeps of each its gradient alone. Ask for it on fewer items, or give "
-            "whole logits of student and teacher"
+            "of items or of classes, and keeps of each its gradient alone. Ask for it on fewer items, or "
+            "give whole logits of student and teacher"
         )
