@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -110,9 +111,12 @@ def inputs_for(
 
 
 def made(kind: type[Loss], inputs: dict[str, Any], **options: Any) -> Loss:
-    """A loss, fitted to the inputs where it learns; two of them have equal parameters."""
+    """A loss, fitted to the inputs where it learns; two of them have equal parameters, and memories are small."""
     torch.manual_seed(5)
-    loss = kind(**options)
+    small = {"num_ids": 50, "num_negatives": 100}
+    loss = kind(
+        **{name: small[name] for name in small if name in inspect.signature(kind).parameters}, **options
+    )
     loss.fit(inputs["student"], inputs.get("teacher"))
     return loss
 
@@ -288,6 +292,108 @@ def test_a_student_that_equals_the_teacher_is_the_minimum(kind, layout):
 
         student = changed(inputs["teacher"], beside)
         assert value_and_gradient(loss, {**inputs, "student": student})[0] > least
+
+
+# ------------------------------------------------------------------------------------------------ the edges
+
+
+def narrowed(layout: str, held: Tensor) -> Tensor:
+    """One class, channel or position."""
+    return held[:, :1] if layout == "maps" else held[..., :1, :1] if layout == "attention" else held[..., :1]
+
+
+def of_both(inputs: dict[str, Any], change: Callable[[Tensor], Tensor], *names: str) -> dict[str, Any]:
+    names = names or ("student", "teacher")
+    return {name: changed(held, change) if name in names else held for name, held in inputs.items()}
+
+
+def edges(kind: type[Loss], layout: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What a loss may meet at the edge of what it is for."""
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        yield f"{dtype}", inputs_for(kind, layout, dtype=dtype)
+    plain = inputs_for(kind, layout, dtype=torch.float32)
+    yield "one item", pick(plain, slice(0, 1))
+    plain["mask"] = None
+    one = of_both(plain, lambda held: narrowed(layout, held))
+    if "labels" in one:
+        classes = kind.targets == "classes"
+        one["labels"] = one["labels"].clamp(max=0) if classes else narrowed(layout, one["labels"])
+    yield "one class", one
+    names = [("student",), *([("teacher",), ("student", "teacher")] if "teacher" in plain else [])]
+    for who in names:
+        yield f"equal rows of {who}", of_both(plain, lambda held: held[:1].expand_as(held).clone(), *who)
+        yield f"equal numbers of {who}", of_both(plain, lambda held: torch.full_like(held, 0.1), *who)
+        yield f"zeros of {who}", of_both(plain, torch.zeros_like, *who)
+    if kind.place == "logits":
+        away = torch.tensor([0.0] * (NUM_CLASSES - 1) + [-torch.inf])
+        ruled_out = of_both(plain, lambda held: held + away)
+        if kind.targets == "classes" and "labels" in ruled_out:
+            ruled_out["labels"] = ruled_out["labels"].clamp(max=NUM_CLASSES - 2)
+        yield "a class at -inf", ruled_out
+
+
+@each_loss(last=True)
+def test_edges_give_finite_numbers_or_an_error_in_words(kind, layout):
+    for name, inputs in edges(kind, layout):
+        try:
+            loss = made(kind, inputs)
+            student = changed(inputs["student"], lambda held: held.clone().requires_grad_())
+            value = loss(**{**inputs, "student": student})
+        except ValueError as error:
+            assert "expected" in str(error), name  # noqa: PT017
+            continue
+        value.backward()
+        slopes = [held.grad for held in (student if isinstance(student, tuple) else (student,))]
+        slopes += [held.grad for held in loss.parameters()]
+        assert value.isfinite(), name
+        for slope in slopes:
+            assert slope is None or slope.abs().max() < 1e3, name  # a constant divided by its rounding is 1e6
+
+
+@each_loss(last=True)
+def test_zero_items_and_masked_ones_have_a_second_derivative_or_it_is_refused(kind, layout):
+    inputs = inputs_for(kind, layout)
+    student = changed(
+        inputs["student"], lambda held: held.index_fill(0, torch.tensor([0]), 0).requires_grad_()
+    )
+    joined = student if isinstance(student, tuple) else (student,)
+    options = {"allow_unused": True, "materialize_grads": True}
+    loss = made(kind, inputs)
+    slopes = torch.autograd.grad(loss(**{**inputs, "student": student}), joined, create_graph=True, **options)
+    try:
+        total = sum(slope.square().sum() for slope in slopes)
+        seconds = torch.autograd.grad(total, joined, **options)
+    except NotImplementedError as error:
+        assert "a first" in str(error)  # noqa: PT017
+        return
+    assert all(second.isfinite().all() for second in seconds)
+
+
+@each_loss(last=True)
+def test_answers_may_be_made_under_inference_mode(kind, layout):
+    inputs = inputs_for(kind, layout)
+    forms = [inputs, *([as_heads(kind, inputs)] if kind.reads_heads else [])]
+    forms += [as_few(kind, inputs)] if kind.reads_sparse else []
+    for form in forms:
+        expected, expected_gradient = value_and_gradient(made(kind, inputs), inputs)
+        with torch.inference_mode():
+            lent = {name: copied(held) for name, held in form.items() if name != "student"}
+        value, gradient = value_and_gradient(made(kind, inputs), {**lent, "student": inputs["student"]})
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(flat(gradient), flat(expected_gradient))
+    if chunked(kind):
+        with torch.inference_mode():
+            lent = {name: copied(held) for name, held in inputs.items() if name != "student"}
+        value_and_gradient(made(kind, inputs, chunk_size=2), {**lent, "student": inputs["student"]})
+
+
+def copied(value: Any) -> Any:
+    """The same numbers in memory of their own."""
+    if isinstance(value, HeadLogits):
+        return HeadLogits(value.hidden.clone(), value.weight.clone())
+    if isinstance(value, SparseLogits):
+        return replace(value, classes=value.classes.clone(), scores=value.scores.clone())
+    return changed(value, torch.clone)
 
 
 # -------------------------------------------------------------------------------------- other forms of logits

@@ -51,3 +51,21 @@ def test_distances_of_a_block(squared):
     torch.testing.assert_close(some, whole)
     ours, theirs = (torch.autograd.grad((held * weights).sum(), x)[0] for held in (some, whole))
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", PAIRWISE)
+def test_blocks_have_no_second_derivative_and_the_whole_has(name, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(5, 3, generator=generator, dtype=torch.float64) for _ in "st")
+    loss = getattr(relation, name)()
+
+    def value(rows):
+        ours, theirs = ((rows, rows**2), (teacher,) * 2) if loss.joins_layers else (rows, teacher)
+        return loss(ours, theirs) + 1e-3 * rows.square().mean()  # beside another term, as in training
+
+    assert torch.autograd.gradgradcheck(value, student.requires_grad_(), fast_mode=True)
+    monkeypatch.setattr(blocks, "WHOLE", 2)
+    monkeypatch.setattr(blocks, "ROWS", 2)
+    (slope,) = torch.autograd.grad(value(student), student, create_graph=True)
+    with pytest.raises(NotImplementedError, match="Ask for it on fewer items"):
+        slope.sum().backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tutelage.losses import Loss
 from tutelage.losses.response import HardLabel, SoftTarget
@@ -48,3 +49,21 @@ def test_hyperparameters_are_shown():
     assert repr(SoftTarget(temperature=2.0)) == "SoftTarget(temperature=2.0)"
     assert repr(SoftTarget(chunk_size=8)) == "SoftTarget(temperature=4.0, chunk_size=8)"
     assert repr(HardLabel(smoothing=0.1)) == "HardLabel(smoothing=0.1)"
+
+
+def test_what_was_made_under_inference_mode_is_copied_and_nothing_else_is():
+    class Seen(Loss):
+        def forward(self, student, teacher, labels, mask=None):
+            seen.extend([student, *teacher, labels, mask])
+            return student.sum()
+
+    seen: list = []
+    ordinary = torch.ones(2)
+    with torch.inference_mode():
+        made = torch.ones(2)
+        Seen()(made, (made,), ordinary)
+        assert seen[0] is made
+    seen.clear()
+    Seen()(ordinary, (made, ordinary), labels=made)
+    assert [held is ordinary for held in seen] == [True, False, True, False, False]
+    assert not any(held.is_inference() for held in seen[:-1])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tutelage.losses import pairs
-from tutelage.losses.pairs import directions, distances, log_shares, mean_distance, product, row_kl
+from tutelage.losses.pairs import directions, distances, lengths, log_shares, mean_distance, product, row_kl
 
 
 def rows(items: int = 7, channels: int = 3, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -96,3 +96,23 @@ def test_products_keep_their_width_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         found = product(x, x.mT)
     torch.testing.assert_close(found, x @ x.mT, rtol=1e-6, atol=1e-6)
+
+
+def test_a_zero_vector_has_a_direction_and_a_length_of_zero_with_all_derivatives():
+    x = rows(4)
+    x[1] = 0
+    x.requires_grad_()
+    for function, at_zero in ((directions, 1.0), (lengths, 0.0)):
+        found = function(x)
+        assert (found[1] == 0).all()
+        (slope,) = torch.autograd.grad(found.sum(), x, create_graph=True)
+        assert (slope[1] == at_zero).all()
+        (second,) = torch.autograd.grad(slope.square().sum(), x)
+        assert second.isfinite().all()
+        assert (second[1] == 0).all()
+
+
+def test_what_is_too_small_to_have_a_slope_has_none():
+    x = (1e-44 * rows(5, dtype=torch.float64)).float().requires_grad_()
+    (slope,) = torch.autograd.grad(distances(x).sum() / mean_distance(x, torch.ones(5, dtype=bool)), x)
+    assert slope.isfinite().all()

@@ -42,3 +42,22 @@ def test_what_cannot_be():
         Standardise(gain=0.0)
     with pytest.raises(ModelError, match="a transform is for logits"):
         Match(feature.Hint(), guided="body", transform=Standardise())
+
+
+@pytest.mark.parametrize(("value", "classes"), [(0.1, 10), (3.3, 100), (0.1, 1000), (1000.1, 3)])
+def test_equal_logits_become_zeros_whatever_their_mean_rounds_to(value, classes):
+    logits = torch.full((1, classes), value, requires_grad=True)
+    found = Standardise()(logits)
+    assert (found == 0).all()
+    (found * torch.arange(classes)).mean().backward()
+    assert logits.grad.abs().max() <= classes
+
+
+def test_a_class_that_cannot_be_stays_away():
+    logits = torch.tensor([[-1.0, 0.0, -torch.inf, 4.0, 1.0]], requires_grad=True)
+    found = Standardise()(logits)
+    others = torch.tensor([True, True, False, True, True])
+    torch.testing.assert_close(found[:, others], Standardise()(logits.detach()[:, others]))
+    assert found[0, 2] == -torch.inf
+    found.softmax(-1).square().sum().backward()
+    assert logits.grad.isfinite().all()

@@ -3,7 +3,8 @@
 A loss over all pairs of items is a sum over the rows of a matrix [items, items]. Of a large batch a block of
 rows is enough to hold: each block's value and gradient are computed together in the forward pass, and only
 the gradient stays. That costs no second pass, as recomputing in the backward would; but no derivative of a
-derivative can be taken. A batch that fits is one block, under torch's own differentiation.
+derivative can be taken, and one that is asked for raises NotImplementedError. A batch that fits is one block,
+under torch's own differentiation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from tutelage.losses.derivatives import first_only, traces
 
 __all__ = ["sum_by_blocks"]
 
@@ -37,6 +40,9 @@ def sum_by_blocks(
 
     Shapes: tensors of any shape -> a scalar.
 
+    Raises:
+        NotImplementedError: a second derivative of more than one block was asked for.
+
     Example:
         >>> rows = torch.tensor([[1.0], [2.0], [3.0]])
         >>> sum_by_blocks(lambda block, held: (held[block] @ held.mT).sum(), rows, items=3)
@@ -44,14 +50,16 @@ def sum_by_blocks(
     """
     if items <= WHOLE or torch.compiler.is_compiling():
         return function(slice(0, items), *tensors)
-    total: Tensor = _Blocks.apply(function, items, *tensors)  # type: ignore[no-untyped-call]
+    total: Tensor = _Blocks.apply(  # type: ignore[no-untyped-call]
+        function, items, len(tensors), *tensors, *traces(*tensors)
+    )
     return total
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], items: int, *tensors: Tensor) -> Tensor:
-        wanted = ctx.needs_input_grad[2:]
+    def forward(ctx: Any, function: Callable[..., Tensor], items: int, number: int, *held: Tensor) -> Tensor:
+        tensors, wanted = held[:number], ctx.needs_input_grad[3 : 3 + number]
         leaves = [t.detach().requires_grad_(want) for t, want in zip(tensors, wanted, strict=True)]
         moved = [leaf for leaf in leaves if leaf.requires_grad]
         sums = [torch.zeros_like(leaf) for leaf in moved]
@@ -60,15 +68,17 @@ class _Blocks(torch.autograd.Function):
             with torch.set_grad_enabled(bool(moved)):
                 part = function(slice(start, min(start + ROWS, items)), *leaves)
             if moved:
-                for held, gradient in zip(sums, torch.autograd.grad(part, moved), strict=True):
-                    held += gradient
+                for summed, gradient in zip(sums, torch.autograd.grad(part, moved), strict=True):
+                    summed += gradient
             total = total + part.detach()
-        ctx.wanted = wanted
-        ctx.save_for_backward(*sums)
+        ctx.wanted, ctx.others = wanted, len(held) - number
+        ctx.save_for_backward(*sums, *held[number:])
         assert isinstance(total, Tensor)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        sums = iter(ctx.saved_tensors)
-        return None, None, *(next(sums) * gradient if want else None for want in ctx.wanted)
+        held = iter(ctx.saved_tensors)
+        with torch.no_grad():
+            found = tuple(next(held) * gradient if want else None for want in ctx.wanted)
+        return None, None, None, *first_only(found, gradient, *held), *[None] * ctx.others

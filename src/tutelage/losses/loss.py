@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from tutelage.layout import Layout
-from tutelage.types import Moment
+from tutelage.types import HeadLogits, Moment, SparseLogits, map_tensors
 
 __all__ = ["Loss"]
 
@@ -25,6 +27,9 @@ class Loss(nn.Module):
 
     A loss with parameters of its own (a generator, a fusion, an embedding) learns their shapes from `fit`,
     which is called once with tensors of a dry run; they are trained beside the student.
+
+    Tensors made under `torch.inference_mode` may not be kept for a backward pass: called outside of it, a
+    loss copies those that it gets, before `forward` sees them (compiled, torch raises its own error).
 
     Attributes:
         place: where it looks: "logits", the classes on the last axis, or "features", tensors of a layer.
@@ -71,10 +76,17 @@ class Loss(nn.Module):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     forward: Callable[..., Tensor]
-    __call__: Callable[..., Tensor]
 
     def __init__(self) -> None:
         super().__init__()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss of a batch; what was made under `torch.inference_mode` is copied first."""
+        if not (torch.compiler.is_compiling() or torch.is_inference_mode_enabled()):
+            args = tuple(map(_savable, args))
+            kwargs = {name: _savable(held) for name, held in kwargs.items()}
+        value: Tensor = super().__call__(*args, **kwargs)
+        return value
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Read `needs` from the signature of `forward`, once, where the class is defined."""
@@ -92,6 +104,13 @@ class Loss(nn.Module):
 
     def begin(self, moment: Moment) -> None:
         """Take up how far the training is, before each step; most losses do not care."""
+
+
+def _savable(value: Any) -> Any:
+    """The same, of tensors that autograd may keep for a backward pass."""
+    if isinstance(value, HeadLogits | SparseLogits):
+        return replace(value, **{each.name: _savable(getattr(value, each.name)) for each in fields(value)})
+    return map_tensors(value, lambda tensor: tensor.clone() if tensor.is_inference() else tensor)
 
 
 def _read_needs(cls: type[Loss]) -> frozenset[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "LOWEST",
     "directions",
     "distances",
+    "lengths",
     "log_shares",
     "mean_distance",
     "num_pairs",
@@ -47,7 +48,7 @@ def product(left: Float[Tensor, "..."], right: Float[Tensor, "..."]) -> Float[Te
 
 
 def directions(vectors: Float[Tensor, "*items channels"]) -> Float[Tensor, "*items channels"]:
-    """Unit vectors along the last axis, in float32 or wider; a zero vector stays zero, its gradient finite.
+    """Unit vectors along the last axis, in float32 or wider; a zero vector stays zero, its gradients finite.
 
     Example:
         >>> directions(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
@@ -55,8 +56,22 @@ def directions(vectors: Float[Tensor, "*items channels"]) -> Float[Tensor, "*ite
                 [0.0000, 0.0000]])
     """
     vectors = widen(vectors)
-    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return vectors.div(lengths.masked_fill(lengths == 0, 1))
+    held = lengths(vectors)
+    return vectors.div(held.masked_fill(held == 0, 1))
+
+
+def lengths(vectors: Float[Tensor, "*items channels"]) -> Float[Tensor, "*items 1"]:
+    """Euclidean lengths along the last axis, which stays; of a zero vector 0, and its derivatives too.
+
+    Torch takes the first derivative of a length of 0 for 0, and the second for NaN.
+
+    Example:
+        >>> lengths(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).flatten()
+        tensor([5., 0.])
+    """
+    zero = torch.linalg.vector_norm(vectors.detach(), dim=-1, keepdim=True) == 0
+    held = torch.linalg.vector_norm(vectors.masked_fill(zero, 1), dim=-1, keepdim=True)
+    return torch.where(zero, 0, held)
 
 
 def distances(
@@ -97,11 +112,11 @@ def _distances(rows: Tensor, start: int, stop: int, squared: bool) -> Tensor:
     apart = rows.new_empty(stop - start, len(rows))
     wide = rows.to(torch.float64, copy=True)
     wide -= wide.mean(0)
-    lengths = torch.linalg.vector_norm(wide, dim=-1).square_()
+    squared_lengths = torch.linalg.vector_norm(wide, dim=-1).square_()
     rounding = 8 * torch.finfo(wide.dtype).eps * wide.shape[1] ** 0.5
     for first in range(start, stop, _BLOCK):
         block = slice(first, min(first + _BLOCK, stop))
-        reach = lengths[block, None] + lengths
+        reach = squared_lengths[block, None] + squared_lengths
         squares = torch.addmm(reach, wide[block], wide.mT, alpha=-2)
         squares.masked_fill_(squares <= reach.mul_(rounding), 0)
         apart[block.start - start : block.stop - start] = squares if squared else squares.sqrt_()
@@ -121,7 +136,8 @@ def _keep(ctx: Any, inputs: tuple[Tensor, int, int, bool], output: Tensor) -> No
 def _pull(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
     """Σⱼ wᵢⱼ (xᵢ − xⱼ) for i and its negative for j, with w the gradient over the distance, or twice it."""
     rows, *apart = ctx.saved_tensors
-    weights = gradient if ctx.squared else gradient / apart[0].masked_fill(apart[0] == 0, torch.inf)
+    least = torch.finfo(rows.dtype).smallest_normal  # of what is nearer, 0 above all, no slope is told
+    weights = gradient if ctx.squared else gradient / apart[0].masked_fill(apart[0] < least, torch.inf)
     rows = rows - rows.mean(0)
     some = rows[ctx.start : ctx.stop]
     ours = weights.sum(1).unsqueeze(-1) * some - product(weights, rows)
@@ -161,6 +177,8 @@ def mean_distance(
 ) -> Float[Tensor, ""]:
     """The mean distance, or squared distance, over pairs of two different items that count; 1 where it is 0.
 
+    What is so small that its inverse has no slope in this width counts as 0.
+
     Example:
         >>> mean_distance(torch.tensor([[0.0], [5.0], [9.0]]), torch.tensor([True, True, False]))
         tensor(5.)
@@ -171,7 +189,7 @@ def mean_distance(
         return product(product(distances(held, block, squared=squared), weights), weights[block])
 
     mean = sum_by_blocks(total, rows, items=len(rows)) / num_pairs(counts)
-    return mean.masked_fill(mean == 0, 1)
+    return mean.masked_fill(mean < torch.finfo(mean.dtype).smallest_normal ** 0.5, 1)
 
 
 def log_shares(

@@ -6,7 +6,8 @@ import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from tutelage.losses.heads.compare import compare_heads
@@ -18,7 +19,7 @@ from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import blank, check_logits, check_mask, in_chunks, masked_mean, spread, widen
 from tutelage.types import HeadLogits, SparseLogits
 
-__all__ = ["Softened", "check_chunk_size", "check_temperature", "soften"]
+__all__ = ["Softened", "beside_label", "check_chunk_size", "check_temperature", "soften"]
 
 
 def soften(logits: Float[Tensor, "*items classes"], temperature: float) -> Float[Tensor, "*items classes"]:
@@ -147,6 +148,26 @@ class Softened(Loss):
         """Say the hyperparameters."""
         chunks = "" if self.chunk_size is None else f", chunk_size={self.chunk_size}"
         return f"temperature={self.temperature}{chunks}"
+
+
+def beside_label(
+    logits: Float[Tensor, "*items classes"], label: Integer[Tensor, "*items 1"]
+) -> tuple[Float[Tensor, "*items 2"], Float[Tensor, "*items classes"]]:
+    """Log-probabilities of (the label, all others), and of the others among themselves: −inf at the label.
+
+    Where there are no others, because there is one class or all others are at −inf, both say so by −inf.
+
+    Example:
+        >>> two, others = beside_label(torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([[0]]))
+        >>> two.exp(), others.exp()
+        (tensor([[0.5000, 0.5000]]), tensor([[0.0000, 0.5000, 0.5000]]))
+    """
+    others = logits.scatter(-1, label, -torch.inf)
+    none = torch.isneginf(others).all(-1, keepdim=True)
+    others = others.masked_fill(none, 0)  # so that no slope is one of nothing but −inf
+    rest = others.logsumexp(-1, keepdim=True).masked_fill(none, -torch.inf)
+    two = torch.cat([logits.gather(-1, label), rest], -1).log_softmax(-1)
+    return two, others.log_softmax(-1).masked_fill(none, -torch.inf)
 
 
 def check_temperature(temperature: float, name: str = "temperature") -> float:

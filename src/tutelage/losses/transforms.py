@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from tutelage.losses.kernels import about_mean
 from tutelage.losses.reduction import blank, check_logits, check_mask, widen
 
 __all__ = ["Standardise"]
@@ -15,14 +17,15 @@ class Standardise(nn.Module):
 
     A student of small capacity cannot reach the range of its teacher's logits, and need not: their order and
     their relative distances are the knowledge. Under a softmax this is a temperature of each item's own, the
-    loss's times the standard deviation of its logits, for student and teacher apart. Equal logits, which have
-    no deviation, become zeros.
+    loss's times the standard deviation of its logits, for student and teacher apart. Equal logits, which
+    differ by rounding alone and have no deviation, become zeros. A class at −inf cannot be: it stays there,
+    and is no part of mean and deviation.
 
     Args:
         gain: what the standard deviation becomes; above 0.
 
     Shapes: logits [items, classes] or [items, length, classes], mask [items] or [items, length] -> the same,
-    in float32 or wider; masked items are zeros. Logits must be finite: cut masked classes first.
+    in float32 or wider; masked items are zeros.
 
     Raises:
         ValueError: the gain is not above 0, logits without classes, or the mask does not fit.
@@ -49,9 +52,12 @@ class Standardise(nn.Module):
         check_logits(logits)
         check_mask(mask, logits.shape[:-1])
         (logits,) = blank(mask, logits)
-        centred = widen(logits) - widen(logits).mean(-1, keepdim=True)
-        variance = centred.square().sum(-1, keepdim=True) / max(logits.shape[-1] - 1, 1)
-        return self.gain * centred / variance.masked_fill(variance == 0, 1).sqrt()
+        absent = torch.isneginf(logits)
+        centred = about_mean(widen(logits).masked_fill(absent, 0), ~absent)
+        number = (~absent).sum(-1, keepdim=True)
+        variance = centred.square().sum(-1, keepdim=True) / (number - 1).clamp(min=1)
+        found: Tensor = self.gain * centred / variance.masked_fill(variance == 0, 1).sqrt()
+        return found.masked_fill(absent, -torch.inf)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""

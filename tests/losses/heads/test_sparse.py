@@ -185,3 +185,24 @@ def test_chunks_of_a_tensor_are_small(monkeypatch):
     value, gradient = slope(student, given)
     torch.testing.assert_close(value, one[0])
     torch.testing.assert_close(gradient, one[1].expand(3, 4) / 3)
+
+
+@pytest.mark.parametrize("gap", [50.0, 100.0, 200.0, 1e4])
+def test_the_others_of_a_very_sure_student_keep_their_gradient(gap):
+    student = torch.tensor([[gap, 0.0, 0.0, 0.0, 1.0, 0.0]])
+    value, gradient = slope(student, few([[0]], [[0.6]], 6, [0.4]))
+    among = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0]).logsumexp(0).item()
+    exact = 0.6 * math.log(0.6) + 0.4 * (math.log(0.4) - among + gap)
+    assert value.item() == pytest.approx(exact, rel=1e-6)
+    # kept: q − p, which is 0.4; others: q (1 − t/r) = −0.4 by their shares
+    expected = [0.4, *(-0.4 * math.exp(each - among) for each in (0.0, 0.0, 0.0, 1.0, 0.0))]
+    assert gradient.tolist()[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_other_class_that_can_be_is_finite():
+    student = torch.tensor([[0.0, 1.0, -INF]], requires_grad=True)
+    for given in (few([[0, 1]], [[0.5, 0.5]], 3, [1e-9]), few([[0, 1, 2]], [[0.5, 0.25, 0.25]], 3, [1e-9])):
+        known = student.detach().nan_to_num(neginf=0.0) if given.classes.shape[-1] == 3 else student
+        value, gradient = slope(known, given)
+        assert value.isfinite()
+        assert gradient.isfinite().all()

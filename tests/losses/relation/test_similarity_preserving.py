@@ -48,3 +48,15 @@ def test_nothing_is_lost_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         found = SimilarityPreserving()(student, teacher)
     torch.testing.assert_close(found, SimilarityPreserving()(student, teacher))
+
+
+def test_masked_and_dead_examples_have_a_second_derivative():
+    student, teacher = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    student[3] = 0
+    student.requires_grad_()
+    mask = torch.tensor([True, False, True, True, True])
+    (slope,) = torch.autograd.grad(SimilarityPreserving()(student, teacher, mask), student, create_graph=True)
+    (second,) = torch.autograd.grad(slope.square().sum(), student)
+    assert second.isfinite().all()
+    assert (second[1] == 0).all()
+    assert second[0].abs().sum() > 0

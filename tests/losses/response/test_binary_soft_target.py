@@ -22,3 +22,13 @@ def test_classes_do_not_compete():
     student.requires_grad_()
     BinarySoftTarget()(student, teacher).backward()
     torch.testing.assert_close(student.grad[0, :2], torch.zeros(2), atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("sure", [-torch.inf, torch.inf])
+def test_certainty_that_both_share_adds_nothing(sure):
+    student, teacher = torch.tensor([[0.5, sure]], requires_grad=True), torch.tensor([[1.5, sure]])
+    value = BinarySoftTarget()(student, teacher)
+    torch.testing.assert_close(value, BinarySoftTarget()(student[:, :1], teacher[:, :1]))
+    value.backward()
+    assert student.grad[0, 1] == 0
+    assert BinarySoftTarget()(torch.tensor([[sure]]), torch.tensor([[0.0]])) == torch.inf

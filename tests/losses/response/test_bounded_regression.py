@@ -26,3 +26,14 @@ def test_a_margin_asks_for_more():
 def test_a_negative_margin():
     with pytest.raises(ValueError, match="0 or more is expected"):
         BoundedRegression(margin=-1.0)
+
+
+def test_beside_an_infinite_teacher_any_answer_is_within_the_bound():
+    student, teacher = (
+        torch.tensor([[-torch.inf], [3.0]], requires_grad=True),
+        torch.tensor([[-torch.inf], [9.0]]),
+    )
+    value = BoundedRegression(margin=100.0)(student, teacher, torch.zeros(2, 1))
+    value.backward()
+    assert value.item() == 9 / 2
+    assert student.grad.tolist() == [[0], [3]]

@@ -33,3 +33,27 @@ def test_what_does_not_vary_costs_nothing_and_has_a_gradient():
     loss.backward()
     assert loss == 0
     assert student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("items", "classes"), [(24, 10), (32, 3), (48, 100), (32, 1000)])
+def test_rounding_is_no_correlation(items, classes):
+    teacher = 3 * torch.randn(items, classes, generator=torch.Generator().manual_seed(0))
+    one = torch.randn(1, classes, generator=torch.Generator().manual_seed(1))
+    cases = [  # equal logits, in rows and columns; one answer for all items, in columns
+        (ClassRelation(), torch.full((items, classes), 0.1)),
+        (ClassRelation(), torch.zeros(items, classes)),
+        (ClassRelation(inter_weight=0.0), one.repeat(items, 1)),
+    ]
+    for loss, student in cases:
+        student.requires_grad_()
+        value = loss(student, teacher)
+        assert value.item() == 0
+        assert (torch.autograd.grad(value, student)[0] == 0).all()
+
+
+def test_rare_classes_vary_too():
+    teacher = torch.tensor([[0.0, -30.0], [0.0, -31.0], [0.0, -33.0]])  # e⁻³⁰ squared twice is 0 in float32
+    loss = ClassRelation(inter_weight=0.0, intra_weight=1.0)
+    found = loss(teacher.flip(0), teacher)
+    by_class = torch.corrcoef(torch.stack([teacher[:, 1].exp(), teacher.flip(0)[:, 1].exp()]).double())
+    assert found.item() == pytest.approx((1 - by_class[0, 1].item()) / 2, rel=1e-4)  # the other class is flat

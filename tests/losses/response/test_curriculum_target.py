@@ -53,3 +53,16 @@ def test_the_adversary_wakes_slowly():
 def test_settings_out_of_range(wrong):
     with pytest.raises(ValueError, match="expected"):
         CurriculumTarget(**wrong)
+
+
+def test_of_a_class_that_cannot_be_the_temperature_learns_nothing():
+    student, teacher = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    loss, slopes = CurriculumTarget(), []
+    loss.reversal = 1.0
+    absent = [torch.cat([held, torch.full((6, 1), -torch.inf)], -1) for held in (student, teacher)]
+    for ours, theirs in ((student, teacher), absent):
+        loss.zero_grad()
+        ours.requires_grad_()
+        loss(ours, theirs).backward()
+        slopes.append((loss.hardness.grad.clone(), ours.grad[:, :4]))
+    torch.testing.assert_close(*slopes)

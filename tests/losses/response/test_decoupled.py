@@ -43,3 +43,14 @@ def test_unlabelled_items_add_nothing_and_stay_in_the_denominator():
 def test_negative_weights_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} came as -1"):
         Decoupled(**{name: -1.0})
+
+
+def test_a_label_without_rivals_has_no_other_part():
+    one = torch.tensor([[2.0], [-1.0]])
+    alone = torch.tensor([[2.0, -torch.inf, -torch.inf], [1.0, -torch.inf, -torch.inf]])
+    for teacher in (one, alone):
+        student = (teacher + 1).requires_grad_()
+        value = Decoupled()(student, teacher, torch.tensor([0, 0]))
+        value.backward()
+        assert value == 0
+        assert (student.grad == 0).all()

@@ -18,3 +18,13 @@ def test_the_gradient_is_the_difference():
     student, teacher = torch.tensor([[1.0, 2.0]], requires_grad=True), torch.tensor([[0.0, 5.0]])
     LogitMatch()(student, teacher).backward()
     assert student.grad.tolist() == [[1, -3]]
+
+
+def test_a_class_that_can_be_for_neither_adds_nothing():
+    student, teacher = torch.tensor([[1.0, 2.0, -torch.inf]]), torch.tensor([[0.0, 5.0, -torch.inf]])
+    student.requires_grad_()
+    value = LogitMatch()(student, teacher)
+    value.backward()
+    assert value.item() == (1 + 9) / 2
+    assert student.grad.tolist() == [[1, -3, 0]]
+    assert LogitMatch()(student, torch.zeros(1, 3)) == torch.inf

@@ -31,3 +31,14 @@ def test_unlabelled_items_add_nothing_and_stay_in_the_denominator():
     student, teacher = (torch.tensor([row, row]).log() for row in (Q, P))
     one = Normalised()(student[:1], teacher[:1], torch.tensor([1]))
     torch.testing.assert_close(Normalised()(student, teacher, torch.tensor([1, UNLABELLED])), one / 2)
+
+
+def test_a_label_without_rivals_has_no_other_part():
+    one = torch.tensor([[2.0], [-1.0]])
+    alone = torch.tensor([[2.0, -torch.inf, -torch.inf], [1.0, -torch.inf, -torch.inf]])
+    for teacher in (one, alone):
+        student = (teacher + 1).requires_grad_()
+        value = Normalised()(student, teacher, torch.tensor([0, 0]))
+        value.backward()
+        assert value == 0
+        assert (student.grad == 0).all()

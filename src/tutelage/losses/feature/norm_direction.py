@@ -9,7 +9,7 @@ from torch import Tensor
 from tutelage.layout import channels, examples, pooled
 from tutelage.losses.features import check_same_items, not_fitted
 from tutelage.losses.loss import Loss
-from tutelage.losses.pairs import directions, product
+from tutelage.losses.pairs import directions, lengths, product
 from tutelage.losses.reduction import (
     blank,
     check_labels,
@@ -110,8 +110,8 @@ class NormDirection(Loss):
         counts = examples(mask)
         known = labelled(labels, counts)
         towards = directions(self._class_means(theirs, torch.where(known, labels, 0).long(), known))
-        lengths = torch.maximum(*(torch.linalg.vector_norm(rows, dim=1) for rows in (ours, theirs)))
-        values = 1 - (ours * towards).sum(1) / lengths.masked_fill(lengths == 0, 1)
+        longer = torch.maximum(*(lengths(rows).squeeze(1) for rows in (ours, theirs)))
+        values = 1 - (ours * towards).sum(1) / longer.masked_fill(longer == 0, 1)
         return masked_mean(torch.where(known, values, 0), counts)
 
     def _class_means(

@@ -2,7 +2,8 @@
 
 Value and gradient of a chunk are computed together in the forward pass, and only the gradient stays: that of
 the logits, or, where these are not computed yet, of what goes into the last linear layer, of its weight and
-of its bias. The backward pass scales them; no derivative of a derivative can be taken.
+of its bias. The backward pass scales them; no derivative of a derivative can be taken, and one that is asked
+for raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from tutelage.losses.derivatives import first_only, traces
 from tutelage.losses.heads.sides import Logits, Rows, Side
 from tutelage.losses.reduction import widen
 from tutelage.types import HeadLogits
@@ -102,8 +103,9 @@ def mean_of_parts(
     chunks: list[Rows] = [slice(start, min(start + size, len(held))) for start in held[::size]]
     plan = _Plan(side, tuple(parts), chunks if rows is None else [rows[chunk] for chunk in chunks])
     rows_of, *weights = (student, None, None) if isinstance(student, Tensor) else _inputs(student)
+    inputs = (rows_of.flatten(0, -2), *weights)
     with torch.autocast(side.rows.device.type, enabled=False):
-        total: Tensor = _Chunks.apply(plan, rows_of.flatten(0, -2), *weights)  # type: ignore[no-untyped-call]
+        total: Tensor = _Chunks.apply(plan, *inputs, *traces(*inputs))  # type: ignore[no-untyped-call]
     return total / max(count, 1) if isinstance(count, int) else total / count.clamp(min=1)
 
 
@@ -152,9 +154,11 @@ class _Chunks(torch.autograd.Function):
     """Sum over rows; the gradients kept are those of the sum, before it is multiplied by anything."""
 
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, rows: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, plan: _Plan, rows: Tensor, weight: Tensor | None, bias: Tensor | None, *others: Tensor
+    ) -> Tensor:
         side, inputs = plan.side, (rows, weight, bias)
-        wanted = ctx.needs_input_grad[1:]
+        wanted = ctx.needs_input_grad[1:4]
         sums = [
             _zeros(held, number) if want else None
             for number, (held, want) in enumerate(zip(inputs, wanted, strict=True))
@@ -168,15 +172,17 @@ class _Chunks(torch.autograd.Function):
             del gradient, tanh
         ctx.factor = side.scale * plan.rate
         ctx.dtypes = [None if held is None else held.dtype for held in inputs]
-        ctx.save_for_backward(*sums)
+        ctx.save_for_backward(*sums, *others)
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        factor = gradient * ctx.factor
-        sums = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return None, *(None if held is None else _scaled(held, factor, dtype) for held, dtype in sums)
+        sums, others = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        with torch.no_grad():
+            factor = gradient * ctx.factor
+            both = zip(sums, ctx.dtypes, strict=True)
+            found = tuple(None if held is None else _scaled(held, factor, dtype) for held, dtype in both)
+        return None, *first_only(found, gradient, *others), *[None] * len(others)
 
 
 def _zeros(held: Tensor | None, number: int) -> Tensor:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from tutelage.losses.derivatives import first_only, traces
 from tutelage.losses.heads.compare import check_answers, unmasked
 from tutelage.losses.heads.sides import Side
 from tutelage.types import HeadLogits
@@ -73,9 +73,8 @@ def compare_with_liger(
     hidden = student.hidden.flatten(0, -2)[kept].to(ours.weight.dtype)
     known = theirs.hidden(kept), theirs.weight
     with torch.autocast(hidden.device.type, enabled=False):
-        value: Tensor = _Kept.apply(  # type: ignore[no-untyped-call]
-            kernel, hidden, student.weight.to(ours.weight.dtype), *known
-        )
+        inputs = hidden, student.weight.to(ours.weight.dtype)
+        value: Tensor = _Kept.apply(kernel, *inputs, *known, *traces(*inputs))  # type: ignore[no-untyped-call]
     return value
 
 
@@ -84,21 +83,23 @@ class _Kept(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, kernel: Callable[..., Tensor], hidden: Tensor, weight: Tensor, *known: Tensor
+        ctx: Any, kernel: Callable[..., Tensor], hidden: Tensor, weight: Tensor, *held: Tensor
     ) -> Tensor:
+        known, others = held[:2], held[2:]
         wanted = ctx.needs_input_grad[1:3]
         leaves = hidden.detach().requires_grad_(wanted[0]), weight.detach().requires_grad_(wanted[1])
         with torch.enable_grad():
             value = kernel(*leaves, *known, None)
         found = iter(torch.autograd.grad(value, [leaf for leaf in leaves if leaf.requires_grad]))
-        ctx.save_for_backward(*(next(found) if want else None for want in wanted))
+        ctx.save_for_backward(*(next(found) if want else None for want in wanted), *others)
         return value.detach()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        kept = (None if held is None else held * gradient.to(held.dtype) for held in ctx.saved_tensors)
-        return None, *kept, None, None
+        sums, others = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        with torch.no_grad():
+            kept = tuple(None if held is None else held * gradient.to(held.dtype) for held in sums)
+        return None, *first_only(kept, gradient, *others), None, None, *[None] * len(others)
 
 
 @cache

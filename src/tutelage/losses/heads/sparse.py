@@ -138,15 +138,19 @@ def _grouped_(
     """KL over the known classes and all others as one; the gradient is q − p of these, shared out by q."""
     known = ~torch.isneginf(scores)
     logs = student.gather(-1, classes)
-    others = student.exp_().scatter_reduce_(-1, classes, (~known).to(student.dtype), "prod")
-    rest = others.sum(-1).clamp(min=torch.finfo(student.dtype).tiny)
-    value = _gaps(scores, logs).sum(-1) + _gaps(tail, rest.log())
+    away = torch.where(known, -torch.inf, torch.inf).to(student.dtype)
+    others = student.scatter_reduce_(-1, classes, away, "amin")
+    # Logarithms below their largest: of a very sure student the probability of the others is 0 in float32.
+    most = others.amax(-1, keepdim=True)
+    most = most.masked_fill_(torch.isneginf(most), 0)  # no others, or none that can be
+    others = others.sub_(most).exp_()
+    among = others.sum(-1, keepdim=True).clamp(min=torch.finfo(student.dtype).tiny)
+    value = _gaps(scores, logs).sum(-1) + _gaps(tail, (most + among.log()).squeeze(-1))
     kept, ours = scores.exp(), torch.where(known, logs, -torch.inf).exp()
-    total = kept.sum(-1) + tail.exp()
-    share = total - tail.exp() / rest  # of q; total is 1 but for rounding
-    gradient = others.mul_(weight * share.unsqueeze(-1) + extra)
-    known_part = ours * (weight * total.unsqueeze(-1) + extra) - weight * kept
-    return value, gradient.scatter_add_(-1, classes, known_part)
+    left = tail.exp().unsqueeze(-1)
+    total = weight * (kept.sum(-1, keepdim=True) + left) + extra  # of q; 1 but for rounding, without extra
+    gradient = others.mul_(total * most.exp() - weight * left / among)
+    return value, gradient.scatter_add_(-1, classes, ours * total - weight * kept)
 
 
 def _sampled_(

@@ -42,7 +42,10 @@ class CorrelationCongruence(Loss):
 
     Source: Peng et al., Correlation Congruence for Knowledge Distillation, 2019, section 3; γ = 0.4 and
     P = 2 as there. Differences: their metric, maximum mean discrepancy, is left out as a kernel; sampling
-    batches by class or by cluster is the data's affair.
+    batches by class or by cluster is the data's affair. What goes by this name in RepDistiller, by its own
+    words restructured from the authors' code, has no kernel and no matrix: the mean over neighbours in the
+    batch of the inner products of their |student − teacher|, in an embedding of one width. Weights for it
+    (0.02 there) do not carry over.
 
     Example:
         >>> import torch

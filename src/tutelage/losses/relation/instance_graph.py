@@ -147,7 +147,7 @@ def _way(first: Tensor, second: Tensor, counts: Tensor) -> Float[Tensor, " items
     first, second = _alike(first, second)
     moved = (first - second).flatten(1).square().sum(-1)
     mean = masked_mean(moved, counts)
-    return moved / mean.masked_fill(mean == 0, 1)
+    return moved / mean.masked_fill(mean < torch.finfo(mean.dtype).smallest_normal ** 0.5, 1)
 
 
 def _alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,10 @@ class LocalStructure(Loss):
 
     Source: Yang et al., Distilling Knowledge from Graph Convolutional Networks, 2020, the section on the
     local structure preserving module, with their σ = 100, d = 2 and c = 0. Differences: their plain Euclidean
-    similarity, and the union of two graphs that change, are left out; give the union as edges.
+    similarity, and the union of two graphs that change, are left out; give the union as edges. Their code
+    (DistillGCN.PyTorch) is not the paper's formula: the similarity is exp(−Σ|x − y| / 100), by the sum of
+    absolute differences, not squared and not halved, and the divergence is KL(teacher ‖ student). As there,
+    it is summed over the neighbours of a node, and averaged over all nodes.
 
     Example:
         >>> student = torch.tensor([[1.0], [0.0], [math.log(3)]])

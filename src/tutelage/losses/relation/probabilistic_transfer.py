@@ -37,6 +37,10 @@ class ProbabilisticTransfer(Loss):
     Source: Passalis & Tefas, Learning Deep Representations with Probabilistic Knowledge Transfer, 2018,
     section 3, the cosine kernel and the KL. Differences: the mean over the examples stands in place of their
     sum, so that a weight does not depend on the batch; the kernel has a floor at the rounding of a cosine.
+    Their code (probabilistic_kt) is another loss again: each example is among its own neighbours, the mean is
+    taken over all pairs, which is the KL of an example divided once more by the number of examples, and 10⁻⁷
+    is added to lengths and to both probabilities inside the logarithm. A weight for it is to be divided by
+    the batch size here, and its numbers are met in no other way.
 
     Example:
         >>> teacher = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

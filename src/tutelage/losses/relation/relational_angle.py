@@ -136,7 +136,8 @@ _angle_gaps.register_autograd(_pull, setup_context=_keep)
 
 def _inverse_lengths(squares: Tensor, pairs: Tensor) -> Float[Tensor, "anchors items"]:
     """1 / length of each side that counts; 0 for the others, and for sides without a length."""
-    return squares.rsqrt().where(pairs & (squares > 0), 0)
+    least = torch.finfo(squares.dtype).smallest_normal  # below it digits are lost, and slopes overflow
+    return squares.rsqrt().where(pairs & (squares >= least), 0)
 
 
 def _cosines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -24,7 +25,8 @@ class BinarySoftTarget(Loss):
 
     Shapes: student and teacher [items, classes] or [items, length, classes], mask [items] or
     [items, length] -> a scalar, the mean over unmasked items of T² · the sum over classes of the KL between
-    two Bernoulli distributions, in nats. Range 0 to infinity; zero where the logits are equal.
+    two Bernoulli distributions, in nats. Range 0 to infinity; zero where the logits are equal. A class at
+    −inf has the probability 0.
 
     Raises:
         ValueError: the temperature is out of range, shapes differ, or the mask does not fit.
@@ -57,10 +59,16 @@ class BinarySoftTarget(Loss):
         student, teacher = blank(mask, student, teacher.detach())
         ours, theirs = widen(student) / self.temperature, widen(teacher) / self.temperature
         probability = theirs.sigmoid()
-        yes = probability * (F.logsigmoid(theirs) - F.logsigmoid(ours))
-        no = (1 - probability) * (F.logsigmoid(-theirs) - F.logsigmoid(-ours))
+        yes = probability * _log_gap(theirs, ours)
+        no = (1 - probability) * _log_gap(-theirs, -ours)
         return masked_mean((yes + no).sum(-1), mask) * self.temperature**2
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
         return f"temperature={self.temperature}"
+
+
+def _log_gap(teacher: Tensor, student: Tensor) -> Tensor:
+    """log p − log q; finite where p is 0, which it is multiplied by."""
+    never = torch.isneginf(teacher)
+    return F.logsigmoid(teacher.masked_fill(never, 0)) - F.logsigmoid(student.masked_fill(never, 0))

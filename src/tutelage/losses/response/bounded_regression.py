@@ -24,7 +24,8 @@ class BoundedRegression(Loss):
 
     Shapes: student, teacher and labels [items, values] or [items, length, values], labels floating, mask
     [items] or [items, length] -> a scalar, the mean over unmasked items of the sum of squared errors, in
-    squared units of the target, or 0 for an item within the bound. Range 0 to infinity.
+    squared units of the target, or 0 for an item within the bound: any is where the teacher's answer is
+    infinite. Range 0 to infinity.
 
     Raises:
         ValueError: the margin is negative, shapes differ, or the mask does not fit.
@@ -61,9 +62,10 @@ class BoundedRegression(Loss):
         check_same_shape(student, labels, advice="pass one value for each of the student's")
         check_mask(mask, student.shape[:-1])
         student, teacher, labels = (widen(held) for held in blank(mask, student, teacher.detach(), labels))
-        ours = (student - labels).square().sum(-1)
+        gaps = student - labels
         bound = (teacher - labels).square().sum(-1)
-        return masked_mean(torch.where(ours.detach() + self.margin > bound, ours, 0), mask)
+        behind = gaps.detach().square().sum(-1) + self.margin > bound
+        return masked_mean(torch.where(behind.unsqueeze(-1), gaps, 0).square().sum(-1), mask)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""

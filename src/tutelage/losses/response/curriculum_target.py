@@ -30,7 +30,7 @@ class CurriculumTarget(Loss):
 
     Shapes: student and teacher [items, classes] or [items, length, classes], mask [items] or
     [items, length] -> a scalar, T² times the mean over unmasked items of KL(teacher ‖ student) at T, in nats.
-    Range 0 to infinity; zero where both softmaxes are equal.
+    Range 0 to infinity; zero where both softmaxes are equal. A class at −inf for both has no part in it.
 
     Raises:
         ValueError: a temperature, strength or rise out of range, shapes differ, or the mask does not fit.
@@ -92,9 +92,16 @@ class CurriculumTarget(Loss):
         check_mask(mask, student.shape[:-1])
         student, teacher = blank(mask, student, teacher.detach())
         temperature = self.temperature
-        ours, theirs = ((widen(held) / temperature).log_softmax(-1) for held in (student, teacher))
+        ours, theirs = (_soften(held, temperature) for held in (student, teacher))
         return masked_mean(forward_kl(ours, theirs), mask) * temperature**2
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
         return f"lowest={self.lowest}, highest={self.highest}, strength={self.strength}, rise={self.rise}"
+
+
+def _soften(logits: Tensor, temperature: Tensor) -> Tensor:
+    """Log-probabilities; of a class at −inf the temperature learns nothing."""
+    absent = torch.isneginf(logits)
+    softened: Tensor = widen(logits).masked_fill(absent, 0) / temperature
+    return softened.masked_fill(absent, -torch.inf).log_softmax(-1)

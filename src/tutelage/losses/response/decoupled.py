@@ -9,7 +9,7 @@ from torch import Tensor
 from tutelage.losses.divergences import forward_kl
 from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import beside_labels, masked_mean
-from tutelage.losses.softened import check_temperature
+from tutelage.losses.softened import beside_label, check_temperature
 
 __all__ = ["Decoupled"]
 
@@ -30,7 +30,7 @@ class Decoupled(Loss):
 
     Shapes: student and teacher [items, classes] or [items, length, classes], labels [items] or
     [items, length], mask likewise -> a scalar, the mean over unmasked items of T² · (α · TCKD + β · NCKD) in
-    nats. Range 0 to infinity; zero where both softmaxes are equal.
+    nats. Range 0 to infinity; zero where both softmaxes are equal, as they are of one class.
 
     Raises:
         ValueError: the temperature is out of range, a weight is negative, shapes differ, labels are not
@@ -67,17 +67,10 @@ class Decoupled(Loss):
     ) -> Float[Tensor, ""]:
         """Compare the student's softened answers with the teacher's, in two parts."""
         counts, student, teacher, label = beside_labels(student, teacher, labels, mask)
-        ours, theirs = (self._parts(logits, label) for logits in (student, teacher))
+        ours, theirs = (beside_label(logits / self.temperature, label) for logits in (student, teacher))
         target, other = (forward_kl(s, t) for s, t in zip(ours, theirs, strict=True))
         values = self.target_weight * target + self.other_weight * other
         return masked_mean(torch.where(counts, values, 0), mask) * self.temperature**2
-
-    def _parts(self, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of (label, all others), and of the others among themselves."""
-        softened = logits / self.temperature
-        others = softened.scatter(-1, label, -torch.inf)
-        two = torch.cat([softened.gather(-1, label), others.logsumexp(-1, keepdim=True)], -1)
-        return two.log_softmax(-1), others.log_softmax(-1)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -20,7 +21,8 @@ class LogitMatch(Loss):
 
     Shapes: student z and teacher v [items, classes] or [items, length, classes], mask [items] or
     [items, length] -> a scalar, the mean over unmasked items of half the sum over classes, in squared logits.
-    Range 0 to infinity; zero where the logits are equal. Logits must be finite: cut masked classes first.
+    Range 0 to infinity; zero where the logits are equal. A class at −inf for both adds nothing; one that is
+    there for one of them alone makes the loss infinite.
 
     Raises:
         ValueError: shapes differ, or the mask does not fit.
@@ -46,4 +48,6 @@ class LogitMatch(Loss):
         check_logits(student, teacher)
         check_mask(mask, student.shape[:-1])
         student, teacher = blank(mask, student, teacher.detach())
-        return masked_mean((widen(student) - widen(teacher)).square().sum(-1) / 2, mask)
+        absent = torch.isneginf(student) & torch.isneginf(teacher)
+        student, teacher = (widen(logits).masked_fill(absent, 0) for logits in (student, teacher))
+        return masked_mean((student - teacher).square().sum(-1) / 2, mask)

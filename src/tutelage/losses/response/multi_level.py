@@ -40,6 +40,11 @@ class MultiLevel(Loss):
 
     Source: Jin et al., Multi-Level Logit Distillation, 2023, equations 4 to 9; their temperatures are 2 to 6.
     Differences: their strongly augmented view is a matter of data; the factor T² is part of the first term.
+    Their code adds the five temperatures up where the mean is taken here: multiply its weights by 5. In it
+    the terms of the plain view are also multiplied by the share of items (of classes, in the class term) that
+    the teacher is less sure of than of the median one, about ½; the two Gram terms see the plain view alone;
+    and the strong view's KLs at T = 2 and 6 are computed on the plain one. Gram terms have no factor T² in
+    either, and are divided by the number of items, or of classes, once.
 
     Example:
         >>> teacher = torch.tensor([[200.0, 0.0], [0.0, 200.0]])

@@ -9,7 +9,7 @@ from torch import Tensor
 from tutelage.losses.divergences import forward_kl
 from tutelage.losses.loss import Loss
 from tutelage.losses.reduction import beside_labels, masked_mean
-from tutelage.losses.softened import check_temperature
+from tutelage.losses.softened import beside_label, check_temperature
 
 __all__ = ["Normalised"]
 
@@ -65,12 +65,9 @@ class Normalised(Loss):
         counts, student, teacher, label = beside_labels(student, teacher, labels, mask)
         trust = teacher.softmax(-1).gather(-1, label).squeeze(-1)
         target = -trust * student.log_softmax(-1).gather(-1, label).squeeze(-1)
-        ours, theirs = (self._others(logits, label) for logits in (student, teacher))
+        ours, theirs = (beside_label(logits / self.temperature, label)[1] for logits in (student, teacher))
         values = target + self.other_weight * self.temperature**2 * forward_kl(ours, theirs)
         return masked_mean(torch.where(counts, values, 0), mask)
-
-    def _others(self, logits: Tensor, label: Tensor) -> Tensor:
-        return (logits / self.temperature).scatter(-1, label, -torch.inf).log_softmax(-1)
 
     def extra_repr(self) -> str:
         """Say the hyperparameters."""
