@@ -175,7 +175,7 @@ def test_critics_that_do_not_fit():
     with pytest.raises(ModelError, match=r"tensor of shape \[6, 2\]; expected one number .* num_classes: 1"):
         scheme(judge=net(reads=3, answers=2)).prepare(batch())
     with pytest.raises(
-        ModelError, match=r"cannot read the student's logits, of 3 classes: .* in_features: 3"
+        ModelError, match=r"cannot read the student's logits, of 3 numbers: .* in_features: 3"
     ):
         scheme(judge=net(reads=7, answers=1)).prepare(batch())
 
