@@ -3,9 +3,10 @@
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
 is how controls and teachers are trained. `Mutual` is peers that teach one another; `Adversarial` a student
 whose logits or features a critic tells from its teacher's. `Exits` is a network that teaches its own early
-exits. `OnPolicy` asks the teacher about what the student writes itself, `Searched` about inputs on which the two
-disagree; `NoisyStudent` shows the student a changed view of what the teacher sees. Ensembles, past selves and stored answers
-are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which terms it learns.
+exits. `OnPolicy` asks the teacher about what the student writes itself, `Searched` about inputs on which the
+two disagree; `NoisyStudent` shows the student a changed view of what the teacher sees. Ensembles, past selves
+and stored answers are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which
+terms it learns.
 """
 
 from tutelage.schemes.adversarial import Adversarial

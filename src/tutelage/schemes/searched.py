@@ -26,7 +26,7 @@ __all__ = ["Searched"]
 
 
 class Searched(Scheme):
-    """Inputs searched for by gradient, where teacher and student disagree (near BSS): the student learns there.
+    """Inputs searched for where teacher and student disagree (near BSS): the student learns there.
 
     Data say little about where a student will differ from its teacher. Before each update some examples of
     the batch walk a few steps up the divergence KL(teacher ‖ student); nothing else differs from `Offline`.
@@ -179,7 +179,9 @@ def _check_inputs(batch: Batch) -> None:
             f"the inputs came as {getattr(inputs, 'dtype', type(inputs).__name__)}, and Searched walks on "
             "numbers; give it data whose inputs are one tensor of floats, such as images or rows"
         )
-    if labels is not None and (not isinstance(labels, Tensor) or labels.is_floating_point() or labels.ndim > 1):
+    if labels is not None and (
+        not isinstance(labels, Tensor) or labels.is_floating_point() or labels.ndim > 1
+    ):
         raise ModelError(
             "Searched hides the label of what it finds, and these labels are no class for each example; "
             "give data with one class each"
