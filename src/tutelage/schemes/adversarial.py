@@ -60,11 +60,10 @@ class Adversarial(Scheme):
         Xu, Hsu & Huang, Training Shallow and Thin Networks for Acceleration via Knowledge Distillation with
         Conditional Adversarial Networks, ICLR workshop 2018. Differences: the critic tells sources apart and
         learns no labels; the distance of the logits (there L1) is a match of the recipe, not a part of the
-        scheme; what a network answers in the other's turn it answers in eval mode. Features: Wang, Zhang,
-        Sun & Qi, KDGAN, NeurIPS 2018, and Chung, Park, Kim & Kwak, Feature-map-level Online Adversarial
-        Knowledge Distillation, ICML 2020, equations 5 and 6. Differences from the latter: the teacher is
-        fixed and learns nothing from the student; vectors, not maps, are told apart; cross-entropy in
-        place of squares.
+        scheme; what a network answers in the other's turn it answers in eval mode. Features:
+        Chung, Park, Kim & Kwak, Feature-map-level Online Adversarial Knowledge Distillation, ICML 2020,
+        section 3. Differences: the teacher is fixed and learns nothing from the student; vectors, not maps,
+        are told apart.
 
     Example:
         >>> from tutelage.losses import response
