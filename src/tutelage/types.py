@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -251,6 +251,8 @@ class Turn:
             as the statistics of batch norms; None where there is no such network.
         balance: told the norm of each term's gradient every so many steps, before the update, which is made
             with the new weights; None where no weight depends on it.
+        notes: those of the terms that are only measured, such as how often a critic is right: each goes into
+            the record as terms do, and into no sum that is minimised.
     """
 
     name: str
@@ -264,6 +266,7 @@ class Turn:
     ahead: Callable[[Batch], None] | None = None
     sees: Callable[[Batch], object] | None = None
     balance: Balance | None = None
+    notes: Collection[str] = ()
 
 
 class Balance(Protocol):

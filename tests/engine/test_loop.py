@@ -494,6 +494,20 @@ def test_a_line_is_the_mean_since_the_line_before():
     assert [record["loss"] for record in fitted.history] == [-0.5, -2.5, -4.0]
 
 
+def test_what_is_only_noted_goes_into_no_sum():
+    weight = nn.Parameter(torch.zeros(1))
+
+    def terms(batch: Batch) -> dict[str, torch.Tensor]:
+        return {"t": -weight.sum(), "seen": 10 * weight.sum() + batch.inputs.mean()}
+
+    one = {"student": OptimizerSettings(name="sgd", options={"lr": 1.0})}
+    turn = Turn("student", [weight], terms, notes=("seen",))
+    fitted = run([turn], ones(steps=4), optimizers=one, log_every=2)
+    assert [record["loss"] for record in fitted.history] == [-0.5, -2.5]
+    assert [list(record["terms"]) for record in fitted.history] == [["student/t"]] * 2
+    assert [record["notes"] for record in fitted.history] == [{"student/seen": 6.0}, {"student/seen": 26.0}]
+
+
 def test_numbers_of_any_kind_are_written(tmp_path):
     import numpy as np
 

@@ -13,7 +13,7 @@ from carrying import same_in_parts_and_together
 from torch import nn
 
 from tutelage.data import Examples
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, UnknownName
 from tutelage.losses import response
 from tutelage.match import Match
 from tutelage.recipes import build, load
@@ -23,6 +23,11 @@ from tutelage.teachers import Committee, Frozen, Function, MovingAverage
 from tutelage.types import Batch, Outputs, SparseLogits
 
 RECIPE = "vision/digits_critic"
+FEATURES = [
+    "stages.0.scheme.guided=hidden.0",
+    "stages.0.scheme.hint=hidden.1",
+    "networks.critic.model.in_features=128",
+]
 
 
 def hard(**options) -> Match:
@@ -132,6 +137,66 @@ def test_items_without_an_answer_stay_in_the_critics_denominator():
     assert made.turns()[0].terms(batch())["Critic"].item() == pytest.approx(math.log(2) / 2)
 
 
+def test_how_often_the_critic_is_right_is_noted_and_not_minimised():
+    made = scheme(student=always(1.0, 0.0, 0.0), teacher=Frozen(always(2.0, 0.0, 0.0)), judge=FirstLogit())
+    turn = made.turns()[0]
+    assert turn.notes == ("Accuracy",)
+    right = turn.terms(batch())["Accuracy"]
+    assert right.item() == 0.5  # right about the teacher, wrong about the student
+    assert not right.requires_grad
+
+
+# -- features ----------------------------------------------------------------------------------------
+
+
+def test_a_critic_of_features_by_hand():
+    student, teacher = (
+        nn.Sequential(always(-1.0, 0.0), net(reads=2)),
+        nn.Sequential(always(2.0, 7.0), net(reads=2)),
+    )
+    made = scheme(
+        student=student, teacher=Frozen(teacher), judge=FirstLogit(), guided="0", adversarial_weight=2
+    )
+    made.prepare(batch())
+    critic_, taught = made.turns()
+    terms = critic_.terms(batch())
+    softplus = lambda x: math.log1p(math.exp(x))  # noqa: E731
+    assert terms["Critic"].item() == pytest.approx((softplus(-2.0) + softplus(-1.0)) / 2)
+    assert terms["Accuracy"].item() == 1
+    assert taught.terms(batch())["Adversarial"].item() == pytest.approx(2 * softplus(1.0))
+
+
+def test_features_of_another_width_and_maps():
+    def maps(width: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, width, 1), nn.Flatten(), nn.Linear(4 * width, 3)
+        )
+
+    judge = net(reads=6, answers=1)
+    made = scheme(soft(), student=maps(2), teacher=Frozen(maps(6)), judge=judge, guided="1")
+    made.prepare(batch())
+    assert (made.projector.map.in_features, made.projector.map.out_features) == (2, 6)
+    assert "projector" in made.modules
+    critic_, student = made.turns()
+    sum(critic_.terms(batch()).values()).backward()
+    assert all(p.grad is None for p in [*made.projector.parameters(), *made.student.parameters()])
+    student.terms(batch())["Adversarial"].backward()
+    moved = {id(p) for p in student.parameters}
+    for parameter in (*made.projector.parameters(), *made.student[1].parameters()):
+        assert parameter.grad is not None
+        assert id(parameter) in moved
+    assert all(p.grad is None for p in made.student[3].parameters())  # above the layer
+
+
+def test_layers_that_are_not_there():
+    with pytest.raises(UnknownName, match="'9'"):
+        scheme(guided="9")
+    with pytest.raises(ModelError, match="hint came as '0' and guided as nothing"):
+        scheme(hint="0")
+    with pytest.raises(ModelError, match=r"cannot read the student's features, of 5 numbers"):
+        scheme(guided="0").prepare(batch())
+
+
 # -- who moves ---------------------------------------------------------------------------------------
 
 
@@ -175,7 +240,7 @@ def test_critics_that_do_not_fit():
     with pytest.raises(ModelError, match=r"tensor of shape \[6, 2\]; expected one number .* num_classes: 1"):
         scheme(judge=net(reads=3, answers=2)).prepare(batch())
     with pytest.raises(
-        ModelError, match=r"cannot read the student's logits, of 3 classes: .* in_features: 3"
+        ModelError, match=r"cannot read the student's logits, of 3 numbers: .* in_features: 3"
     ):
         scheme(judge=net(reads=7, answers=1)).prepare(batch())
 
@@ -214,7 +279,8 @@ def test_the_control_is_the_student_alone():
 
 
 @pytest.mark.slow
-def test_in_parts_and_on_two_processes(tmp_path):
+@pytest.mark.parametrize("place", [[], FEATURES], ids=["logits", "features"])
+def test_in_parts_and_on_two_processes(tmp_path, place):
     sgd = "{sgd: {lr: 0.05, momentum: 0.9}}"
     changes = [
         "teacher.frozen.train={epochs: 1, batch_size: 64}",
@@ -223,6 +289,7 @@ def test_in_parts_and_on_two_processes(tmp_path):
         f"stages.0.optimizers={{critic: {sgd}, student: {sgd}}}",
         "stages.0.scheme.adversarial_weight=1.0",
         "also={}",
+        *place,
     ]
     same_in_parts_and_together(RECIPE, changes, tmp_path)
 

@@ -252,7 +252,7 @@ class _Loop:
         values: dict[str, Tensor | float] = {}
         for batch, part in zip(micros, parts, strict=True):
             terms = self._terms(turn, batch)
-            backward(terms, part, apart)
+            backward({name: term for name, term in terms.items() if name not in turn.notes}, part, apart)
             for name, term in terms.items():
                 key = f"{turn.name}/{name}"
                 values[key] = values.get(key, 0.0) + term.detach() * part
@@ -320,6 +320,8 @@ class _Loop:
         if not self.values.steps:
             return
         terms = self.values.means()
+        noted = [key for turn in self.turns for note in turn.notes if (key := f"{turn.name}/{note}") in terms]
+        notes = {key: terms.pop(key) for key in noted}
         record: dict[str, Any] = {
             "step": self.step,
             "epoch": self.step / len(self.batches),
@@ -329,7 +331,7 @@ class _Loop:
             "weights": {f"{t.name}/{name}": held for t in self.turns for name, held in t.weights().items()},
             "shares": dict(self.shares.last),
         }
-        self._record(record)
+        self._record(record | ({"notes": notes} if notes else {}))
         best = {"best": self.selections.best["value"]} if self.selections.best else {}
         self.progress.show(self.step, {"loss": record["loss"]} | best)
 

@@ -28,6 +28,7 @@ from tutelage.recipes.spec import (
 )
 from tutelage.recipes.teachers import make_teacher
 from tutelage.studies import Arm, Change, Outcome, Stage, Study
+from tutelage.studies.control import labelled_part
 from tutelage.tasks.problem import Problem
 
 __all__ = ["build", "student_of", "view_of"]
@@ -112,7 +113,7 @@ def _models(recipe: Recipe) -> dict[str, Named]:
 def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     models = _models(recipe)
     names = list(models)
-    stages = [_make_stage(stage, field, names) for stage in recipe.stages]
+    stages = [_make_stage(stage, field, names, source) for stage in recipe.stages]
     first = next((stage for stage in stages if isinstance(stage, Stage)), None)
     if first is not None and first.teacher == "before":
         raise RecipeError(
@@ -128,14 +129,18 @@ def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     )
 
 
-def _make_stage(spec: StageSpec | ChangeSpec, field: Field, names: Sequence[str]) -> Stage | Change:
+def _make_stage(
+    spec: StageSpec | ChangeSpec, field: Field, names: Sequence[str], source: Source
+) -> Stage | Change:
+    """One part of an arm that trains on a source."""
     if isinstance(spec, ChangeSpec):
         change = make_change(spec)
         for name in change.networks:
             if name not in names:
                 raise UnknownName("network of a stage:", name, names)
         return change
-    return make_stage(spec, field, names, field.problem.train if spec.data == "train" else None)
+    data = {"train": field.problem.train, "labelled": labelled_part(source)}.get(spec.data)
+    return make_stage(spec, field, names, data)
 
 
 def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
@@ -181,7 +186,7 @@ def _against(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
 def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
     """What the student is taught on, and what of it has labels."""
     if spec == TransferSpec():
-        return train, train
+        return train, labelled_part(train)
     labels = train.labels
     if labels is None:
         raise DataError("transfer: needs a training split whose labels are known; leave it out")
@@ -195,7 +200,7 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
         numbers = [numbers[k] for k in kept]
     taught = Subset(train, numbers) if len(numbers) < len(train) else train
     if spec.labelled == 1:
-        return taught, taught
+        return taught, labelled_part(taught)
     seen = fraction_of(labels[numbers], spec.labelled, seed=spec.seed)
     return Unlabelled(taught, seen), Subset(taught, seen)
 
@@ -211,7 +216,7 @@ def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Ar
     source = {"labelled": labelled, "train": field.problem.train, "noise": Noise(labelled)}[spec.data]
     names = list(student.networks)
     if spec.stages is not None:
-        stages = [_make_stage(stage, field, names) for stage in spec.stages]
+        stages = [_make_stage(stage, field, names, source) for stage in spec.stages]
         return replace(student, stages=stages, source=source, correction=None)
     walk: list[Stage | Change] = []
     for part in _joined(recipe.stages, student.stages):
@@ -269,7 +274,7 @@ def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field:
 
 def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     source = field.problem.train if spec.data == "train" else student.source
-    stages = [_make_stage(stage, field, list(student.networks)) for stage in spec.stages]
+    stages = [_make_stage(stage, field, list(student.networks), source) for stage in spec.stages]
     return replace(student, stages=stages, source=source, correction=_correction(spec.correct))
 
 

@@ -158,8 +158,8 @@ class StageSpec(Spec):
         scheme: a name and its settings.
         optimizers: by the name of the turn.
         train: lengths and choices.
-        data: `transfer`, what the student is taught on; `train`, the whole training split; or `made`, what
-            the stage before made.
+        data: `transfer`, what the student is taught on; `labelled`, what of it has a label; `train`, the
+            whole training split; or `made`, what the stage before made.
         teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it.
         afresh: networks that begin with new weights here.
     """
@@ -167,7 +167,7 @@ class StageSpec(Spec):
     scheme: NamedField
     optimizers: dict[str, OptimizerField]
     train: TrainSpec
-    data: Literal["transfer", "train", "made"] = "transfer"
+    data: Literal["transfer", "labelled", "train", "made"] = "transfer"
     teacher: Literal["plan", "before"] = "plan"
     afresh: list[str] = Field(default_factory=list)
 

@@ -2,9 +2,11 @@
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
 is how controls and teachers are trained. `Mutual` is peers that teach one another; `Adversarial` a student
-whose logits a critic tells from its teacher's. `Exits` is a network that teaches its own early exits.
-`OnPolicy` asks the teacher about what the student writes itself. Ensembles, past selves and stored answers
-are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which terms it learns.
+whose logits or features a critic tells from its teacher's. `Exits` is a network that teaches its own early
+exits. `OnPolicy` asks the teacher about what the student writes itself, `Searched` about inputs on which the
+two disagree; `NoisyStudent` shows the student a changed view of what the teacher sees. Ensembles, past selves
+and stored answers are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which
+terms it learns.
 """
 
 from tutelage.schemes.adversarial import Adversarial
@@ -13,9 +15,11 @@ from tutelage.schemes.data_free import DataFree
 from tutelage.schemes.dataset_distillation import DatasetDistillation
 from tutelage.schemes.exits import Exits
 from tutelage.schemes.mutual import Mutual
+from tutelage.schemes.noisy_student import NoisyStudent
 from tutelage.schemes.offline import Offline
 from tutelage.schemes.on_policy import OnPolicy
 from tutelage.schemes.scheme import Scheme
+from tutelage.schemes.searched import Searched
 
 __all__ = [
     "Adversarial",
@@ -24,7 +28,9 @@ __all__ = [
     "DatasetDistillation",
     "Exits",
     "Mutual",
+    "NoisyStudent",
     "Offline",
     "OnPolicy",
     "Scheme",
+    "Searched",
 ]

@@ -19,9 +19,10 @@ from tutelage.modes import evaluating, returned_as_it_was
 from tutelage.schemes.declared import Declared, Student, Term, terms_of
 from tutelage.schemes.learner import Learner
 from tutelage.schemes.scheme import Scheme
+from tutelage.schemes.through_the_teacher import answer_with_gradient, let_through, logits_of
 from tutelage.stages import stages_of
-from tutelage.teachers import Frozen, Teacher
-from tutelage.types import Batch, Moment, Outputs, Turn
+from tutelage.teachers import Teacher
+from tutelage.types import Batch, Moment, Turn
 
 __all__ = ["DataFree"]
 
@@ -59,6 +60,7 @@ class DataFree(Scheme):
 
     Example:
         >>> from tutelage.losses import response
+        >>> from tutelage.teachers import Frozen
         >>> teacher, terms = Frozen(nn.Linear(4, 3)), [Match(response.SoftTarget())]
         >>> scheme = DataFree(nn.Linear(4, 3), teacher, terms, nn.Linear(8, 4), noise=8)
         >>> _, student = scheme.turns()
@@ -84,9 +86,7 @@ class DataFree(Scheme):
         self.learner = Learner("student", student, matches)
         self.student, self.teacher, self.generator = student, teacher, generator
         self.noise, self.certain, self.disagreement, self.repeat = noise, certain, disagreement, repeat
-        for member in teacher.modules():
-            if isinstance(member, Frozen):
-                member.input_gradient = True
+        let_through(teacher)
         self._watch()
 
     @classmethod
@@ -140,8 +140,8 @@ class DataFree(Scheme):
         asked = replace(batch, inputs=call(self.generator, batch.inputs))
         with returned_as_it_was(self.student):
             self.student.eval().requires_grad_(False)
-            own = _logits(self.learner.ask(asked), "student")
-        teacher = _logits(self.teacher(asked), "teacher")
+            own = logits_of(self.learner.ask(asked), "student")
+        teacher = logits_of(self.teacher(asked), "teacher")
         wanted = batch.inputs[:, : teacher.shape[-1]].argmax(1)
         apart = forward_kl(own.log_softmax(-1), teacher.log_softmax(-1)).mean()
         return {
@@ -157,8 +157,8 @@ class DataFree(Scheme):
 
     def _fit(self, batch: Batch) -> None:
         made = self._made(batch, Moment(0, 1, 1))
-        teacher = self._answer_with_gradient(made)
-        classes = _logits(teacher, "teacher").shape[-1]
+        teacher = answer_with_gradient(self.teacher, made)
+        classes = logits_of(teacher, "teacher").shape[-1]
         if self.noise < classes:
             raise ModelError(
                 f"noise came as {self.noise}, and the teacher tells {classes} classes apart, each of which "
@@ -170,29 +170,9 @@ class DataFree(Scheme):
             teacher = self.teacher(made)
         self.learner.fit(self.learner.ask(made), teacher, made)
 
-    def _answer_with_gradient(self, made: Batch) -> Outputs:
-        """The teacher's answer to a made batch, refused where the generator could not learn from it."""
-        with torch.enable_grad():
-            asked = replace(made, inputs=made.inputs.detach().requires_grad_())
-            answer: Outputs = self.teacher(asked)
-        if not _logits(answer, "teacher").requires_grad:
-            raise ModelError(
-                f"no gradient passes through {type(self.teacher).__name__} to what it is asked about, and "
-                "the generator learns by it; give a frozen network, none remembered, stored, or a predictor"
-            )
-        return answer
-
     def _watch(self) -> None:
         if self.learner.hints:
             self.teacher.watch(self.learner.hints)
-
-
-def _logits(outputs: Outputs, who: str) -> Tensor:
-    if outputs.logits is None:
-        raise ModelError(
-            f"the {who} answers without logits, by which the generator learns; give one that has them"
-        )
-    return outputs.logits
 
 
 def _check(matches: Sequence[Match], certain: float, disagreement: float) -> None:

@@ -15,6 +15,7 @@ from tutelage.recipes.parts import Field, make_network
 from tutelage.recipes.schemes import alone_stage
 from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec
 from tutelage.studies import Arm, Stage, TeacherPlan
+from tutelage.studies.control import labelled_part
 from tutelage.teachers import Frozen
 
 __all__ = ["FrozenSpec", "plan_frozen"]
@@ -71,7 +72,8 @@ def plan_frozen(spec: FrozenSpec, held: Field) -> TeacherPlan:
         ready = cache(partial(_with_weights, build, spec.weights, spec.seed))
         return TeacherPlan(lambda _: wrap(ready()), remember=spec.remember, ahead=spec.ahead)
     built_by = {"student": {spec.model.name: spec.model.settings}}
-    arm = Arm({"student": build}, [_stage(spec, spec.train, held)], held.problem.train, built_by=built_by)
+    seen = labelled_part(held.problem.train)
+    arm = Arm({"student": build}, [_stage(spec, spec.train, held)], seen, built_by=built_by)
     return TeacherPlan(
         lambda networks: wrap(networks[0]),
         arms=[arm],

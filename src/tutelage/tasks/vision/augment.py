@@ -52,11 +52,11 @@ class Augment:
     def _shifted(self, images: Tensor, ids: Tensor, view: int) -> Tensor:
         rows = self._places(images.shape[-2], ids, view, "down")
         columns = self._places(images.shape[-1], ids, view, "right")
-        number = torch.arange(len(images))[:, None, None]
+        number = torch.arange(len(images), device=ids.device)[:, None, None]
         moved = images.movedim(1, -1)[number, rows[:, :, None], columns[:, None, :]]
         return moved.movedim(-1, 1).contiguous()
 
     def _places(self, size: int, ids: Tensor, view: int, draw: str) -> Tensor:
         """Where each pixel of an axis comes from, shape [N, size]."""
         shift = (uniform(ids, seed=view, draw=draw) * (2 * self.jitter + 1)).long() - self.jitter
-        return (torch.arange(size) + shift[:, None]).clamp(0, size - 1)
+        return (torch.arange(size, device=ids.device) + shift[:, None]).clamp(0, size - 1)

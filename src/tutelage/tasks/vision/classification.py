@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,8 @@ from tutelage.errors import RecipeError
 from tutelage.tasks.classification import choose_column, class_names_of, classes, three_parts
 from tutelage.tasks.problem import Problem
 from tutelage.tasks.vision.augment import Augment
-from tutelage.tasks.vision.images import image_source, pixels_of
+from tutelage.tasks.vision.domain import Domain, new_domain
+from tutelage.tasks.vision.images import Scale, image_source, pixels_of
 
 __all__ = ["classification"]
 
@@ -33,6 +34,7 @@ def classification(
     test: float | int = 0.2,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    domain: Mapping[str, Any] | None = None,
     watch: Sequence[int] = (),
     seed: int = 0,
 ) -> Problem:
@@ -46,6 +48,9 @@ def classification(
         train: the share or number of training images to keep, drawn by class; None keeps all.
         validation, test: the share or number of training images to draw where the set has no such split.
         mean, std: one number for each channel, for pixels of 0 to 1; 0.5 each by default.
+        domain: a new domain, such as `{shift: 4}`, `{invert: true}` or `{colour: true}`: a share of the
+            training images is changed so and loses its labels, and the test split is changed as a whole;
+            see `Domain`. Grey images get three channels where they are painted.
         watch: classes whose recall is reported by itself.
         seed: of the splits.
     """
@@ -55,22 +60,27 @@ def classification(
     label = choose_column(table, label, "label", _LABEL)
     names = class_names_of(table, label)
     first = pixels_of(table[0][image], size)
-    channels = len(first)
+    moved = None if domain is None else Domain.of(domain)
+    channels = 3 if moved is not None and moved.colour else len(first)
     for name, values in (("mean", mean), ("std", std)):
         if values and len(values) != channels:
             raise RecipeError(f"{name} has {len(values)} numbers, and the images have {channels} channels")
+    if moved is not None and moved.colour and len(first) not in (1, 3):
+        raise RecipeError(f"task.domain.colour needs images of 1 or 3 channels; these have {len(first)}")
 
+    top = 255.0 if first.dtype == torch.uint8 else _top(table, image)
+    mean, std = list(mean or [0.5] * channels), list(std or [0.5] * channels)
     read = partial(
         image_source,
         image=image,
         label=label,
         size=size,
-        top=255.0 if first.dtype == torch.uint8 else _top(table, image),
-        mean=list(mean or [0.5] * channels),
-        std=list(std or [0.5] * channels),
+        top=top,
+        mean=mean,
+        std=std,
         num_classes=len(names),
     )
-    kept, held, last = three_parts(
+    parts = three_parts(
         tables,
         lambda part, where: read(part, where=where),
         train=train,
@@ -78,17 +88,18 @@ def classification(
         test=test,
         seed=seed,
     )
+    if moved is not None:
+        parts = new_domain(moved, Scale(top, mean, std), *parts)
     return classes(
-        kept,
-        held,
-        last,
+        *parts,
         class_names=names,
         watch=watch,
         augment=Augment.of,
+        offers={"augment": Augment.of},
         network_options={
             "num_classes": len(names),
             "in_channels": channels,
-            "in_features": first.numel(),
+            "in_features": first[0].numel() * channels,
         },
     )
 

@@ -31,12 +31,21 @@ class Scale:
             raise DataError(
                 f"images with the brightest pixel {top} and std {list(std)}; expected positive numbers"
             )
+        self.top = top
         self.factor = (1 / (top * torch.tensor(std))).view(1, -1, 1, 1)
         self.shift = (torch.tensor(mean) / torch.tensor(std)).view(1, -1, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Float pixels of shape [N, C, H, W]."""
         return pixels.float() * self.factor - self.shift
+
+    def unit(self, brightness: Tensor) -> Tensor:
+        """The same of images on the scale of 0 to 1."""
+        return self(brightness * self.top)
+
+    def undone(self, scaled: Tensor) -> Tensor:
+        """Images on the scale of 0 to 1, from what a call gave."""
+        return (scaled + self.shift) / (self.factor * self.top)
 
 
 class Decoded(Source):
