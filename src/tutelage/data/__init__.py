@@ -8,6 +8,7 @@ from tutelage.data.batches import as_batch, check_labels, reading
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.random import normal, uniform
+from tutelage.data.relabelled import Relabelled
 from tutelage.data.sources import Examples, Items, Noise, Source, Subset, Unlabelled, source_of
 from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
@@ -17,6 +18,7 @@ __all__ = [
     "Items",
     "Loader",
     "Noise",
+    "Relabelled",
     "Source",
     "Subset",
     "Unlabelled",
