@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ def samples_of(value: Any, column: str) -> tuple[int, Tensor]:
     """
     held = value.get("bytes") or value.get("path") if isinstance(value, dict) else value
     try:
-        rate, array = wavfile.read(io.BytesIO(held) if isinstance(held, bytes) else held)
-    except (OSError, TypeError, ValueError, AttributeError) as error:
+        rate, array = wavfile.read(io.BytesIO(held) if isinstance(held, bytes) else str(held))
+    except (OSError, ValueError, struct.error) as error:
         raise DataError(
             f"the column {column!r} holds a {type(value).__name__} that is no WAV recording ({error}); name "
             "another with task.sound=<column>, or write the recordings as WAV"
