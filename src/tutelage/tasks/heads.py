@@ -87,12 +87,11 @@ class HeadsExam(Exam):
         if not any(map(len, ids)):
             raise DataError("there is not one example to look at: the set is empty, or all of it is masked")
         joined = torch.cat(ids)
-        return HeadAnswers(
-            {
-                name: Predictions(*(torch.cat(each) for each in zip(*held, strict=True)), joined)
-                for name, held in parts.items()
-            }
-        )
+        found = {}
+        for name, held in parts.items():
+            logits, labels = (torch.cat(each) for each in zip(*held, strict=True))
+            found[name] = Predictions(logits, labels, joined)
+        return HeadAnswers(found)
 
     def measure(self, answers: HeadAnswers) -> dict[str, float]:
         """The accuracy of each head, and their mean."""

@@ -38,7 +38,7 @@ def picks(ids: Tensor, classes: Tensor, held: Tensor, *, seed: int, draw: str) -
     """
     order = held.argsort(stable=True)
     counts = torch.bincount(held, minlength=int(classes.max()) + 1)
-    lacking = [kind for kind in classes.unique().tolist() if counts[kind] == 0]
+    lacking = sorted({kind for kind in classes.tolist() if counts[kind] == 0})
     if lacking:
         raise DataError(f"there is no image of the classes {lacking} to pair with; give more images")
     first = counts.cumsum(0) - counts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -59,31 +58,28 @@ def two_tasks(
     )
     if digits.network_options["in_channels"] != 1:
         raise DataError(f"{data!r} has images in colour; strokes are measured in grey ones")
+    assert digits.test is not None
     middle = (0.5 - (mean or [0.5])[0]) / (std or [0.5])[0]
-    parts = {"train": digits.train, "validation": digits.validation, "test": digits.test}
-    widths = {name: _widths(part, middle) for name, part in parts.items() if part is not None}
-    edges = even_edges(widths["train"], bins)
-    strokes = {name: binned(held, edges) for name, held in widths.items()}
-
-    def with_labels(both: bool) -> dict[str, Source]:
-        return {
-            name: Relabelled(part, {"digit": part.labels, "stroke": strokes[name]} if both else strokes[name])
-            for name, part in parts.items()
-            if part is not None
-        }
-
-    names = [f"below {edges[0]:.2f}", *(f"{low:.2f} and more" for low in edges)]
-    stroke = replace(
-        classes(
-            **with_labels(both=False),
-            class_names=names,
-        ),
+    parts = (digits.train, digits.validation, digits.test)
+    widths = [_widths(part, middle) for part in parts]
+    edges = even_edges(widths[0], bins)
+    strokes = [binned(held, edges) for held in widths]
+    pairs = list(zip(parts, strokes, strict=True))
+    first, second, third = (Relabelled(part, held) for part, held in pairs)
+    kept, held_out, last = (Relabelled(part, {"digit": part.labels, "stroke": held}) for part, held in pairs)
+    stroke = classes(
+        first,
+        second,
+        third,
+        class_names=[f"below {edges[0]:.2f}", *(f"{low:.2f} and more" for low in edges)],
         augment=digits.augment,
         network_options={**digits.network_options, "num_classes": bins},
     )
     heads = {"digit": len(digits.class_names), "stroke": bins}
     return Problem(
-        **with_labels(both=True),
+        kept,
+        held_out,
+        last,
         exam=HeadsExam(heads, judged=judged),
         augment=digits.augment,
         network_options={"in_features": digits.network_options["in_features"], "heads": heads},

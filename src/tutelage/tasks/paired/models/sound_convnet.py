@@ -60,7 +60,8 @@ class LogMel(nn.Module):
         mel = (power @ self.bands).clamp(min=1e-6).log().mT
         mean = mel.mean((-2, -1), keepdim=True)
         deviation = (mel - mean).square().mean((-2, -1), keepdim=True).sqrt()
-        return ((mel - mean) / (deviation + 1e-3)).unsqueeze(1)
+        standardised: Tensor = (mel - mean) / (deviation + 1e-3)
+        return standardised.unsqueeze(1)
 
 
 def mel_bands(rate: int, mels: int, window: int) -> Float[Tensor, "frequencies mels"]:
