@@ -20,6 +20,7 @@ from tutelage.teachers import (
     Ensemble,
     Frozen,
     Function,
+    Heads,
     MovingAverage,
     Panel,
     PastSelf,
@@ -27,6 +28,7 @@ from tutelage.teachers import (
     Remembered,
     Stored,
     Teacher,
+    Union,
     Virtual,
 )
 from tutelage.types import Batch, Outputs
@@ -76,12 +78,14 @@ FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
     Ensemble: lambda: Ensemble([Frozen(Net()), Frozen(Net())], weights=[1, 3]),
     Frozen: lambda: Frozen(Net(), layers=["layer"]),
     Function: lambda: Function(lambda inputs: inputs[:, :3]),
+    Heads: lambda: Heads({"one": Frozen(Net(1)), "two": Frozen(Net(2))}),
     MovingAverage: lambda: MovingAverage().beside(Net()),
     Panel: lambda: Panel([Frozen(Net()), Frozen(Net())], by="agreement"),
     PastSelf: lambda: PastSelf().beside(Net()),
     Predictor: lambda: Predictor(predict),
     Remembered: lambda: Remembered(Frozen(Net())),
     Stored: stored,
+    Union: lambda: Union([Frozen(Net(2)), Frozen(Net(2))], [[0, 1], [1, 2]]),
     Virtual: lambda: Virtual(num_classes=3),
 }
 WITH_LAYERS = (Ahead, Cautious, Frozen, MovingAverage, PastSelf)

@@ -24,10 +24,11 @@ ROWS = 200
 
 
 def tiny_copy(folder: Path, to: Path) -> Path:
-    """The first rows of each split of a data set on disk."""
+    """Some rows of each split of a data set on disk, from all over it."""
+    to.mkdir(exist_ok=True)
     for file in sorted(folder.glob("*.parquet")):
-        rows = datasets.load_dataset("parquet", data_files=str(file), split=f"train[:{ROWS}]")
-        rows.to_parquet(to / file.name)
+        rows = datasets.load_dataset("parquet", data_files=str(file), split="train")
+        rows.select(range(0, len(rows), max(1, len(rows) // ROWS))).to_parquet(to / file.name)
     return to
 
 
@@ -74,11 +75,18 @@ def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> li
         return tiny_language(task, tmp_path)
     if task["data"].startswith("sklearn."):
         return fewer
-    folder = request.getfixturevalue("shared_data") / task["data"].rpartition("/")[2]
-    if not folder.is_dir():
-        pytest.skip(f"no copy of {task['data']} at {folder}")
-    counted = [part for part in ("validation", "test") if isinstance(task.get(part), int)]
-    return [*fewer, f"task.data={tiny_copy(folder, tmp_path)}", *(f"task.{part}=0.2" for part in counted)]
+    copies = []
+    for part in [part for part in ("data", "images") if part in task]:
+        folder = request.getfixturevalue("shared_data") / task[part].rpartition("/")[2]
+        if not folder.is_dir():
+            pytest.skip(f"no copy of {task[part]} at {folder}")
+        copies.append(f"task.{part}={tiny_copy(folder, tmp_path / part)}")
+    counted = [part for part in ("train", "validation", "test", "pool") if isinstance(task.get(part), int)]
+    return [
+        *fewer,
+        *copies,
+        *(f"task.{part}={0.5 if part in ('train', 'pool') else 0.2}" for part in counted),
+    ]
 
 
 def shortened(stage: Stage | Change) -> Stage | Change:

@@ -5,6 +5,7 @@ epoch alone, and cuts each global batch into the parts of processes and micro-ba
 """
 
 from tutelage.data.batches import as_batch, check_labels, reading
+from tutelage.data.changed_labels import ChangedLabels
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.random import normal, uniform
@@ -14,6 +15,7 @@ from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
 
 __all__ = [
+    "ChangedLabels",
     "Examples",
     "Items",
     "Loader",

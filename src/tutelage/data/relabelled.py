@@ -1,41 +1,70 @@
-"""Another source whose labels are read in another way."""
+"""A source under other labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from tutelage.data.batches import tensors_in
 from tutelage.data.sources import Source
-from tutelage.types import Batch
+from tutelage.errors import DataError
+from tutelage.types import Batch, map_tensors
 
 __all__ = ["Relabelled"]
 
 
 class Relabelled(Source):
-    """Another source with labels changed, or made from the rest of a batch.
+    """Another source whose examples have other labels, such as those of one of several tasks.
 
     Args:
-        source: whose examples.
-        change: a batch -> its labels. It must not depend on which examples are in a batch together.
+        source: whose inputs and ids stay.
+        labels: by the number of the example within the source: a tensor [len(source)], or a tree of them.
+
+    Raises:
+        DataError: there are not as many labels as examples.
+
+    Example:
+        >>> from tutelage.data import Examples
+        >>> digits = Examples(torch.zeros(3, 2), torch.tensor([7, 4, 1]))
+        >>> Relabelled(digits, digits.labels % 2).batch([0, 1]).labels
+        tensor([1, 0])
     """
 
-    def __init__(self, source: Source, change: Callable[[Batch], Tensor | None]) -> None:
-        self.source, self.change, self.draws = source, change, source.draws
+    def __init__(self, source: Source, labels: Any) -> None:
+        sizes = {len(held) for held in tensors_in(labels)}
+        if sizes != {len(source)}:
+            raise DataError(
+                f"labels of lengths {sorted(sizes)} came for {len(source)} examples; give each one"
+            )
+        self.source, self.draws, self._labels = source, source.draws, labels
 
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def labels(self) -> Tensor | None:
+        """All labels; none of a tree, which cannot be counted by class."""
+        return self._labels if isinstance(self._labels, Tensor) else None
+
     def batch(self, numbers: Sequence[int]) -> Batch:
-        """The examples of these numbers, with the changed labels."""
-        batch = self.source.batch(numbers)
-        return replace(batch, labels=self.change(batch))
+        """The examples of these numbers, with their other labels."""
+        places = torch.as_tensor(numbers, dtype=torch.int64)
+        return replace(
+            self.source.batch(numbers), labels=map_tensors(self._labels, lambda held: held[places])
+        )
 
     def examples_of(self, ids: Tensor) -> Tensor:
         """Those of the whole source."""
         return self.source.examples_of(ids)
 
     def fingerprint(self) -> str:
-        """The whole source's hash; what changes labels is a function of them."""
-        return self.source.fingerprint()
+        """The source's hash, together with the labels."""
+        digest = hashlib.sha256(self.source.fingerprint().encode())
+        for held in tensors_in(self._labels):
+            digest.update(held.contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()

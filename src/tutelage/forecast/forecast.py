@@ -90,7 +90,7 @@ def forecast(
     with tempfile.TemporaryDirectory(prefix="tutelage-check-") as folder:
         for number, arm in enumerate(taught):
             name = "teacher" if len(taught) == 1 else f"teacher{number}"
-            problem = study.problem.of_teacher
+            problem = (arm.problem or study.problem).of_teacher
             state, parts = _try_arm(arm, problem, runtime, Path(folder) / name, teacher=None)
             networks.append(next(iter(state.networks.values())))
             arms[name] = _entry(parts, 1)

@@ -14,7 +14,7 @@ from tutelage.errors import ModelError, TutelageError, UnknownName
 from tutelage.losses import Loss
 from tutelage.match.checks import Layers, check_loss, check_one_shape
 from tutelage.match.masks import both, part_left
-from tutelage.match.values import few, value_at
+from tutelage.match.values import few, named_labels, value_at
 from tutelage.stages import Pairing, pair
 from tutelage.types import Batch, Moment, Outputs, SparseLogits
 
@@ -41,6 +41,7 @@ class Match(nn.Module):
         transform: changes the student's and the teacher's logits before the loss sees them:
             `losses.transforms.Standardise()`.
         weight: multiplies the loss: a number, or one of `tutelage.balancing` that changes.
+        labels: the name of the labels that the term is about, where a batch has several by name.
         gate: says on which items the term counts, one of `tutelage.balancing`; None for all.
         name: what to call the term; by default the loss's name and the guided layers.
 
@@ -62,6 +63,7 @@ class Match(nn.Module):
         projector: nn.Module | Literal["auto", "shared"] | None = "auto",
         transform: nn.Module | None = None,
         weight: float | Weight = 1.0,
+        labels: str | None = None,
         gate: Gate | None = None,
         name: str | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class Match(nn.Module):
         self.shares_projector = given or projector == "shared"
         self.fits_projector = isinstance(projector, str) and loss.same_shape and loss.place == "features"
         self.transform = transform
+        self.labels = labels
         self.weight = weight if isinstance(weight, Weight) else Fixed(weight)
         if gate is not None and not isinstance(gate, Gate):
             raise ModelError(f"a gate came as {gate!r}; expected one of tutelage.balancing, such as Right()")
@@ -144,6 +147,7 @@ class Match(nn.Module):
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> Tensor:
         """The weighted term, a mean over the batch's unmasked items."""
+        batch = named_labels(batch, self.labels, self.name)
         mask = self._mask(teacher, batch)
         ours = [self._transformed(value, mask) for value in self._projected(self._student(student))]
         given: dict[str, Any] = {}

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from torch import Tensor, nn
 
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, UnknownName
 from tutelage.losses import Loss
-from tutelage.types import Outputs, SparseLogits
+from tutelage.types import Batch, Outputs, SparseLogits
 
-__all__ = ["few", "value_at"]
+__all__ = ["few", "named_labels", "value_at"]
+
+
+def named_labels(batch: Batch, name: str | None, term: str) -> Batch:
+    """The batch with the labels of that name; as it is where none is named, or where it has no labels."""
+    if name is None or batch.labels is None:
+        return batch
+    if not isinstance(batch.labels, Mapping):
+        raise ModelError(
+            f"{term} is about the labels {name!r}, and a batch has labels without names; leave labels= out"
+        )
+    if name not in batch.labels:
+        raise UnknownName("labels", name, batch.labels, hint=f"They are what {term} is about.")
+    return replace(batch, labels=batch.labels[name])
 
 
 def value_at(outputs: Outputs, layer: str | None, who: str, term: str) -> Tensor:

@@ -275,7 +275,15 @@ def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field:
 def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     source = field.problem.train if spec.data == "train" else student.source
     stages = [_make_stage(stage, field, list(student.networks), source) for stage in spec.stages]
-    return replace(student, stages=stages, source=source, correction=_correction(spec.correct))
+    arm = replace(student, stages=stages, source=source, correction=_correction(spec.correct))
+    if spec.student is None:
+        return arm
+    own = spec.student.model
+    return replace(
+        arm,
+        networks={**arm.networks, "student": make_network(own, field)},
+        built_by={**arm.built_by, "student": {own.name: own.settings}},
+    )
 
 
 def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:

@@ -143,6 +143,7 @@ def make_match(spec: MatchSpec) -> Match:
         projector=_projector(spec.projector),
         transform=_named_part("transform", spec.transform, transforms, transforms.__all__),
         weight=_weight(spec.weight),
+        labels=spec.labels,
         gate=_named_part("gate", spec.gate, balancing, GATES),
         name=spec.name,
     )

@@ -147,6 +147,7 @@ class MatchSpec(Spec):
     stages: str | None = None
     projector: Annotated[Any, BeforeValidator(_projector)] = "auto"
     transform: NamedField | None = None
+    labels: str | None = None
     gate: NamedField | None = None
     name: str | None = None
 
@@ -272,12 +273,14 @@ class ArmSpec(Spec):
         like: `student` or `control`: that training, not done again, with another correction or none.
         stages: as for the student, where it is not like another.
         data: `transfer`, or the whole `train` split.
+        student: another network in the student's place.
         correct: set on it afterwards.
     """
 
     like: Literal["student", "control"] | None = None
     stages: list[StageField] = Field(default_factory=list)
     data: Literal["transfer", "train"] = "transfer"
+    student: StudentSpec | None = None
     correct: NamedField | None = None
 
     @model_validator(mode="after")
@@ -286,6 +289,8 @@ class ArmSpec(Spec):
             raise ValueError("give either `like` (student or control) or `stages`, and only one of them")
         if self.like is not None and self.data != "transfer":
             raise ValueError(f"an arm like the {self.like} has its data; leave `data` out")
+        if self.like is not None and self.student is not None:
+            raise ValueError(f"an arm like the {self.like} has its network; leave `student` out")
         return self
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tutelage.balancing import Fixed
 from tutelage.capture import capture
-from tutelage.data import Items, Relabelled, Source, Subset, source_of, split
+from tutelage.data import ChangedLabels, Items, Source, Subset, source_of, split
 from tutelage.engine import OptimizerSettings, TrainSettings
 from tutelage.errors import ModelError, TutelageWarning, UnknownName
 from tutelage.evaluation import PROBABILITIES, are_probabilities
@@ -191,7 +191,7 @@ def _problem(
     if targets.kind == "none":
         asked_for = {where: source for where, source in held.items() if where != "train"}
         held |= {
-            where: Relabelled(source, partial(_named_by, teacher)) for where, source in asked_for.items()
+            where: ChangedLabels(source, partial(_named_by, teacher)) for where, source in asked_for.items()
         }
     classes = targets.num_classes
     if targets.kind == "classes":
@@ -219,7 +219,7 @@ def _materialised(build: Callable[[], nn.Module], source: Source) -> nn.Module:
 
 def _check_later(source: Source, num_classes: int, where: str) -> None:
     """Let a source whose labels are not known beforehand look at those of each batch."""
-    while isinstance(source, Subset | Relabelled):
+    while isinstance(source, Subset | ChangedLabels):
         source = source.source
     if isinstance(source, Items) and source.num_classes is None:
         source.num_classes, source.where = num_classes, where

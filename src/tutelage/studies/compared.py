@@ -29,6 +29,7 @@ def differences(study: Study, of: str, against: str) -> list[str]:
     ours, theirs = study.outcomes[of], study.outcomes[against]
     pair = (of, against)
     return [
+        *_networks(study, ours, theirs, pair),
         *_steps(study, ours, theirs, pair),
         *_data(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_terms(study.arms[ours.arm], study.arms[theirs.arm], pair),
@@ -56,6 +57,12 @@ def _stage_steps(arm: Arm, stage: Stage) -> int | None:
     if source is None:
         return stage.settings.steps
     return stage.settings.total_steps(len(Loader(source, batch_size=stage.settings.batch_size)))
+
+
+def _networks(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
+    one, other = (study.arms[each.arm].built_by.get(each.network) for each in (ours, theirs))
+    if one != other and None not in (one, other):
+        yield f"network: {one} for the {pair[0]}, {other} for the {pair[1]}"
 
 
 def _steps(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:

@@ -103,6 +103,8 @@ class Arm:
         like: another arm, earlier in the study, whose stages these are: they are not trained again.
         teacher: changes the teacher for this arm: (teacher, study) -> teacher; None for the study's own.
         built_by: by the networks' names, what built each, for the record and to build it again.
+        problem: what its networks are validated by, such as a part of the study's problem that a teacher
+            knows; None for the study's.
     """
 
     networks: Mapping[str, Callable[[], nn.Module]]
@@ -112,6 +114,7 @@ class Arm:
     like: str | None = None
     teacher: Callable[[Teacher, Study], Teacher] | None = None
     built_by: Mapping[str, Any] = field(default_factory=dict)
+    problem: Problem | None = None
 
     @property
     def trainings(self) -> Iterator[tuple[int, Stage]]:

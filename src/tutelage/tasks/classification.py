@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutelage.data import Source, Subset, split
-from tutelage.errors import DataError, UnknownName
+from tutelage.data import Relabelled, Source, Subset, split
+from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.tasks.exam import ClassExam
 from tutelage.tasks.problem import Problem
 
-__all__ = ["choose_column", "class_names_of", "classes", "labels_of", "three_parts"]
+__all__ = ["choose_column", "class_names_of", "classes", "labels_of", "narrowed", "three_parts"]
 
 
 def three_parts(
@@ -82,6 +83,46 @@ def classes(
         class_names=tuple(class_names),
         chance=None if held is None else _chance(held),
         **rest,
+    )
+
+
+def narrowed(problem: Problem, kept: Sequence[int]) -> Problem:
+    """The problem of telling some classes apart, on the examples of these classes alone.
+
+    Args:
+        problem: one whose answer is a class.
+        kept: the classes, in the order in which they are numbered anew.
+
+    Raises:
+        RecipeError: the problem has no classes, or not these.
+        DataError: a part has no example of them, or its labels are not known.
+    """
+    count = problem.num_classes
+    if count is None or not isinstance(problem.exam, ClassExam):
+        raise RecipeError("a teacher of some classes needs a task whose answer is a class, and this has none")
+    if not kept or len(set(kept)) < len(kept) or not all(0 <= kind < count for kind in kept):
+        raise RecipeError(f"classes came as {list(kept)}; expected different ones of 0 to {count - 1}")
+    place = torch.full((count,), -1)
+    place[torch.tensor(kept)] = torch.arange(len(kept))
+
+    def part(source: Source, name: str) -> Source:
+        labels = source.labels
+        if labels is None:
+            raise DataError(f"the labels of the {name} split are not known, so that no class can be picked")
+        numbers = [n for n, label in enumerate(labels.tolist()) if label >= 0 and place[label] >= 0]
+        found = Subset(source, numbers, where=f"the {name} split of the classes {list(kept)}")
+        return Relabelled(found, place[labels[numbers]])
+
+    return replace(
+        classes(
+            part(problem.train, "train"),
+            part(problem.validation, "validation"),
+            None if problem.test is None else part(problem.test, "test"),
+            class_names=[problem.class_names[kind] for kind in kept],
+        ),
+        augment=problem.augment,
+        network_options={**problem.network_options, "num_classes": len(kept)},
+        reads=problem.reads,
     )
 
 

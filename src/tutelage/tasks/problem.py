@@ -51,6 +51,8 @@ class Problem:
             is missing. It holds for training, measuring, costs and export.
         files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
         writer: how networks write; None where the field has no text.
+        parts: problems within this one, by name, such as one of several tasks: what a teacher that knows no
+            more is trained and validated by.
     """
 
     train: Source
@@ -66,6 +68,7 @@ class Problem:
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     writer: Writer | None = None
+    parts: Mapping[str, Problem] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:

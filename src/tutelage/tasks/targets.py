@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tutelage.data import Relabelled, Source
+from tutelage.data import ChangedLabels, Source
 from tutelage.errors import DataError
 from tutelage.losses import Loss, response
 from tutelage.tasks.exam import ClassExam, Exam
@@ -73,10 +73,10 @@ class Targets:
         if self.kind == "classes":
             held = _labels_of(source)
             plain = held is None or (held.dtype == torch.int64 and held.ndim != 2)
-            return source if plain else Relabelled(source, _as_classes)
+            return source if plain else ChangedLabels(source, _as_classes)
         if self.kind == "shares":
             return source
-        return Relabelled(source, partial(_as_numbers, unknown=self.kind == "several"))
+        return ChangedLabels(source, partial(_as_numbers, unknown=self.kind == "several"))
 
 
 def read_targets(sources: Mapping[str, Source], width: int) -> Targets:

@@ -6,6 +6,7 @@ from tutelage.teachers.committee import Committee
 from tutelage.teachers.ensemble import Ensemble
 from tutelage.teachers.frozen import Frozen
 from tutelage.teachers.function import Function
+from tutelage.teachers.heads import Heads
 from tutelage.teachers.moving_average import MovingAverage
 from tutelage.teachers.panel import Panel
 from tutelage.teachers.past_self import PastSelf
@@ -20,6 +21,7 @@ from tutelage.teachers.specialists import (
 from tutelage.teachers.stacking import Conflict, conflict, learn_weights
 from tutelage.teachers.stored import Stored
 from tutelage.teachers.teacher import Teacher
+from tutelage.teachers.union import Union
 from tutelage.teachers.virtual import Virtual
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Ensemble",
     "Frozen",
     "Function",
+    "Heads",
     "MovingAverage",
     "Panel",
     "PastSelf",
@@ -38,6 +41,7 @@ __all__ = [
     "Specialists",
     "Stored",
     "Teacher",
+    "Union",
     "Virtual",
     "combine",
     "conflict",

@@ -31,7 +31,7 @@ def train_teacher(study: Study, folder: Path, runtime: Runtime) -> list[Trained]
     for number, arm in enumerate(arms):
         label = "teacher" if len(arms) == 1 else f"teacher{number}"
         seed = study.plan.seed + number
-        problem = study.problem.of_teacher
+        problem = (arm.problem or study.problem).of_teacher
         one = train_arm(arm, problem, runtime, folder / label, seed=seed, teacher=None, label=label)
         if one.failed is not None:
             raise NonFiniteLoss(f"{label}: {one.failed}")

@@ -20,10 +20,10 @@ from tutelage.engine import OptimizerSettings, Runtime, TrainSettings, fit
 from tutelage.losses import feature, response
 from tutelage.match import Match
 from tutelage.schemes import Alone, Offline, Scheme
-from tutelage.tasks import detection, paired
+from tutelage.tasks import detection, paired, vision
 from tutelage.tasks.detection.losses import CellBox, CellLabel, SoftBox, SoftCell
 from tutelage.tasks.problem import Problem
-from tutelage.teachers import Frozen
+from tutelage.teachers import Frozen, Heads, Union
 from tutelage.types import Batch, map_tensors
 
 FOLDER = Path(__file__).parent
@@ -125,8 +125,44 @@ def detection_boxes_alone() -> dict[str, Any]:
     return trajectory(Alone(student, problem.exam.alone()), problem)
 
 
+def vision_two_tasks() -> dict[str, Any]:
+    """Soft targets of a head each from two teachers, and labels of both, which are a tree."""
+    problem = vision.two_tasks(data="sklearn.digits", bins=3, validation=0.2, test=0.3)
+    build = vision.models.mlp
+    teachers = {
+        name: Frozen(known(build(num_classes=count, in_features=64, widths=[12]), seed))
+        for seed, (name, count) in enumerate({"digit": 10, "stroke": 3}.items(), 5)
+    }
+    student = vision.models.mlp_with_heads(heads=problem.exam.heads, in_features=64, widths=[12])
+    soft = [
+        Match(response.SoftTarget(temperature=2.0), guided=f":output.{name}", hint=f":output.{name}")
+        for name in teachers
+    ]
+    return trajectory(Offline(known(student, 7), Heads(teachers), [*soft, *problem.exam.alone()]), problem)
+
+
+def vision_union() -> dict[str, Any]:
+    """Soft targets of three teachers of some digits each, unified."""
+    problem = vision.classification(data="sklearn.digits", validation=0.2, test=0.3)
+    classes = [[0, 1, 2, 3, 4], [9, 8, 7, 6, 5], [3, 4, 5, 6]]
+    teachers = [
+        Frozen(known(vision.models.mlp(num_classes=len(held), in_features=64, widths=[12]), seed))
+        for seed, held in enumerate(classes, 8)
+    ]
+    student = known(vision.models.mlp(num_classes=10, in_features=64, widths=[12]), 11)
+    teacher = Union(teachers, classes, temperature=2.0)
+    return trajectory(Offline(student, teacher, [Match(response.SoftTarget(temperature=2.0))]), problem)
+
+
 FACTORIES: Mapping[str, Callable[[], dict[str, Any]]] = {
-    each.__name__: each for each in (paired_classification, detection_boxes, detection_boxes_alone)
+    each.__name__: each
+    for each in (
+        paired_classification,
+        detection_boxes,
+        detection_boxes_alone,
+        vision_two_tasks,
+        vision_union,
+    )
 }
 
 

@@ -10,6 +10,7 @@ from tutelage.errors import UnknownName
 from tutelage.recipes.parts import Field
 from tutelage.recipes.spec import Spec, checked, named
 from tutelage.recipes.teachers.frozen import FrozenSpec, plan_frozen
+from tutelage.recipes.teachers.joined import HeadsSpec, UnionSpec, plan_heads, plan_union
 from tutelage.recipes.teachers.members import (
     CautiousSpec,
     CommitteeSpec,
@@ -58,11 +59,13 @@ _KINDS: dict[str, tuple[type[Spec], Callable[[Any, Field], TeacherPlan]]] = {
     "committee": (CommitteeSpec, partial(plan_committee, make_teacher)),
     "ensemble": (EnsembleSpec, partial(plan_ensemble, make_teacher)),
     "frozen": (FrozenSpec, plan_frozen),
+    "heads": (HeadsSpec, partial(plan_heads, make_teacher)),
     "moving_average": (MovingAverageSpec, plan_moving_average),
     "panel": (PanelSpec, partial(plan_panel, make_teacher)),
     "past_self": (PastSelfSpec, plan_past_self),
     "predictor": (PredictorSpec, plan_predictor),
     "stored": (StoredSpec, plan_stored),
+    "union": (UnionSpec, partial(plan_union, make_teacher)),
     "virtual": (VirtualSpec, plan_virtual),
 }
 

@@ -23,6 +23,8 @@ __all__ = [
     "EnsembleSpec",
     "MembersSpec",
     "PanelSpec",
+    "PlanOf",
+    "gathered",
     "plan_cautious",
     "plan_committee",
     "plan_ensemble",
@@ -122,9 +124,24 @@ def plan_cautious(plan_of: PlanOf, spec: CautiousSpec, held: Field) -> TeacherPl
 def _gathered(
     plan_of: PlanOf, spec: MembersSpec, held: Field, gather: Callable[[Sequence[Teacher]], Teacher]
 ) -> TeacherPlan:
-    """The plans of all members, one after the other, and what they are gathered into."""
-    members = [plan_of(member, held) for member in spec.members]
-    _check_seeds(spec.members, members)
+    """The plans of all members, and what they are gathered into."""
+    return gathered(spec.members, [plan_of(member, held) for member in spec.members], gather)
+
+
+def gathered(
+    specs: Sequence[Named], members: Sequence[TeacherPlan], gather: Callable[[Sequence[Teacher]], Teacher]
+) -> TeacherPlan:
+    """One plan of the plans of several teachers.
+
+    Args:
+        specs: what the recipe says about each.
+        members: the plan of each.
+        gather: the teachers, in order -> the one that they make together.
+
+    Raises:
+        RecipeError: a seed that would not be used.
+    """
+    _check_seeds(specs, members)
 
     def finish(networks: Sequence[nn.Module]) -> Teacher:
         rest, teachers = list(networks), []

@@ -2,5 +2,6 @@
 
 from tutelage.tasks.paired import models
 from tutelage.tasks.paired.classification import classification
+from tutelage.tasks.paired.sounds import sounds
 
-__all__ = ["classification", "models"]
+__all__ = ["classification", "models", "sounds"]

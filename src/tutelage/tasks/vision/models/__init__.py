@@ -9,6 +9,7 @@ from tutelage.tasks.vision.models.fitnet import thin_convnet
 from tutelage.tasks.vision.models.image_generator import image_generator
 from tutelage.tasks.vision.models.learnt_images import learnt_images
 from tutelage.tasks.vision.models.mlp_with_exits import mlp_with_exits
+from tutelage.tasks.vision.models.mlp_with_heads import mlp_with_heads
 from tutelage.tasks.vision.models.mobilenet_v2 import mobilenet_v2
 from tutelage.tasks.vision.models.resnet import (
     resnet8,
@@ -33,6 +34,7 @@ __all__ = [
     "learnt_images",
     "mlp",
     "mlp_with_exits",
+    "mlp_with_heads",
     "mobilenet_v2",
     "resnet8",
     "resnet8x4",
