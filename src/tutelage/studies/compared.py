@@ -29,6 +29,7 @@ def differences(study: Study, of: str, against: str) -> list[str]:
     ours, theirs = study.outcomes[of], study.outcomes[against]
     pair = (of, against)
     return [
+        *_members(ours, theirs, pair),
         *_steps(study, ours, theirs, pair),
         *_data(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_terms(study.arms[ours.arm], study.arms[theirs.arm], pair),
@@ -62,6 +63,14 @@ def _steps(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) 
     one, other = (total_steps(study.arms[each.arm], each.stage) for each in (ours, theirs))
     if one != other and one is not None and other is not None:
         yield f"steps: the {pair[0]} made {one} and the {pair[1]} {other}"
+
+
+def _members(ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
+    one, other = len(ours.parts), len(theirs.parts)
+    if one != other:
+        yield f"networks: the {pair[0]} is {one} that answer together, at {one} times the cost" if other == 1 else (
+            f"networks: the {pair[0]} is {one}, the {pair[1]} {other} that answer together"
+        )
 
 
 def _data(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
