@@ -59,8 +59,8 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         CheckpointError: the weights are truncated, unsafe or another network's.
     """
     from tutelage.engine import load_weights, seeded
-    from tutelage.tasks.networks import MeanOfNetworks
     from tutelage.recipes import changer_of, load, name_of, student_of, view_of
+    from tutelage.tasks.networks import MeanOfNetworks
     from tutelage.training.networks import replay_changes
 
     if Path(came).is_dir():

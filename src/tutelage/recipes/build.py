@@ -181,10 +181,9 @@ def _pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, s
 
 
 def _is_taught(outcome: Outcome, arm: Arm) -> bool:
-    """Whether any term has looked at a teacher by then; the control of one that is not would be itself."""
-    done = [stage for n, stage in arm.trainings if outcome.stage is None or n <= outcome.stage]
-    looks = any(term.needs_teacher for stage in done for term in stage.declared.terms)
-    return outcome.stage is None or looks
+    """Whether a teacher was looked at by then; the control of a stage before that is itself."""
+    looks = [n for n, stage in arm.trainings if any(term.needs_teacher for term in stage.declared.terms)]
+    return outcome.stage is None or not looks or min(looks) <= outcome.stage
 
 
 def _control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:

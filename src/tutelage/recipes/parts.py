@@ -78,7 +78,8 @@ def field_of(task: Named) -> Field:
 def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
     """A function that builds the named network, and tells it about the data what the recipe leaves open.
 
-    A parameter that is a network is a model too, `{name: settings}`; one called `example` gets an example's inputs.
+    A parameter that is a network is a model too, `{name: settings}`; one called `example` gets an example's
+    inputs.
     """
     function = find("model", model.name, field.models)
     wanted = inspect.signature(function).parameters

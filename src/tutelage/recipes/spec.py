@@ -161,8 +161,8 @@ class StageSpec(Spec):
         data: `transfer`, what the student is taught on; `train`, the whole training split; or `made`, what
             the stage before made.
         teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it.
-        afresh: networks that begin with new weights here: a list for those of the seed, or each with a number,
-            `{student: 1}`, for another draw, 0 for those of the seed.
+        afresh: networks that begin with new weights here: a list for those of the seed, or each with a
+            number, `{student: 1}`, for another draw, 0 for those of the seed.
     """
 
     scheme: NamedField
@@ -234,7 +234,9 @@ class OutcomeSpec(Spec):
     @model_validator(mode="after")
     def _one_or_several(self) -> OutcomeSpec:
         if self.members and {"network", "stage"} & self.model_fields_set:
-            raise ValueError("an outcome is one `network` after a `stage`, or has `members`; leave one of them out")
+            raise ValueError(
+                "an outcome is one `network` after a `stage`, or has `members`; leave one of them out"
+            )
         return self
 
 

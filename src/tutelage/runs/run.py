@@ -226,7 +226,9 @@ def _students(study: Study, trained: Mapping[str, Sequence[Trained]]) -> dict[st
             about = dict(one.about.get(outcome.network, {}))
             about |= {"network": outcome.network, "arm": outcome.arm}
             if outcome.members:
-                about["members"] = [dict(one.about.get(each, {})) | {"network": each} for each, _ in outcome.members]
+                about["members"] = [
+                    dict(one.about.get(each, {})) | {"network": each} for each, _ in outcome.members
+                ]
             about["view"] = name if outcome.view is not None else None
             about["shapes"] = {key: list(value.shape) for key, value in seen.state_dict().items()}
             found[name] = (seen, about)

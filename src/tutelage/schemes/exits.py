@@ -51,12 +51,12 @@ class Exits(Scheme):
             with `guided` stands where it says (`:output.exit1` for logits); its `hint` is a layer of the same
             network.
         early: the names of the early exits.
-        thresholds: of the top probability. For each the network is handed over once more, as one that stops at the
-            first exit that is surer than this: `stopping(threshold)` gives it (see `EndsEarly`).
+        thresholds: of the top probability. For each the network is handed over once more, as one that stops
+            at the first exit that is surer than this: `stopping(threshold)` gives it (see `EndsEarly`).
 
     Raises:
-        ModelError: no exits, or one twice; a threshold out of range; a network that cannot be cut; a term that compares a layer with
-            itself.
+        ModelError: no exits, or one twice; a threshold out of range; a network that cannot be cut; a term
+            that compares a layer with itself.
         UnknownName: the network has no such exit.
 
     Source:
@@ -173,8 +173,8 @@ def _stopping(network: nn.Module, threshold: float) -> nn.Module:
     stop = getattr(network, "stopping", None)
     if stop is None:
         raise ModelError(
-            f"{type(network).__name__} cannot stop early: give it a method `stopping(threshold)`, take a model such as "
-            "with_exits, or leave thresholds out"
+            f"{type(network).__name__} cannot stop early: give it a method `stopping(threshold)`, take a "
+            "model such as with_exits, or leave thresholds out"
         )
     stopped: nn.Module = stop(threshold)
     return stopped

@@ -68,9 +68,8 @@ def _steps(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) 
 def _members(ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
     one, other = len(ours.parts), len(theirs.parts)
     if one != other:
-        yield f"networks: the {pair[0]} is {one} that answer together, at {one} times the cost" if other == 1 else (
-            f"networks: the {pair[0]} is {one}, the {pair[1]} {other} that answer together"
-        )
+        count = [f"{number} that answer together" if number > 1 else "1" for number in (one, other)]
+        yield f"networks: the {pair[0]} is {count[0]}, the {pair[1]} is {count[1]}"
 
 
 def _data(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:

@@ -142,14 +142,17 @@ SURE, UNSURE = [4.0, 0.0], [0.1, 0.0]  # 0.982, 0.525
 
 
 def test_each_example_is_answered_by_its_first_sure_exit_whatever_its_batch():
-    shown = torch.tensor([[SURE, UNSURE, [1.0, 2.0]], [UNSURE, SURE, [1.0, 2.0]], [UNSURE, UNSURE, [1.0, 2.0]]])
+    shown = torch.tensor(
+        [[SURE, UNSURE, [1.0, 2.0]], [UNSURE, SURE, [1.0, 2.0]], [UNSURE, UNSURE, [1.0, 2.0]]]
+    )
     network = EarlyExit(Told(), threshold=0.9)
     logits, exits = network.answered(shown)
     assert exits.tolist() == [0, 1, 2]
     assert logits.tolist() == [SURE, SURE, [1.0, 2.0]]
     for number, one in enumerate(shown):
         alone, by = network.answered(one[None])
-        assert torch.equal(alone[0], logits[number]) and by.item() == number
+        assert torch.equal(alone[0], logits[number])
+        assert by.item() == number
 
 
 def test_a_batch_goes_on_while_one_example_is_unsure():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -28,13 +28,13 @@ class StopsEarly(Protocol):
 class EarlyExit(nn.Module):
     """Early exit: an example is answered by the first exit whose top probability is above a threshold.
 
-    Easy examples need few layers. One alone stops there, and later layers are not computed; a batch goes on until
-    all of its examples are answered, each by its own exit, so that an answer does not depend on the batch it came
-    in. What a call costs thus depends on the examples: a latency or a count of operations that was taken on one
-    example says nothing of others.
+    Easy examples need few layers. One alone stops there, and later layers are not computed; a batch goes on
+    until all of its examples are answered, each by its own exit, so that an answer does not depend on the
+    batch it came in. What a call costs thus depends on the examples (`varies`): runs measure it on many of
+    them.
 
-    It cannot be exported as a graph, in which the layers that run are fixed beforehand: export the parts that end
-    at its exits (`ending_at`), and compare their top probability with the threshold where they are used.
+    It cannot be exported as a graph, in which the layers that run are fixed beforehand: export the parts that
+    end at its exits (`ending_at`), and compare their top probability with the threshold where they are used.
 
     Args:
         network: with exits, such as `WithExits`; see `StopsEarly`.
@@ -60,14 +60,17 @@ class EarlyExit(nn.Module):
         ([0, 0, 0, 0, 0], True)
     """
 
+    varies: ClassVar[bool] = True
+    """What a call costs depends on the examples."""
+
     def __init__(self, network: nn.Module, *, threshold: float) -> None:
         super().__init__()
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < 1:
             raise ModelError(f"threshold came as {threshold!r}; expected a probability from 0 to below 1")
         if not hasattr(network, "until"):
             raise ModelError(
-                f"{type(network).__name__} cannot be stopped at an exit: give it a method `until(enough, *inputs)`, or "
-                "attach exits to it with WithExits"
+                f"{type(network).__name__} cannot be stopped at an exit: give it a method "
+                "`until(enough, *inputs)`, or attach exits to it with WithExits"
             )
         self.network, self.threshold = network, float(threshold)
 
@@ -81,8 +84,8 @@ class EarlyExit(nn.Module):
         """Logits of a batch, and by which exit each example was answered: from 0, the deepest last."""
         if torch.compiler.is_exporting():
             raise ModelError(
-                "an early-exit network cannot be exported: which layers it runs depends on the example. Export "
-                "the parts that end at its exits, and compare their top probability with the threshold"
+                "an early-exit network cannot be exported: which layers it runs depends on the example. "
+                "Export the parts that end at its exits, and compare their top probability with the threshold"
             )
         told: list[Tensor] = []
         sure: list[Tensor] = []
@@ -99,3 +102,7 @@ class EarlyExit(nn.Module):
         first = torch.stack(sure).int().argmax(0)  # the first of those that are true
         rows = torch.arange(first.shape[0], device=first.device)
         return torch.stack(told)[first, rows], first
+
+    def extra_repr(self) -> str:
+        """Say the threshold."""
+        return f"threshold={self.threshold:g}"

@@ -19,22 +19,22 @@ __all__ = ["MeanOfNetworks"]
 class MeanOfNetworks(nn.Module):
     """The mean of several networks' probabilities, as one network.
 
-    What a teacher is as `teachers.Ensemble`, this is as something to measure, hand over and export: it costs as
-    much as all its members together.
+    What a teacher is as `teachers.Ensemble`, this is as something to measure, hand over and export: it costs
+    as much as all its members together.
 
     Args:
         members: one network or more, which read the same inputs and tell the same classes apart.
 
     Shapes:
-        as the members take it -> logits of the members' shape: the logarithm of the mean softmax, which is its
-        own log-softmax, at least float32.
+        as the members take it -> logits of the members' shape: the logarithm of the mean softmax, which is
+        its own log-softmax, at least float32.
 
     Raises:
         ModelError: no members; members whose logits have different shapes, when called.
 
     Source:
-        Furlanello et al. 2018, "Born-Again Neural Networks", equation 6. Differences: they do not say of what the
-        mean is taken; here of probabilities.
+        Furlanello et al. 2018, "Born-Again Neural Networks", equation 6. Differences: they do not say of what
+        the mean is taken; here of probabilities.
 
     Example:
         >>> network = MeanOfNetworks([nn.Linear(4, 3), nn.Linear(4, 3)])
@@ -55,8 +55,8 @@ class MeanOfNetworks(nn.Module):
         shapes = sorted({tuple(answer.shape) for answer in found})
         if len(found) < len(answers) or len(shapes) > 1:
             raise ModelError(
-                f"members of a mean of networks answer with logits of different shapes, or without: {shapes}; "
-                "give them the same classes, and a head each"
+                f"members of a mean of networks answer with logits of different shapes, or without: "
+                f"{shapes}; give them the same classes, and a head each"
             )
         wide = [answer.to(torch.promote_types(answer.dtype, torch.float32)) for answer in found]
         total: Tensor = torch.stack([answer.log_softmax(-1) for answer in wide]).logsumexp(0)

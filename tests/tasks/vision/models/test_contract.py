@@ -36,8 +36,10 @@ NEEDS: dict[str, dict[str, Any]] = {
     "thin_convnet": {"in_channels": 3, "widths": [8, 8, 12, 12]},
     "transformers_classifier": {"config": VIT},
 }
-# These make pictures, and have tests of their own.
-CLASSIFIERS = [name for name in models.__all__ if name not in ("image_generator", "learnt_images")]
+# These make pictures, or stand around another network, and have tests of their own.
+CLASSIFIERS = [
+    name for name in models.__all__ if name not in ("image_generator", "learnt_images", "with_exits")
+]
 STAGED = [name for name in CLASSIFIERS if name not in NEEDS]
 
 
