@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,22 @@ from typer.testing import CliRunner
 
 from tutelage.cli import app
 from tutelage.data import Examples
+from tutelage.engine import seeded
 from tutelage.errors import ModelError, UnknownName
 from tutelage.losses import feature, response
 from tutelage.match import Match
 from tutelage.recipes import build, load
 from tutelage.runs import run
 from tutelage.schemes import Exits
+from tutelage.studies import fresh_networks
 from tutelage.studies.compared import differences
 from tutelage.tasks.networks import mlp
-from tutelage.tasks.vision.models import mlp_with_exits
+from tutelage.tasks.vision.models import mlp_with_exits, thin_convnet
 from tutelage.types import Batch
 
 RECIPE = "vision/digits_exits"
+OWN = "vision/mnist_own_teacher"
+SMALLER = ["task.validation=0.2", "task.mean=null", "task.std=null"]
 FEW_STEPS = [
     "stages.0.train.epochs=null",
     "stages.0.train.steps=6",
@@ -116,6 +121,54 @@ def test_it_declares_the_whole_and_a_part_for_each_exit():
     assert declared.students[0].view is None
     part = declared.students[2].view(network)
     assert torch.equal(part(torch.ones(2, 12)), network(torch.ones(2, 12))["exit2"])
+
+
+def test_it_hands_over_a_network_that_stops_early_for_each_threshold():
+    declared = Exits.declare(labels_and_soft(), ["student"], early=["exit1", "exit2"], thresholds=[0.5, 0.99])
+    assert [student.name for student in declared.students[3:]] == ["early 0.5", "early 0.99"]
+    network, rows = deep().eval(), torch.randn(6, 12)
+    stopped = declared.students[3].view(network)
+    assert stopped.threshold == 0.5
+    assert torch.equal(stopped(rows), network.stopping(0.5)(rows))
+
+
+def test_a_network_that_cannot_stop_is_told_how():
+    with pytest.raises(
+        ModelError, match=r"Constant cannot stop early: give it a method `stopping\(threshold\)"
+    ):
+        Exits(Constant(), labels_and_soft(), ["early"], thresholds=[0.9])
+
+
+def test_exits_may_be_attached_to_any_network_in_a_recipe():
+    """Labels, soft labels and a feature of the deepest layer reach the bottlenecks of all exits."""
+    study = build(
+        load(OWN, changes=["task.data=sklearn.digits", "task.size=8", "task.train=null", *SMALLER]), "own"
+    )
+    network = fresh_networks(study.first, 0)["student"]
+    names = ["student", "exit1", "exit2", "exit3", "early 0.8", "early 0.9", "early 0.99"]
+    assert [name for name in study.outcomes if "alone" not in name and name != "plain"] == names
+    assert study.compare == [("student", "plain")]
+    (_, stage), *_ = study.first.trainings
+    scheme = stage.scheme({"student": network}, None)
+    scheme.prepare(study.first.source.batch([0]))
+    (turn,) = scheme.turns()
+    terms = turn.terms(study.first.source.batch(range(4)))
+    assert len(terms) == 4 + 3 + 3
+    sum(terms.values()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    plain = study.arms["plain"]
+    body = make_thin_convnet()
+    with seeded(0):
+        drawn = body()
+    assert all(
+        torch.equal(value, fresh_networks(plain, 0)["student"].network.state_dict()[key])
+        for key, value in drawn.state_dict().items()
+    )
+
+
+def make_thin_convnet():
+    options = {"widths": [8, 16, 32, 32], "downsample_every": 1, "batch_norm": True, "in_channels": 1}
+    return partial(thin_convnet, num_classes=10, **options)
 
 
 @pytest.mark.parametrize("early", [[], ["exit1", "exit1"]])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tutelage.balancing import Ramp
 from tutelage.errors import ModelError
 from tutelage.teachers import Cautious, MovingAverage, PastSelf
 from tutelage.types import Batch, Moment
@@ -99,3 +100,23 @@ def test_decays_out_of_range(wrong):
         MovingAverage(decay=wrong)
     with pytest.raises(ValueError, match="one epoch or more"):
         PastSelf(every=0)
+
+
+def test_the_weight_of_the_past_grows_by_the_epoch_and_the_labels_have_the_rest():
+    """Kim et al. 2021: 0.8 · t / T, here one epoch behind; the snapshot is that of the epoch before."""
+    soft, hard = Ramp(first=0.0, last=0.8, by_epoch=True), Ramp(first=1.0, last=0.2, by_epoch=True)
+    ours = student()
+    teacher = PastSelf().beside(ours)
+    ends, seen = {}, []
+    for step in range(12):  # four epochs of three steps
+        moment = Moment(step=step, total=12, length=3)
+        soft.begin(moment)
+        hard.begin(moment)
+        seen.append(soft.now)
+        assert soft.now + hard.now == pytest.approx(1.0)
+        if step >= 3:
+            assert torch.equal(teacher.copied.network[0].weight, ends[step // 3 - 1])
+        shift(ours, 1.0)
+        ends[step // 3] = ours[0].weight.detach().clone()
+        teacher.after(Moment(step=step + 1, total=12, length=3))
+    assert seen == pytest.approx([0.0] * 3 + [0.2] * 3 + [0.4] * 3 + [0.6] * 3)

@@ -11,12 +11,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tutelage.engine import Runtime
+from tutelage.errors import RecipeError, UnknownName
 from tutelage.files import read_json
 from tutelage.recipes import build
 from tutelage.recipes.load import parse
 from tutelage.runs import run
 from tutelage.schemes import Offline
-from tutelage.studies import Study
+from tutelage.studies import Study, fresh_network, fresh_networks
+from tutelage.studies.compared import differences
+from tutelage.tasks.networks import MeanOfNetworks
 from tutelage.teachers import Frozen
 from tutelage.training import Classroom, train_arm
 
@@ -75,6 +78,91 @@ def test_a_stage_may_begin_afresh(tmp_path):
     drawn = study(stage()).arms["student"]
     assert again.network.state_dict().keys() == once.network.state_dict().keys()
     assert drawn.networks.keys() == {"student"}
+
+
+def test_each_number_is_another_draw_of_the_seed(tmp_path):
+    held = study(stage(afresh={"student": 0}), stage(afresh={"student": 1}), stage(afresh={"student": 2}))
+    arm = held.arms["student"]
+    drawn = [values(fresh_network(arm, "student", 0, draw)) for draw in range(3)]
+    assert same(drawn[0], values(fresh_networks(arm, 0)["student"]))
+    assert not any(same(one, other) for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
+    assert same(drawn[1], values(fresh_network(arm, "student", 0, 1)))
+    assert not same(drawn[1], values(fresh_network(arm, "student", 1, 0)))
+    done = walked(held, tmp_path / "run", keep={("student", 0), ("student", 1)})
+    only = walked(study(stage(), stage(), stage(afresh={"student": 2})), tmp_path / "other")
+    assert same(values(done.network), values(only.network))
+
+
+def generations(**changes) -> Study:
+    again = stage("offline", SOFT, teacher="before", afresh={"student": 1})
+    outcomes = {
+        "first": {"stage": 1},
+        "taught by nobody": {"stage": 0},
+        "second": {"stage": 2},
+        "both": {"members": ["first", "second"]},
+    }
+    held = {"outcomes": outcomes, "compare": [["both", "second"], ["first", "taught by nobody"]]}
+    return study(stage(), again, again | {"afresh": {"student": 2}}, **(held | changes))
+
+
+def test_an_outcome_may_be_the_mean_of_others():
+    held = generations()
+    both = held.outcomes["both"]
+    assert (both.network, both.stage, list(both.parts)) == ("student", 2, [("student", 1), ("student", 2)])
+    assert both.against == "both alone"
+    assert held.outcomes["both alone"].members == both.members
+    assert held.compare == [("both", "second"), ("first", "taught by nobody")]
+    assert differences(held, "both", "second") == [
+        "networks: the both is 2 that answer together, the second is 1"
+    ]
+
+
+def test_an_outcome_that_nobody_taught_has_no_control_but_itself():
+    held = generations()
+    assert held.outcomes["taught by nobody"].against is None
+    assert "taught by nobody alone" not in held.outcomes
+    assert held.outcomes["first alone"].stage == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"outcomes": {"one": {"members": ["two"]}}}, UnknownName, "member of the outcome one"),
+        ({"outcomes": {"one": {"stage": 1, "members": ["one"]}}}, RecipeError, "leave one of them out"),
+        ({"compare": [["first", "nobody"]]}, UnknownName, "outcome to compare"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changes, error, said):
+    with pytest.raises(error, match=said):
+        generations(**changes)
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_measured_handed_over_and_measured_again(tmp_path):
+    done = run(generations(seeds=2), tmp_path / "run", cpu=True, quiet=True)
+    pairs = [(one["of"], one["against"]) for one in done.results["verdicts"]]
+    assert ("both", "both alone") in pairs
+    assert ("both", "second") in pairs
+    entry = done.results["outcomes"]["both"]
+    assert entry["cost"]["parameters"] == 2 * done.results["outcomes"]["second"]["cost"]["parameters"]
+    members = [done.students[name] for name in ("first", "second")]
+    rows = torch.randn(5, 4)
+    assert torch.allclose(done.students["both"](rows), MeanOfNetworks(members)(rows))
+    weights = tmp_path / "run" / "outcomes" / "both" / "student.safetensors"
+    again = read_json(weights.with_name("network.json"))
+    assert [one["network"] for one in again["members"]] == ["student", "student"]
+    assert len(load_file(weights)) == 2 * len(members[0].state_dict())
+
+
+@pytest.mark.slow
+def test_generations_that_were_lost_are_taken_up(tmp_path):
+    whole = walked(generations(), tmp_path / "whole", keep={("student", 1)})
+    walked(generations(), tmp_path / "lost")
+    for path in [*(tmp_path / "lost" / "stage2").iterdir(), tmp_path / "lost" / "trained.json"]:
+        path.unlink()
+    again = walked(generations(), tmp_path / "lost", keep={("student", 1)})
+    assert same(values(again.network), values(whole.network))
+    assert same(values(again.of("student", 1)), values(whole.of("student", 1)))
 
 
 def test_the_stage_before_may_teach(tmp_path, monkeypatch):

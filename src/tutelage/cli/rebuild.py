@@ -60,6 +60,7 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
     """
     from tutelage.engine import load_weights, seeded
     from tutelage.recipes import changer_of, load, name_of, student_of, view_of
+    from tutelage.tasks.networks import MeanOfNetworks
     from tutelage.training.networks import replay_changes
 
     if Path(came).is_dir():
@@ -72,12 +73,16 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         name, source = name_of(came), came
     _check_safetensors(weights)
     about = _about(weights)
-    recipe, built_by = load(source, changes=changes), None if changes else about.get("built_by")
-    problem, build = student_of(recipe, about.get("network", "student"), built_by)
-    with seeded(0):
-        network = build()
-    view = about.get("view")
-    replay_changes(network, about | ({"shapes": None} if view else {}), changer_of)
+    recipe, view = load(source, changes=changes), about.get("view")
+    networks = []
+    for one in about.get("members", [about]):
+        built_by = None if changes else one.get("built_by")
+        problem, build = student_of(recipe, one.get("network", "student"), built_by)
+        with seeded(0):
+            networks.append(build())
+        part = view is not None or len(about.get("members", [])) > 0
+        replay_changes(networks[-1], one | ({"shapes": None} if part else {}), changer_of)
+    network = MeanOfNetworks(networks) if "members" in about else networks[0]
     if view is not None:
         network = view_of(recipe, view)(network)
     load_weights(weights, network)

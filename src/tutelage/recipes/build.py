@@ -54,7 +54,8 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         raise UnknownName("primary outcome", primary, outcomes)
     if recipe.control is not False:
         arms = {"control": _control(recipe, student, labelled, field)} | arms
-        outcomes = _controls(outcomes) | _against(outcomes)
+        judged = {name: one for name, one in outcomes.items() if _is_taught(one, student)}
+        outcomes = _controls(judged) | outcomes | _against(judged)
     for other, spec in recipe.also.items():
         arms[other] = _also(spec, student, field) if spec.like is None else _like(spec, arms)
         against = _control_of(primary, outcomes) if recipe.control is not False else None
@@ -72,6 +73,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         placebo=recipe.placebo if recipe.control is not False else False,
         seeds=list(range(seeds or recipe.seeds)),
         resolved=recipe.model_dump(mode="json", exclude_unset=True),
+        compare=_pairs(recipe, outcomes),
         uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
         expected=recipe.expected,
     )
@@ -146,15 +148,7 @@ def _make_stage(
 def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
     """What is measured: what the recipe names, or what the last training's scheme hands over."""
     if recipe.outcomes:
-        found = {name: Outcome("student", one.network, one.stage) for name, one in recipe.outcomes.items()}
-        for one in found.values():
-            if one.network not in student.networks:
-                raise UnknownName("network of an outcome", one.network, student.networks)
-            if one.stage is not None and not 0 <= one.stage < len(student.stages):
-                raise RecipeError(
-                    f"outcomes: there is no stage {one.stage}; the walk has {len(student.stages)}"
-                )
-        return found
+        return {name: _outcome(recipe, name, student) for name in recipe.outcomes}
     trainings = list(student.trainings)
     if not trainings:
         raise RecipeError("stages: none of them trains; add one with `scheme`")
@@ -164,6 +158,37 @@ def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
             "the last training hands over no student; add one that trains on what it made (data: made)"
         )
     return {one.name: Outcome("student", one.network, view=one.view) for one in handed}
+
+
+def _outcome(recipe: Recipe, name: str, student: Arm) -> Outcome:
+    """An outcome that the recipe names: one network after some stage, or several that answer as one."""
+    spec = recipe.outcomes[name]
+    if not spec.members:
+        if spec.network not in student.networks:
+            raise UnknownName("network of an outcome", spec.network, student.networks)
+        if spec.stage is not None and not 0 <= spec.stage < len(student.stages):
+            raise RecipeError(f"outcomes: there is no stage {spec.stage}; the walk has {len(student.stages)}")
+        return Outcome("student", spec.network, spec.stage)
+    legal = [other for other, one in recipe.outcomes.items() if not one.members]
+    for member in spec.members:
+        if member not in legal:
+            raise UnknownName(f"member of the outcome {name}:", member, legal)
+    parts = [(recipe.outcomes[member].network, recipe.outcomes[member].stage) for member in spec.members]
+    last = max(parts, key=lambda part: len(student.stages) if part[1] is None else part[1])
+    return Outcome("student", *last, members=parts)
+
+
+def _pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, str]]:
+    for name in (each for pair in recipe.compare for each in pair):
+        if name not in outcomes:
+            raise UnknownName("outcome to compare", name, outcomes)
+    return list(recipe.compare)
+
+
+def _is_taught(outcome: Outcome, arm: Arm) -> bool:
+    """Whether a teacher was looked at by then; the control of a stage before that is itself."""
+    looks = [n for n, stage in arm.trainings if any(term.needs_teacher for term in stage.declared.terms)]
+    return outcome.stage is None or not looks or min(looks) <= outcome.stage
 
 
 def _control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:

@@ -76,13 +76,24 @@ def field_of(task: Named) -> Field:
 
 
 def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
-    """A function that builds the named network, and tells it about the data what the recipe leaves open."""
+    """A function that builds the named network, and tells it about the data what the recipe leaves open.
+
+    A parameter that is a network is a model too, `{name: settings}`; one called `example` gets an example's
+    inputs.
+    """
     function = find("model", model.name, field.models)
     wanted = inspect.signature(function).parameters
     known = {name: value for name, value in field.problem.network_options.items() if name in wanted}
+    if "example" in wanted:
+        known["example"] = field.problem.train.batch([0]).inputs
     settings = {**known, **model.settings}
     check_settings("model", model.name, function, settings)
-    return partial(_built, model.name, function, settings)
+    inner = {
+        name: make_network(named(settings[name]), field)
+        for name, parameter in wanted.items()
+        if parameter.annotation in ("nn.Module", nn.Module) and name in settings
+    }
+    return partial(_built, model.name, function, settings, inner)
 
 
 def make_change(spec: ChangeSpec) -> Change:
@@ -153,8 +164,14 @@ def _tasks(module: ModuleType) -> list[str]:
     return [name for name in module.__all__ if name != "models"]
 
 
-def _built(name: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> nn.Module:
-    network = call("model", name, function, settings)
+def _built(
+    name: str,
+    function: Callable[..., Any],
+    settings: Mapping[str, Any],
+    inner: Mapping[str, Callable[[], nn.Module]],
+) -> nn.Module:
+    held = {key: build() for key, build in inner.items()}  # networks that this one is made of
+    network = call("model", name, function, {**settings, **held})
     if not isinstance(network, nn.Module):
         raise ModelError(f"model {name} gave a {type(network).__name__}; expected a torch.nn.Module")
     return network

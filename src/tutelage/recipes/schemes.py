@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -228,8 +228,11 @@ def _is_network(parameter: inspect.Parameter) -> bool:
     return parameter.annotation in ("nn.Module", nn.Module)
 
 
-def _known(names: Sequence[str], networks: Sequence[str], where: str) -> tuple[str, ...]:
+Names = TypeVar("Names", list[str], dict[str, int], list[str] | dict[str, int])
+
+
+def _known(names: Names, networks: Sequence[str], where: str) -> Names:
     for name in names:
         if name not in networks:
             raise UnknownName(f"network of {where}:", name, networks)
-    return tuple(names)
+    return names

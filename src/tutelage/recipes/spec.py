@@ -162,7 +162,8 @@ class StageSpec(Spec):
         data: `transfer`, what the student is taught on; `labelled`, what of it has a label; `train`, the
             whole training split; or `made`, what the stage before made.
         teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it.
-        afresh: networks that begin with new weights here.
+        afresh: networks that begin with new weights here: a list for those of the seed, or each with a
+            number, `{student: 1}`, for another draw, 0 for those of the seed.
     """
 
     scheme: NamedField
@@ -170,7 +171,7 @@ class StageSpec(Spec):
     train: TrainSpec
     data: Literal["transfer", "labelled", "train", "made"] = "transfer"
     teacher: Literal["plan", "before"] = "plan"
-    afresh: list[str] = Field(default_factory=list)
+    afresh: list[str] | dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=list)
 
 
 class ChangeSpec(Spec):
@@ -224,10 +225,20 @@ class OutcomeSpec(Spec):
     Args:
         network: its name.
         stage: after which stage, counted from 0; the last one by default.
+        members: other outcomes, of which this is the mean, in place of one network: an ensemble.
     """
 
     network: str = "student"
     stage: int | None = None
+    members: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> OutcomeSpec:
+        if self.members and {"network", "stage"} & self.model_fields_set:
+            raise ValueError(
+                "an outcome is one `network` after a `stage`, or has `members`; leave one of them out"
+            )
+        return self
 
 
 class ControlSpec(Spec):
@@ -309,6 +320,7 @@ class Recipe(Spec):
         placebo: whether an arm runs whose teacher repeats the labels; by default where that is cheap.
         control: what differs for the student alone; false trains none.
         also: further arms, by name.
+        compare: further pairs of outcomes or arms, each held against the other: `[[student, direct]]`.
         transfer: what the student is taught on.
         correct: set on the student afterwards.
         seeds: how many.
@@ -328,6 +340,7 @@ class Recipe(Spec):
     placebo: bool | None = None
     control: ControlSpec | Literal[False] = Field(default_factory=ControlSpec)
     also: dict[str, ArmSpec] = Field(default_factory=dict)
+    compare: list[tuple[str, str]] = Field(default_factory=list)
     transfer: TransferSpec = Field(default_factory=TransferSpec)
     correct: NamedField | None = None
     seeds: Annotated[int, Field(ge=1)] = 3

@@ -39,7 +39,7 @@ def check_study(study: Study, device: torch.device) -> None:
     for name, outcome in study.outcomes.items():
         arm = study.arms[outcome.arm]
         if outcome.against is not None or name == study.primary:
-            key = (outcome.network, *map(str, map(id, arm.networks.values())))
+            key = (*map(str, outcome.parts), *map(str, map(id, arm.networks.values())))
             if key not in seen:
                 _check_network(study, arm, outcome, device)
             seen.add(key)
@@ -56,9 +56,8 @@ def _check_network(study: Study, arm: Arm, outcome: Outcome, device: torch.devic
     splits = {"the training data": arm.source, "the validation data": problem.validation}
     if problem.test is not None:
         splits["the test data"] = problem.test
-    network = fresh_networks(arm, study.seeds[0])[outcome.network].to(device)
-    if outcome.view is not None:
-        network = outcome.view(network)
+    fresh = fresh_networks(arm, study.seeds[0])
+    network = outcome.of(lambda name, _: fresh[name]).to(device)
     reads = problem.reads.get(outcome.network)
     with evaluating(network):
         for where, source in splits.items():

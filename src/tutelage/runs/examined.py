@@ -67,8 +67,7 @@ class Examined:
 
     def of(self, trained: Trained) -> nn.Module:
         """The network of a seed, as the outcome sees it."""
-        network = trained.of(self.outcome.network, self.outcome.stage)
-        return network if self.outcome.view is None else self.outcome.view(network)
+        return self.outcome.of(trained.of)
 
     def scores(self, *, failed: float) -> list[float]:
         """The metric of each seed; one that broke off counts as given."""

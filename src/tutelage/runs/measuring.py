@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.answers import spread_log_probs
-from tutelage.capture import capture
+from tutelage.capture import call, capture
 from tutelage.data import Source, reading
 from tutelage.evaluation import cost, cost_of_callable, latencies
+from tutelage.evaluation.size import flops
 from tutelage.modes import evaluating
 from tutelage.studies import Study
 from tutelage.tasks.exam import Answers
@@ -21,7 +23,7 @@ from tutelage.tasks.problem import Problem
 from tutelage.teachers import Predictor, Stored, Teacher, conflict
 from tutelage.threads import fastest_threads, threads
 from tutelage.training import evaluation_loader
-from tutelage.types import Batch, Outputs
+from tutelage.types import Batch, Outputs, map_tensors
 
 __all__ = [
     "Measured",
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 _CALIBRATION = ("ece", "nll", "brier")
+
+_SHOWN = 64  # validation examples by which a cost is measured that depends on them
 
 _LEAST = -60.0
 """The log-probability of a class that was not stored and has no share of a rest."""
@@ -124,7 +128,11 @@ def cost_of_network(
 ) -> dict[str, Any]:
     """What a network costs on an example of the problem, the logits that it left to others included."""
     asked, example = _callable(network, problem, device, name)
-    return cost(asked, example.inputs, device=device, batch_sizes=_batch_sizes(example), latency=latency)
+    found = cost(asked, example.inputs, device=device, batch_sizes=_batch_sizes(example), latency=latency)
+    if isinstance(asked, _InTurn):
+        each = [flops(partial(call, asked, example.to(device).inputs)) for _ in range(asked.count)]
+        found["flops"] = round(fmean(held or 0 for held in each))
+    return found
 
 
 def cost_of_teacher(
@@ -203,7 +211,12 @@ def _callable(
     example = reading(problem.train.batch([0]), problem.reads.get(name))
     with torch.no_grad(), evaluating(network):
         leaves = capture(network, example.to(device).inputs).logits is None
-    return (_WithLogits(network) if leaves else network), example
+    held = _WithLogits(network) if leaves else network
+    if getattr(network, "varies", False):
+        numbers = range(min(_SHOWN, len(problem.validation)))
+        shown = reading(problem.validation.batch(numbers), problem.reads.get(name))
+        held = _InTurn(held, shown.to(device).inputs, len(numbers))
+    return held, example
 
 
 def _batch_sizes(example: Batch) -> tuple[int, ...]:
@@ -240,6 +253,27 @@ class _Asked(nn.Module):
         ids = torch.arange(len(first), device=first.device)
         outputs = self.teacher(Batch(inputs=given, ids=ids, labels=torch.zeros_like(ids)))
         return _logits_of(outputs) if outputs.logits is not None or outputs.head is not None else outputs
+
+
+class _InTurn(nn.Module):
+    """A network whose cost depends on the example: it is shown other ones at each call, as many as came.
+
+    Args:
+        network: what is called.
+        inputs: the examples that it is shown, one after the other and again from the first on.
+        count: how many these are.
+    """
+
+    def __init__(self, network: nn.Module, inputs: Any, count: int) -> None:
+        super().__init__()
+        self.network, self.inputs, self.count, self.next = network, inputs, count, 0
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        came: list[int] = []
+        map_tensors(named or inputs, lambda tensor: came.append(len(tensor)) or tensor)
+        numbers = [(self.next + step) % self.count for step in range(came[0])]
+        self.next = (self.next + came[0]) % self.count
+        return call(self.network, map_tensors(self.inputs, lambda tensor: tensor[numbers]))
 
 
 class _WithLogits(nn.Module):

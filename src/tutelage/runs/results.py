@@ -150,7 +150,7 @@ def _time(
         if one.network is None:
             continue
         kind = (
-            type(one.network),
+            str(one.network),
             one.outcome.network,
             *((key, tuple(value.shape)) for key, value in one.network.state_dict().items()),
         )

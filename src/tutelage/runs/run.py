@@ -195,7 +195,8 @@ def _warn_of_teacher(study: Study, teacher: float, control: float | None) -> Non
 def _wanted_early(study: Study, arm: str) -> Collection[tuple[str, int]]:
     """The networks of an arm that outcomes want as an earlier stage left them."""
     outcomes = [one for one in study.outcomes.values() if one.arm == arm]
-    return {(one.network, one.stage) for one in outcomes if one.stage is not None}
+    parts = [part for one in outcomes for part in one.parts]
+    return {(network, stage) for network, stage in parts if stage is not None}
 
 
 def _take_stages(trained: Path, where: Path, runtime: Runtime) -> None:
@@ -221,10 +222,13 @@ def _students(study: Study, trained: Mapping[str, Sequence[Trained]]) -> dict[st
     for name, outcome in study.outcomes.items():
         one = _best(study, outcome, trained[outcome.arm])
         if one is not None:
-            network = one.of(outcome.network, outcome.stage)
-            seen = (network if outcome.view is None else outcome.view(network)).eval()
+            seen = outcome.of(one.of).eval()
             about = dict(one.about.get(outcome.network, {}))
             about |= {"network": outcome.network, "arm": outcome.arm}
+            if outcome.members:
+                about["members"] = [
+                    dict(one.about.get(each, {})) | {"network": each} for each, _ in outcome.members
+                ]
             about["view"] = name if outcome.view is not None else None
             about["shapes"] = {key: list(value.shape) for key, value in seen.state_dict().items()}
             found[name] = (seen, about)

@@ -29,6 +29,10 @@ class EndsEarly(Protocol):
         """The part that ends at an exit, on the same weights: it computes no more than it needs."""
         ...
 
+    def stopping(self, threshold: float) -> nn.Module:
+        """The network that stops at the first exit whose top probability is above the threshold."""
+        ...
+
 
 class Exits(Scheme):
     """Be Your Own Teacher (BYOT): early exits of a network learn from labels and from its deepest exit.
@@ -47,10 +51,12 @@ class Exits(Scheme):
             with `guided` stands where it says (`:output.exit1` for logits); its `hint` is a layer of the same
             network.
         early: the names of the early exits.
+        thresholds: of the top probability. For each the network is handed over once more, as one that stops
+            at the first exit that is surer than this: `stopping(threshold)` gives it (see `EndsEarly`).
 
     Raises:
-        ModelError: no exits, or one twice; a network that cannot be cut; a term that compares a layer with
-            itself.
+        ModelError: no exits, or one twice; a threshold out of range; a network that cannot be cut; a term
+            that compares a layer with itself.
         UnknownName: the network has no such exit.
 
     Source:
@@ -62,10 +68,18 @@ class Exits(Scheme):
         squared temperature; a projector brings features to one shape, in place of the exits' bottlenecks.
     """
 
-    def __init__(self, student: nn.Module, matches: Sequence[Match], early: Sequence[str]) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        matches: Sequence[Match],
+        early: Sequence[str],
+        thresholds: Sequence[float] = (),
+    ) -> None:
         placed = _placed(matches, early)
         for exit_ in early:
             _part(student, exit_)
+        for threshold in thresholds:
+            _stopping(student, threshold)
         _check_hints(placed)
         self.student, self.early = student, list(early)
         self.learner = Learner("student", student, placed)
@@ -73,9 +87,13 @@ class Exits(Scheme):
 
     @classmethod
     def declare(cls, matches: Sequence[Match], networks: Sequence[str], **options: Any) -> Declared:  # noqa: ARG003
-        """The whole network, and a part of it for each exit; nobody outside is asked."""
+        """The whole network, a part of it for each exit, one that stops early for each threshold."""
         early = list(options.get("early", ()))
         parts = [Student(name, "student", partial(_part, exit_=name)) for name in early]
+        parts += [
+            Student(f"early {threshold:g}", "student", partial(_stopping, threshold=threshold))
+            for threshold in options.get("thresholds", ())
+        ]
         terms = terms_of(_placed(matches, early))
         return Declared([Student("student", "student"), *parts], asks="nobody", terms=terms)
 
@@ -148,6 +166,18 @@ def _part(network: nn.Module, exit_: str) -> nn.Module:
         )
     part: nn.Module = cut(exit_)
     return part
+
+
+def _stopping(network: nn.Module, threshold: float) -> nn.Module:
+    """The network that stops where it is surer than a threshold."""
+    stop = getattr(network, "stopping", None)
+    if stop is None:
+        raise ModelError(
+            f"{type(network).__name__} cannot stop early: give it a method `stopping(threshold)`, take a "
+            "model such as with_exits, or leave thresholds out"
+        )
+    stopped: nn.Module = stop(threshold)
+    return stopped
 
 
 def _check_hints(matches: Sequence[Match]) -> None:

@@ -30,6 +30,7 @@ def differences(study: Study, of: str, against: str) -> list[str]:
     pair = (of, against)
     return [
         *_networks(study, ours, theirs, pair),
+        *_members(ours, theirs, pair),
         *_steps(study, ours, theirs, pair),
         *_data(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_terms(study.arms[ours.arm], study.arms[theirs.arm], pair),
@@ -69,6 +70,13 @@ def _steps(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) 
     one, other = (total_steps(study.arms[each.arm], each.stage) for each in (ours, theirs))
     if one != other and one is not None and other is not None:
         yield f"steps: the {pair[0]} made {one} and the {pair[1]} {other}"
+
+
+def _members(ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
+    one, other = len(ours.parts), len(theirs.parts)
+    if one != other:
+        count = [f"{number} that answer together" if number > 1 else "1" for number in (one, other)]
+        yield f"networks: the {pair[0]} is {count[0]}, the {pair[1]} is {count[1]}"
 
 
 def _data(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from tutelage.data import Source
 from tutelage.engine import OptimizerSettings, TrainSettings, seeded
 from tutelage.schemes import Scheme
 from tutelage.schemes.declared import Declared
+from tutelage.tasks.networks import MeanOfNetworks
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
 from tutelage.types import Batch
@@ -26,6 +27,7 @@ __all__ = [
     "Stage",
     "Study",
     "TeacherPlan",
+    "fresh_network",
     "fresh_networks",
     "loader_seed",
 ]
@@ -45,7 +47,8 @@ class Stage:
         declared: what the scheme says of itself.
         data: what it trains on, in place of the arm's data: a source, or `made`, what the stage before made.
         teacher: `plan` for the study's teacher, `before` for the first student as the stage before left it.
-        afresh: networks that begin with new weights here, as those of the seed.
+        afresh: networks that begin with new weights here: those of the seed, or, where each has a number, its
+            draw of that number, 0 for those of the seed.
     """
 
     scheme: Callable[[Mapping[str, nn.Module], Teacher | None], Scheme]
@@ -55,12 +58,17 @@ class Stage:
     declared: Declared = field(default_factory=Declared)
     data: Source | Literal["made"] | None = None
     teacher: Literal["plan", "before"] = "plan"
-    afresh: Sequence[str] = ()
+    afresh: Sequence[str] | Mapping[str, int] = ()
 
     @property
     def asks(self) -> bool:
         """Whether it asks a teacher."""
         return self.declared.asks != "nobody"
+
+    @property
+    def draws(self) -> Mapping[str, int]:
+        """The networks that begin anew, and which draw of the seed each gets."""
+        return self.afresh if isinstance(self.afresh, Mapping) else dict.fromkeys(self.afresh, 0)
 
 
 class Changer(Protocol):
@@ -152,6 +160,8 @@ class Outcome:
         stage: after which stage of the arm; None for the last.
         view: network -> the part of it that is used; None for all of it.
         against: the outcome that it is judged against; None for one that others are judged against.
+        members: networks and stages whose mean it is; none where it is one network. `network` and `stage` are
+            then those of the last of them.
     """
 
     arm: str
@@ -159,6 +169,22 @@ class Outcome:
     stage: int | None = None
     view: Callable[[nn.Module], nn.Module] | None = None
     against: str | None = None
+    members: Sequence[tuple[str, int | None]] = ()
+
+    @property
+    def parts(self) -> Sequence[tuple[str, int | None]]:
+        """The networks and stages that it is made of."""
+        return self.members or ((self.network, self.stage),)
+
+    def of(self, found: Callable[[str, int | None], nn.Module]) -> nn.Module:
+        """The network that it is.
+
+        Args:
+            found: a network's name and a stage -> that network as that stage left it.
+        """
+        networks = [found(network, stage) for network, stage in self.parts]
+        whole = MeanOfNetworks(networks) if self.members else networks[0]
+        return whole if self.view is None else self.view(whole)
 
 
 @dataclass(frozen=True)
@@ -199,6 +225,7 @@ class Study:
             is so if it is cheap.
         seeds: each arm is trained once a seed; a seed gives all of them one initialisation and data order.
         resolved: the recipe as it was understood, for the record and to know the run again.
+        compare: further pairs of outcomes, each held against the other.
         uncontrolled: what the comparison does not hold equal, in plain words.
         expected: metric -> what the paper found and what we found.
         level: the confidence of the verdict's interval.
@@ -213,6 +240,7 @@ class Study:
     primary: str = "student"
     placebo: bool | None = None
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    compare: Sequence[tuple[str, str]] = ()
     uncontrolled: Sequence[str] = ()
     expected: Mapping[str, Any] | None = None
     level: float = 0.95
@@ -236,11 +264,22 @@ class Study:
 
 def fresh_networks(arm: Arm, seed: int) -> dict[str, nn.Module]:
     """The arm's networks as the seed initialises them, each whatever the others are."""
-    return {name: _fresh(arm, name, number, seed) for number, name in enumerate(arm.networks)}
+    return {name: fresh_network(arm, name, seed) for name in arm.networks}
 
 
-def _fresh(arm: Arm, name: str, number: int, seed: int) -> nn.Module:
-    with seeded(seed if number == 0 else (seed + zlib.crc32(name.encode())) % 2**32):
+def fresh_network(arm: Arm, name: str, seed: int, draw: int = 0) -> nn.Module:
+    """One of the arm's networks.
+
+    Args:
+        arm: whose.
+        name: of the network.
+        seed: that initialises it.
+        draw: which of the seed's draws; 0 for the first, with which every arm begins.
+    """
+    first = name == next(iter(arm.networks))
+    told = "" if first else name
+    told += f" {draw}" if draw else ""
+    with seeded((seed + zlib.crc32(told.encode())) % 2**32):  # that of nothing is 0
         return arm.networks[name]()
 
 

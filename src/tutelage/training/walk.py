@@ -11,7 +11,7 @@ from torch import nn
 
 from tutelage.data import Source
 from tutelage.engine import Runtime, sharded, whole
-from tutelage.studies import Arm, Change, Stage, fresh_networks
+from tutelage.studies import Arm, Change, Stage, fresh_network, fresh_networks
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Frozen, Teacher
 from tutelage.training.stage import Ready, plain, set_up_stage
@@ -93,11 +93,9 @@ def _train(
 ) -> None:
     problem, runtime, visitor, seed, teacher = how
     taught_by = None if stage.asks and stage.teacher == "plan" else _before(stage, state, problem)
-    if stage.afresh:
-        fresh = fresh_networks(arm, seed)
-        for name in stage.afresh:
-            state.networks[name] = fresh[name].to(runtime.device)
-            state.done.pop(name, None)
+    for name, draw in stage.draws.items():
+        state.networks[name] = fresh_network(arm, name, seed, draw).to(runtime.device)
+        state.done.pop(name, None)
     if visitor.finished(number, state):
         return
     if stage.asks and stage.teacher == "plan":

@@ -36,8 +36,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "thin_convnet": {"in_channels": 3, "widths": [8, 8, 12, 12]},
     "transformers_classifier": {"config": VIT},
 }
-# These make pictures, or answer several questions, and have tests of their own.
-OTHERS = ("image_generator", "learnt_images", "mlp_with_heads")
+# These make pictures, answer several questions, or stand around another network, and have tests of their own.
+OTHERS = ("image_generator", "learnt_images", "mlp_with_heads", "with_exits")
 CLASSIFIERS = [name for name in models.__all__ if name not in OTHERS]
 STAGED = [name for name in CLASSIFIERS if name not in NEEDS]
 

@@ -4,7 +4,7 @@ The small ones are those of the CIFAR table of the distillation literature. They
 way, for guided and hint layers: `stem`, `stages.0`, `stages.1`, …, `neck`, `pool`, `head`.
 """
 
-from tutelage.tasks.networks import mlp
+from tutelage.tasks.networks import mlp, with_exits
 from tutelage.tasks.vision.models.fitnet import thin_convnet
 from tutelage.tasks.vision.models.image_generator import image_generator
 from tutelage.tasks.vision.models.learnt_images import learnt_images
@@ -52,6 +52,7 @@ __all__ = [
     "transformers_classifier",
     "vgg8",
     "vgg13",
+    "with_exits",
     "wrn_16_1",
     "wrn_16_2",
     "wrn_40_1",

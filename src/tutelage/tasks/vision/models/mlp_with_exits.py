@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tutelage.errors import ModelError, UnknownName
-from tutelage.tasks.networks import MLP
+from tutelage.tasks.networks import MLP, EarlyExit, Enough
 
 __all__ = ["MLPWithExits", "mlp_with_exits"]
 
@@ -78,13 +78,32 @@ class MLPWithExits(MLP):
         self, inputs: Float[Tensor, "items ..."]
     ) -> dict[str, Float[Tensor, "items classes"]]:
         """Logits of a batch, the deepest first."""
+        early: dict[str, Tensor] = {}
+
+        def note(exit_: str, logits: Tensor) -> bool:
+            early[exit_] = logits
+            return False
+
+        deepest = self.until(note, inputs)
+        assert deepest is not None
+        return {"logits": deepest, **early}
+
+    def until(
+        self, enough: Enough, inputs: Float[Tensor, "items ..."]
+    ) -> Float[Tensor, "items classes"] | None:
+        """Run until an exit's answer is enough: the deepest answer, or None where it stopped before."""
         values = self.flattened(inputs)
-        early = {}
         for number, block in enumerate(self.hidden, 1):
             values = block(values)
-            if f"exit{number}" in self.exits:
-                early[f"exit{number}"] = self.exits[f"exit{number}"](self.dropout(values))
-        return {"logits": self.head(self.dropout(values)), **early}
+            exit_ = f"exit{number}"
+            if exit_ in self.exits and enough(exit_, self.exits[exit_](self.dropout(values))):
+                return None
+        deepest: Tensor = self.head(self.dropout(values))
+        return deepest
+
+    def stopping(self, threshold: float) -> EarlyExit:
+        """The network that stops at the first exit that is sure enough; see `EarlyExit`."""
+        return EarlyExit(self, threshold=threshold).train(self.training)
 
     def ending_at(self, exit_: str) -> MLP:
         """The part that ends at an exit, on the same weights: a plain `mlp`, which needs no layer after it.
