@@ -14,6 +14,7 @@ __all__ = [
     "Balance",
     "Batch",
     "Batches",
+    "Exchange",
     "HeadLogits",
     "Moment",
     "Outputs",
@@ -229,6 +230,23 @@ def _nothing(moment: Moment) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a turn moves, and how seldom other turns look at it.
+
+    Args:
+        modules: all that the turn changes, with buffers.
+        every: steps from one look to the next, which is taken in `Turn.after`; None where nobody looks.
+    """
+
+    modules: Sequence[nn.Module]
+    every: int | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether others look after this step."""
+        return self.every is not None and step % self.every == 0
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One optimiser's move.
 
@@ -249,6 +267,8 @@ class Turn:
             there is nothing of that kind.
         balance: told the norm of each term's gradient every so many steps, before the update, which is made
             with the new weights; None where no weight depends on it.
+        exchange: how seldom others look at what it moves. Where all turns say so, several processes may each
+            make turns of their own, on whole batches; None where the next turn sees it at once.
     """
 
     name: str
@@ -261,6 +281,7 @@ class Turn:
     weights: Callable[[], Mapping[str, float]] = dict
     ahead: Callable[[Batch], None] | None = None
     balance: Balance | None = None
+    exchange: Exchange | None = None
 
 
 class Balance(Protocol):

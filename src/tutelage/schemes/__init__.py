@@ -1,14 +1,16 @@
 """Who teaches whom, on which data: a scheme gives the engine its turns.
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
-is how controls and teachers are trained. `Mutual` is peers that teach one another; `Adversarial` a student
-whose logits a critic tells from its teacher's. `Exits` is a network that teaches its own early exits.
+is how controls and teachers are trained. `Mutual` is peers that teach one another, `Codistillation` peers that hear stale copies of one
+another; `Adversarial` a student whose logits a critic tells from its teacher's. `Exits` is a network that
+teaches its own early exits, or its branches.
 `OnPolicy` asks the teacher about what the student writes itself. Ensembles, past selves and stored answers
 are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which terms it learns.
 """
 
 from tutelage.schemes.adversarial import Adversarial
 from tutelage.schemes.alone import Alone
+from tutelage.schemes.codistillation import Codistillation
 from tutelage.schemes.data_free import DataFree
 from tutelage.schemes.dataset_distillation import DatasetDistillation
 from tutelage.schemes.exits import Exits
@@ -20,6 +22,7 @@ from tutelage.schemes.scheme import Scheme
 __all__ = [
     "Adversarial",
     "Alone",
+    "Codistillation",
     "DataFree",
     "DatasetDistillation",
     "Exits",
