@@ -19,9 +19,9 @@ class Division:
     """Who makes which turn, on which part of a batch.
 
     Mostly every process makes each turn with its part of the batch, and gradients are summed. Where each turn
-    says how seldom others look at what it moves (`Turn.exchange`), every process makes turns of its own on the
-    whole batch, and nothing is exchanged between two looks. That is done where no process would be idle, and no
-    network is spread over processes.
+    says how seldom others look at what it moves (`Turn.exchange`), every process makes turns of its own on
+    the whole batch, and nothing is exchanged between two looks. That is done where no process would be idle,
+    and no network is spread over processes.
 
     Args:
         turns: of one training, in order.

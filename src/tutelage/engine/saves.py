@@ -58,7 +58,10 @@ class Parts:
             "pending": pending,
             "records": len(self.history.records),
             "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
-            **{kind: self.division.collect(held) for kind, held in whole(self.optimizer_steps.state()).items()},
+            **{
+                kind: self.division.collect(held)
+                for kind, held in whole(self.optimizer_steps.state()).items()
+            },
             "shares": self._shares(),
             "average": whole(self.average.averages) if self.average else None,
             "random": self.runtime.gather(random_state()),
@@ -67,7 +70,9 @@ class Parts:
     def _shares(self) -> dict[str, Any]:
         held = self.shares.state()
         warned = self.division.collect(dict.fromkeys(held["warned"]))
-        return {name: self.division.collect(held[name]) for name in ("last", "seen")} | {"warned": list(warned)}
+        return {name: self.division.collect(held[name]) for name in ("last", "seen")} | {
+            "warned": list(warned)
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""

@@ -26,15 +26,15 @@ __all__ = ["Codistillation"]
 class Codistillation(Scheme):
     """Codistillation: each peer follows labels, and what copies of the other peers from a while ago say.
 
-    What a peer predicts changes more slowly than its weights, so that a copy of some steps ago teaches about as
-    well as the peer itself. Peers on different machines need then exchange weights seldom, where training on
-    parts of a batch exchanges gradients at each step: on several processes, no more of them than peers, each
-    process trains peers of its own on whole batches.
+    What a peer predicts changes more slowly than its weights, so that a copy of some steps ago teaches about
+    as well as the peer itself. Peers in several processes then exchange weights seldom, where training on
+    parts of a batch exchanges gradients at each step: each process trains peers of its own on whole batches,
+    as long as there are no more processes than peers.
 
-    A term that needs a teacher gets the copies of the other peers, with two peers the other one's answer, with
-    more the logarithm of the mean of their probabilities. Copies are made anew every so many steps. Until the
-    first of them nobody is heard: the peers of the start know nothing. The control is the same scheme without
-    these terms.
+    A term that needs a teacher gets the copies of the other peers: with two peers the other one's answer,
+    with more the logarithm of the mean of their probabilities. Copies are made anew every so many steps.
+    Until the first of them nobody is heard: the peers of the start know nothing. The control is the same
+    scheme without these terms.
 
     Args:
         networks: the peers by name, all networks of the recipe, two or more, equal or different; they answer
@@ -51,8 +51,8 @@ class Codistillation(Scheme):
         Anil, Pereyra, Passos, Ormandi, Dahl & Hinton, Large Scale Distributed Neural Network Training through
         Online Distillation, ICLR 2018, algorithm 1. Their ψ is the cross-entropy to the mean prediction, which
         has the gradient of `response.SoftTarget(temperature=1.0)`. Differences: peers see the same batches,
-        which in the paper may be of different data; all copies are made on the same step, and come from the
-        processes themselves in place of files; a peer is one process, in the paper a group of them.
+        which in the paper may be of different data; all copies are made on the same step, and come from
+        the processes themselves in place of files; a peer is one process, in the paper a group of them.
 
     Example:
         >>> from tutelage.losses import response

@@ -56,11 +56,11 @@ class Mutual(Scheme):
         statistics of batch norm; each peer's weights are chosen by its own validation metric.
 
         With `ensemble`: Guo et al., Online Knowledge Distillation via Collaborative Learning, CVPR 2020,
-        section 3, with a `response.SoftTarget` of temperature 2 and a `response.HardLabel`. Differences: peers
-        move one after the other and see one view of an image, where each has its own in the paper; the
-        others answer in eval mode; "mean" is their linear way with equal weights. Weights solved for each batch
-        (KDCL-Linear) are not here, since a batch in parts would have others, and neither are weights by
-        errors on held-out data (KDCL-General), which a scheme does not see.
+        section 3, with a `response.SoftTarget` of temperature 2 and a `response.HardLabel`. Differences:
+        peers move one after the other and see one view of an image, where each has its own in the paper; the
+        others answer in eval mode; "mean" is their linear way with equal weights. Weights solved for each
+        batch (KDCL-Linear) are not here, since a batch in parts would have others, and neither are weights
+        by errors on held-out data (KDCL-General), which a scheme does not see.
 
     Example:
         >>> from tutelage.losses import response
