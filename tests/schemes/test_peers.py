@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from carrying import same_in_parts_and_together
 from torch import nn
 
 from tutelage.errors import ModelError, UnknownName
@@ -88,6 +89,18 @@ def test_all_peers_follow_one_answer_and_the_one_that_learns_is_part_of_it():
     assert follow("min_logit") == pytest.approx([0, apart], abs=1e-6)  # margins −log 3 and log 3
     even = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
     assert follow("mean") == pytest.approx([even, even], abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ensemble", ["naive", "min_logit", "mean"])
+def test_parts_and_processes_leave_the_same_weights(tmp_path, ensemble: str):
+    sgd = "{sgd: {lr: 0.05, momentum: 0.9}}"
+    changes = [
+        "stages.0.train={steps: 6, batch_size: 23}",
+        f"stages.0.scheme.mutual.ensemble={ensemble}",
+        f"stages.0.optimizers={{student: {sgd}, peer: {sgd}}}",
+    ]
+    same_in_parts_and_together("vision/digits_kdcl", changes, tmp_path)
 
 
 def test_an_ensemble_that_is_not_there_is_refused_before_anything_is_built():

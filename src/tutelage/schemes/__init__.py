@@ -1,8 +1,8 @@
 """Who teaches whom, on which data: a scheme gives the engine its turns.
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
-is how controls and teachers are trained. `Mutual` is peers that teach one another, `Codistillation` peers that
-hear stale copies of one another; `Adversarial` a student whose logits a critic tells from its teacher's.
+is how controls and teachers are trained. `Mutual` is peers that teach one another, `Codistillation` peers
+that hear stale copies of one another; `Adversarial` a student whose logits a critic tells from its teacher's.
 `Exits` is a network that teaches its own early exits, or its branches. `OnPolicy` asks the teacher about what
 the student writes itself. Ensembles, past selves and stored answers are teachers, not schemes. A scheme
 declares what it hands over, whom it asks and by which terms it learns.

@@ -49,10 +49,10 @@ class Codistillation(Scheme):
 
     Source:
         Anil, Pereyra, Passos, Ormandi, Dahl & Hinton, Large Scale Distributed Neural Network Training through
-        Online Distillation, ICLR 2018, algorithm 1. Their ψ is the cross-entropy to the mean prediction, which
-        has the gradient of `response.SoftTarget(temperature=1.0)`. Differences: peers see the same batches,
-        which in the paper may be of different data; all copies are made on the same step, and come from
-        the processes themselves in place of files; a peer is one process, in the paper a group of them.
+        Online Distillation, ICLR 2018, algorithm 1. Their ψ is the cross-entropy to the mean prediction,
+        which has the gradient of `response.SoftTarget(temperature=1.0)`. Differences: peers see the same
+        batches, in the paper of different data too; all copies are made on the same step, and come from the
+        processes themselves in place of files; a peer is one process, in the paper a group of them.
 
     Example:
         >>> from tutelage.losses import response
