@@ -94,8 +94,8 @@ def fit(
     cut_for = getattr(batches, "world", within.world)
     if cut_for != within.world:
         raise DataError(
-            f"the batches are cut for {cut_for} processes, and {within.world} share them; give the Loader "
-            "rank and world of Division(turns, runtime).within"
+            f"the batches are cut for {cut_for} processes, and {within.world} train on them together; give "
+            "the Loader rank and world of Division(turns, runtime).within"
         )
     loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
     validations = [validation] if isinstance(validation, Validation) else list(validation or ())
