@@ -14,6 +14,7 @@ __all__ = [
     "Balance",
     "Batch",
     "Batches",
+    "Exchange",
     "HeadLogits",
     "Moment",
     "Outputs",
@@ -229,6 +230,23 @@ def _nothing(moment: Moment) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a turn moves, and how seldom other turns look at it.
+
+    Args:
+        modules: all that the turn changes, with buffers.
+        every: steps from one look to the next, which is taken in `Turn.after`; None where nobody looks.
+    """
+
+    modules: Sequence[nn.Module]
+    every: int | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether others look after this step."""
+        return self.every is not None and step % self.every == 0
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One optimiser's move.
 
@@ -253,6 +271,8 @@ class Turn:
             with the new weights; None where no weight depends on it.
         notes: those of the terms that are only measured, such as how often a critic is right: each goes into
             the record as terms do, and into no sum that is minimised.
+        exchange: how seldom others look at what it moves. Where all turns say so, several processes may each
+            make turns of their own, on whole batches; None where the next turn sees it at once.
     """
 
     name: str
@@ -267,6 +287,7 @@ class Turn:
     sees: Callable[[Batch], object] | None = None
     balance: Balance | None = None
     notes: Collection[str] = ()
+    exchange: Exchange | None = None
 
 
 class Balance(Protocol):

@@ -106,7 +106,7 @@ def test_steps_that_leave_processes_empty(training, start, tmp_path, world, size
 
 def test_batches_that_were_cut_for_other_processes(training):
     loader = Loader(training.examples(5), batch_size=2, rank=0, world=2)
-    with pytest.raises(DataError, match="cut for 2 processes, and 1 train"):
+    with pytest.raises(DataError, match="cut for 2 processes, and 1 train on them"):
         fit([], {}, loader, TrainSettings(epochs=1), optimizers={}, runtime=Runtime(cpu=True, quiet=True))
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from tutelage.engine import Checkpoint, OptimizerSettings, Runtime, Validation
 from tutelage.engine.average import WeightAverage
+from tutelage.engine.division import Division
 from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.saves import Parts, Saves
 from tutelage.engine.selection import Selections
@@ -40,6 +41,7 @@ def parts(width: int = 2, *, decay: float | None = None) -> Parts:
         ),
         history=History(None),
         runtime=runtime,
+        division=Division(turns, runtime),
     )
 
 

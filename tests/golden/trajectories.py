@@ -23,6 +23,7 @@ from tutelage.match import Match
 from tutelage.schemes import (
     Adversarial,
     Alone,
+    Codistillation,
     DataFree,
     DatasetDistillation,
     Exits,
@@ -152,6 +153,9 @@ FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
         student, critic(), Frozen(network(8, 3)), [soft(), hard()], adversarial_weight=0.5
     ),
     Alone: lambda student: Alone(student, [Match(response.HardLabel())]),
+    Codistillation: lambda student: Codistillation(
+        {"student": student, "peer": network(4, 5), "other": network(7, 6)}, [soft(), hard()], every=3
+    ),
     DataFree: lambda student: DataFree(
         student, Frozen(network(8, 3)), [soft()], network(4, 16, classes=6), noise=6, repeat=2
     ),

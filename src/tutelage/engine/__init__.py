@@ -1,13 +1,14 @@
 """The engine runs turns, on one device or many. It knows nothing of distillation.
 
 `fit` is the loop. Around it: `settings` (what a user may choose), `optimizers` (by torch's names),
-`parallel` (devices, processes, precision, through Accelerate), `checkpoint` (one atomic file), `saves` (what
-it holds, and how it is taken up), `selection` (which weights are kept), `tracking` (history, progress,
-trackers), `average` (moving average of weights), `seed` (every random generator) and `interrupt` (a polite
-stop).
+`parallel` (devices, processes, precision, through Accelerate), `division` (what processes divide among
+themselves), `checkpoint` (one atomic file), `saves` (what it holds, and how it is taken up), `selection`
+(which weights are kept), `tracking` (history, progress, trackers), `average` (moving average of weights),
+`seed` (every random generator) and `interrupt` (a polite stop).
 """
 
 from tutelage.engine.checkpoint import Checkpoint, load_weights, save_weights
+from tutelage.engine.division import Division
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.loop import Fitted, fit
 from tutelage.engine.optimizers import build_optimizer, build_schedule
@@ -20,6 +21,7 @@ from tutelage.engine.tracking import Progress, read_history
 
 __all__ = [
     "Checkpoint",
+    "Division",
     "Fitted",
     "OptimizerSettings",
     "Progress",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -49,6 +49,12 @@ class WeightAverage:
     def update(self) -> None:
         """Move the averages towards the weights of now."""
         self._move(self.averages, [p.detach() for p in self._live], None)
+
+    def of(self, modules: Iterable[nn.Module]) -> list[Tensor]:
+        """The averages of some modules' parameters."""
+        held = {id(p) for module in modules for p in module.parameters()}
+        pairs = zip(self._live, self.averages, strict=True)
+        return [average for live, average in pairs if id(live) in held]
 
     def restore(self, averages: Sequence[Tensor]) -> None:
         """Take up the averages of a checkpoint, which are whole."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.engine.average import WeightAverage
+from tutelage.engine.division import Division
 from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.prefetching import prefetched
@@ -90,11 +91,12 @@ def fit(
         CheckpointError: the checkpoint in `folder` is damaged, or of another run.
         Interrupted: a stop was asked for, and a checkpoint was written.
     """
-    cut_for = getattr(batches, "world", runtime.world)
-    if cut_for != runtime.world:
+    within = Division(turns, runtime).within
+    cut_for = getattr(batches, "world", within.world)
+    if cut_for != within.world:
         raise DataError(
-            f"the batches are cut for {cut_for} processes, and {runtime.world} train; give the Loader "
-            "rank=runtime.rank and world=runtime.world"
+            f"the batches are cut for {cut_for} processes, and {within.world} train on them together; give "
+            "the Loader rank and world of Division(turns, runtime).within"
         )
     loop = _Loop(turns, modules, batches, settings, optimizers, runtime)
     validations = [validation] if isinstance(validation, Validation) else list(validation or ())
@@ -124,9 +126,11 @@ class _Loop:
             turns, optimizers, total_steps=self.total_steps, clip=settings.clip
         )
         self.shares = Shares(turns)
+        self.division = Division(turns, runtime)
+        self.within = self.division.within
         runtime.same_everywhere_(modules.values())
         self.average = self._averaging(settings.average) if settings.average else None
-        self.values = Values(runtime, lambda: self.saves.where)
+        self.values = Values(self.within, lambda: self.saves.where)
         self.step, self.seconds = 0, 0.0
         moved = {id(parameter) for turn in turns for parameter in turn.parameters}
         self.untouched = {
@@ -153,6 +157,7 @@ class _Loop:
             selections=self.selections,
             history=self.history,
             runtime=runtime,
+            division=self.division,
         )
         self.saves = Saves(parts, folder, every=self.settings.checkpoint_every)
 
@@ -188,6 +193,7 @@ class _Loop:
             while self.step < self.total_steps:
                 self._epoch()
             self._log()
+        self.division.bring(self.average)
         self.selections.settle()
         return Fitted(
             self.step,
@@ -195,7 +201,7 @@ class _Loop:
             self.selections.best,
             self.history.records,
             self.selections.state(),
-            list(self.untouched.values()),
+            self.division.everywhere(list(self.untouched.values())),
         )
 
     def _epoch(self) -> None:
@@ -235,9 +241,10 @@ class _Loop:
         for turn in self.turns:
             turn.before(self._moment())
         self.step += 1
-        for turn in self.turns:
+        for turn in self.division.own:
             for again in range(turn.repeat):
                 values |= self._turn(turn, *self._made(turn, again, micros, parts))
+        self.division.exchange(self.step)
         for turn in self.turns:
             turn.after(self._moment())
         if self.average is not None:
@@ -257,8 +264,8 @@ class _Loop:
                 key = f"{turn.name}/{name}"
                 values[key] = values.get(key, 0.0) + term.detach() * part
         if apart is not None and apart.parts:
-            apart.add(self.shares.note(turn, apart.norms(self.runtime)))
-        self.runtime.sum_gradients_(turn.parameters)
+            apart.add(self.shares.note(turn, apart.norms(self.within)))
+        self.within.sum_gradients_(turn.parameters)
         if self.untouched:
             for parameter in turn.parameters:
                 if parameter.grad is not None:
@@ -284,7 +291,7 @@ class _Loop:
     def _parts(self, micros: Sequence[Batch]) -> list[float]:
         """Each micro-batch's part of the one denominator: the items of the whole global batch."""
         counts = [batch.count for batch in micros]
-        whole = max(1, self.runtime.total(sum(counts)))
+        whole = max(1, self.within.total(sum(counts)))
         return [count / whole for count in counts]
 
     def _moment(self) -> Moment:
@@ -299,6 +306,7 @@ class _Loop:
 
     def _validate(self, epoch: int) -> None:
         self._log()
+        self.division.bring(self.average)
         measured = self.selections.look(self.step)
         record = {"step": self.step, "epoch": epoch, "validation": next(iter(measured.values()))}
         self._record(record | ({"validations": measured} if len(measured) > 1 else {}))
@@ -319,7 +327,7 @@ class _Loop:
         """Read the values since the last line back to the host, all at once, and write their means."""
         if not self.values.steps:
             return
-        terms = self.values.means()
+        terms = self.division.collect(self.values.means())
         noted = [key for turn in self.turns for note in turn.notes if (key := f"{turn.name}/{note}") in terms]
         notes = {key: terms.pop(key) for key in noted}
         record: dict[str, Any] = {
@@ -327,9 +335,11 @@ class _Loop:
             "epoch": self.step / len(self.batches),
             "loss": sum(terms.values()),
             "terms": terms,
-            "lr": self.optimizer_steps.learning_rates(),
-            "weights": {f"{t.name}/{name}": held for t in self.turns for name, held in t.weights().items()},
-            "shares": dict(self.shares.last),
+            "lr": self.division.collect(self.optimizer_steps.learning_rates()),
+            "weights": self.division.collect(
+                {f"{t.name}/{name}": held for t in self.turns for name, held in t.weights().items()}
+            ),
+            "shares": self.division.collect(self.shares.last),
         }
         self._record(record | ({"notes": notes} if notes else {}))
         best = {"best": self.selections.best["value"]} if self.selections.best else {}

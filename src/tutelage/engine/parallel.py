@@ -7,6 +7,7 @@ weighs its loss by its share of the global batch, so that the sum is the gradien
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -50,6 +51,7 @@ class Runtime:
         quiet: bool = False,
         stop: StopRequest | None = None,
     ) -> None:
+        self._shares = True  # work with other processes
         self.stop = stop or StopRequest()
         _check_trackers(trackers)
         # Accelerate's state is one for the process, and the first `cpu` would hold for every later run.
@@ -64,6 +66,12 @@ class Runtime:
         self.quiet = quiet or not self.is_main
         self._tracks, self._started = bool(trackers), False
 
+    def apart(self) -> Runtime:
+        """This process as if it were the only one: what it sums is its own."""
+        found = copy.copy(self)
+        found._shares = False
+        return found
+
     @property
     def device(self) -> torch.device:
         """The device of this process."""
@@ -72,12 +80,12 @@ class Runtime:
     @property
     def rank(self) -> int:
         """The number of this process among all."""
-        return int(self.accelerator.process_index)
+        return int(self.accelerator.process_index) if self._shares else 0
 
     @property
     def world(self) -> int:
         """How many processes take part."""
-        return int(self.accelerator.num_processes)
+        return int(self.accelerator.num_processes) if self._shares else 1
 
     @property
     def is_main(self) -> bool:
@@ -151,14 +159,18 @@ class Runtime:
             elif isinstance(parameter.grad, DTensor):  # averaged over processes in the backward pass
                 parameter.grad.mul_(self.world)
 
-    def same_everywhere_(self, modules: Iterable[nn.Module]) -> None:
-        """Give every process the first one's parameters and buffers."""
+    def same_everywhere_(self, modules: Iterable[nn.Module], *, source: int = 0) -> None:
+        """Give every process one process's parameters and buffers, by default the first one's."""
+        tensors = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+        self.same_tensors_(tensors, source=source)
+
+    def same_tensors_(self, tensors: Iterable[Tensor], *, source: int = 0) -> None:
+        """Give every process one process's values of some tensors, in place."""
         if self.world == 1:
             return
-        for module in modules:
-            for tensor in (*module.parameters(), *module.buffers()):
-                if not isinstance(tensor, DTensor):
-                    dist.broadcast(tensor.detach(), src=0)
+        for tensor in tensors:
+            if not isinstance(tensor, DTensor):
+                dist.broadcast(tensor.detach(), src=source)
 
     def share(self, value: Any) -> Any:
         """The first process's value, on every process."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from tutelage.engine.average import WeightAverage
 from tutelage.engine.checkpoint import Checkpoint
+from tutelage.engine.division import Division
 from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import random_state, restore_random_state
@@ -39,6 +40,7 @@ class Parts:
     selections: Selections
     history: History
     runtime: Runtime
+    division: Division
 
     def state(self, step: int, seconds: float) -> dict[str, Any]:
         """What a resumed run needs, alike for any number of processes; every process must call it.
@@ -46,6 +48,7 @@ class Parts:
         Raises:
             NonFiniteLoss: a term or a weight is NaN or infinite.
         """
+        self.division.bring(self.average)
         pending = self.values.state()
         self.values.check_weights(self.turns, step)
         return {
@@ -55,10 +58,20 @@ class Parts:
             "pending": pending,
             "records": len(self.history.records),
             "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
-            **whole(self.optimizer_steps.state()),
-            "shares": self.shares.state(),
+            **{
+                kind: self.division.collect(held)
+                for kind, held in whole(self.optimizer_steps.state()).items()
+            },
+            "shares": self._shares(),
             "average": whole(self.average.averages) if self.average else None,
             "random": self.runtime.gather(random_state()),
+        }
+
+    def _shares(self) -> dict[str, Any]:
+        held = self.shares.state()
+        warned = self.division.collect(dict.fromkeys(held["warned"]))
+        return {name: self.division.collect(held[name]) for name in ("last", "seen")} | {
+            "warned": list(warned)
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:

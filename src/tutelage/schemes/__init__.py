@@ -1,16 +1,18 @@
 """Who teaches whom, on which data: a scheme gives the engine its turns.
 
 `Offline` is a fixed teacher and a learning student; `Alone` is a student with labels and nobody else, which
-is how controls and teachers are trained. `Mutual` is peers that teach one another; `Adversarial` a student
-whose logits or features a critic tells from its teacher's. `Exits` is a network that teaches its own early
-exits. `OnPolicy` asks the teacher about what the student writes itself, `Searched` about inputs on which the
-two disagree; `NoisyStudent` shows the student a changed view of what the teacher sees. Ensembles, past selves
-and stored answers are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which
-terms it learns.
+is how controls and teachers are trained. `Mutual` is peers that teach one another, `Codistillation` peers
+that hear stale copies of one another; `Adversarial` a student whose logits or features a critic tells from
+its teacher's. `Exits` is a network that teaches its own early exits, or its branches. `OnPolicy` asks the
+teacher about what the student writes itself, `Searched` about inputs on which the two disagree;
+`NoisyStudent` shows the student a changed view of what the teacher sees. Ensembles, past selves and stored
+answers are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which terms it
+learns.
 """
 
 from tutelage.schemes.adversarial import Adversarial
 from tutelage.schemes.alone import Alone
+from tutelage.schemes.codistillation import Codistillation
 from tutelage.schemes.data_free import DataFree
 from tutelage.schemes.dataset_distillation import DatasetDistillation
 from tutelage.schemes.exits import Exits
@@ -24,6 +26,7 @@ from tutelage.schemes.searched import Searched
 __all__ = [
     "Adversarial",
     "Alone",
+    "Codistillation",
     "DataFree",
     "DatasetDistillation",
     "Exits",

@@ -62,6 +62,7 @@ class Declared:
         terms: what is learnt by.
         makes: whether it makes something for the next stage: images, votes, text.
         turns: the names of its turns; by default those of the students' networks.
+        passes: forward passes of a step in which its networks answer one another, without learning from them.
     """
 
     students: Sequence[Student] = (Student("student", "student"),)
@@ -69,6 +70,7 @@ class Declared:
     terms: Sequence[Term] = ()
     makes: bool = False
     turns: Sequence[str] | None = None
+    passes: int = 0
 
     @property
     def turn_names(self) -> list[str]:

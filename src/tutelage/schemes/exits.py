@@ -42,6 +42,9 @@ class Exits(Scheme):
     which ends there; the whole is handed over too. The control is the same network with labels at each exit
     and nothing that looks at the deepest one.
 
+    On-the-fly native ensemble (ONE) is the same with branches in the exits' place: the network's own answer
+    is an ensemble of its branches, weighed by a gate (`mlp_with_branches`), and teaches each of them.
+
     Args:
         student: a network that answers with a mapping: "logits" is the deepest answer, the others have the
             names of their exits; `ending_at(name)` gives the part that ends at one (see `EndsEarly`), as
@@ -66,6 +69,10 @@ class Exits(Scheme):
         Differences: a term without `guided` weighs the same at each exit, where the paper gives labels the
         weight 1 at the deepest (`guided: ":output.logits"` writes that); soft labels are multiplied by the
         squared temperature; a projector brings features to one shape, in place of the exits' bottlenecks.
+
+        Lan, Zhu & Gong 2018, "Knowledge Distillation by On-the-Fly Native Ensemble", equation 8: a
+        `response.HardLabel` and a `response.SoftTarget` of temperature 3, both of weight 1. Differences: no
+        gradient of the soft labels reaches the ensemble, whose gate learns by the labels.
     """
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import ModelError
-from tutelage.losses.reduction import widen
 from tutelage.match import Match
 from tutelage.modes import evaluating
 from tutelage.schemes.declared import Declared, Student, terms_of
 from tutelage.schemes.learner import Learner
+from tutelage.schemes.peers import check_ensemble, ensemble_of, mean_of, passes_of, refuse_layers
 from tutelage.schemes.scheme import Scheme
 from tutelage.types import Batch, Outputs, Turn
 
@@ -31,17 +30,23 @@ class Mutual(Scheme):
     one already hears what the first one has learnt from it.
 
     A term that needs a teacher gets the mean of the other peers: with two peers the other one's own answer,
-    with more the logarithm of the mean of their probabilities. The peers that answer are in eval mode, and no
-    gradient reaches them. The control is the same scheme without these terms.
+    with more the logarithm of the mean of their probabilities. With `ensemble` it gets an ensemble of all
+    peers, the one that learns among them (KDCL). The peers that answer are in eval mode, and no gradient
+    reaches them. The control is the same scheme without these terms.
 
     Args:
         networks: the peers by name, all networks of the recipe, two or more, equal or different; they answer
             about the same classes.
         matches: the terms; each peer has its own copy of them.
+        ensemble: how all peers' logits become the one answer that each follows: "naive", for each item those
+            of the peer with the least cross-entropy; "min_logit", for each class the least one after that of
+            the label is subtracted; "mean". An item without a label gets the mean. None for the mean of the
+            others' probabilities.
 
     Raises:
-        ModelError: fewer than two networks, peers with different numbers of classes, or a term that looks at
-            a teacher's layers, of which a mean has none.
+        ModelError: fewer than two networks, peers with different numbers of classes, a term that looks at a
+            teacher's layers, of which a mean has none, or an ensemble that needs labels where there are none.
+        UnknownName: another ensemble.
 
     Source:
         Zhang, Xiang, Hospedales & Lu, Deep Mutual Learning, CVPR 2018, algorithm 1, with a
@@ -49,6 +54,13 @@ class Mutual(Scheme):
         mean of the others' probabilities stands in place of the mean of the divergences, which at
         temperature 1 has the same gradient; peers answer in eval mode, without dropout and with the running
         statistics of batch norm; each peer's weights are chosen by its own validation metric.
+
+        With `ensemble`: Guo et al., Online Knowledge Distillation via Collaborative Learning, CVPR 2020,
+        section 3, with a `response.SoftTarget` of temperature 2 and a `response.HardLabel`. Differences:
+        peers move one after the other and see one view of an image, where each has its own in the paper; the
+        others answer in eval mode; "mean" is their linear way with equal weights. Weights solved for each
+        batch (KDCL-Linear) are not here, since a batch in parts would have others, and neither are weights
+        by errors on held-out data (KDCL-General), which a scheme does not see.
 
     Example:
         >>> from tutelage.losses import response
@@ -58,13 +70,17 @@ class Mutual(Scheme):
         ['student', 'peer']
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], matches: Sequence[Match]) -> None:
+    def __init__(
+        self, networks: Mapping[str, nn.Module], matches: Sequence[Match], *, ensemble: str | None = None
+    ) -> None:
         if len(networks) < 2:
             raise ModelError(
                 f"Mutual came with the networks {list(networks)}; it needs two or more: add one, "
                 "`networks: {peer: {model: …}}`"
             )
-        _refuse_layers(matches)
+        refuse_layers(matches, "Mutual")
+        _check(ensemble)
+        self.ensemble = ensemble
         self.peers = [
             Learner(name, network, matches if number == 0 else copy.deepcopy(list(matches)), alone=False)
             for number, (name, network) in enumerate(networks.items())
@@ -72,10 +88,20 @@ class Mutual(Scheme):
         self.student = self.peers[0].network
 
     @classmethod
-    def declare(cls, matches: Sequence[Match], networks: Sequence[str], **options: Any) -> Declared:  # noqa: ARG003
-        """Each network is handed over, and nobody else is asked."""
+    def declare(
+        cls,
+        matches: Sequence[Match],
+        networks: Sequence[str],
+        ensemble: str | None = None,
+        **options: Any,  # noqa: ARG003
+    ) -> Declared:
+        """Each network is handed over, and nobody else is asked; each answers all others."""
+        _check(ensemble)
         return Declared(
-            tuple(Student(name, name) for name in networks), asks="nobody", terms=terms_of(matches)
+            tuple(Student(name, name) for name in networks),
+            asks="nobody",
+            terms=terms_of(matches),
+            passes=passes_of(len(networks), matches),
         )
 
     @classmethod
@@ -98,49 +124,28 @@ class Mutual(Scheme):
         return [peer.turn(partial(self._terms, peer)) for peer in self.peers]
 
     def observe(self, peer: Learner, batch: Batch) -> tuple[Outputs, Outputs | None]:
-        """What a peer says about a batch, and the others' mean, for which they are not asked in vain."""
-        others = self._others(peer, batch) if peer.asks else None
-        return peer.ask(batch), others
+        """What a peer says about a batch, and whom it follows; the others are not asked in vain."""
+        others = self._others(peer, batch) if peer.asks else {}
+        own = peer.ask(batch)
+        if not others:
+            return own, None
+        if self.ensemble is None:
+            return own, mean_of(others)
+        return own, ensemble_of({peer.name: own, **others}, batch, self.ensemble)
 
     def _terms(self, peer: Learner, batch: Batch) -> dict[str, Tensor]:
         return peer.terms(*self.observe(peer, batch), batch)
 
-    def _others(self, peer: Learner, batch: Batch) -> Outputs:
+    def _others(self, peer: Learner, batch: Batch) -> dict[str, Outputs]:
         others = [other for other in self.peers if other is not peer]
         with torch.no_grad(), evaluating(*(other.network for other in others)):
-            answers = {other.name: other.ask(batch) for other in others}
-        return _mean(answers)
+            return {other.name: other.ask(batch) for other in others}
 
     def _fit(self, batch: Batch) -> None:
         for peer in self.peers:
             peer.fit(*self.observe(peer, batch), batch)
 
 
-def _mean(answers: Mapping[str, Outputs]) -> Outputs:
-    """The logarithm of the mean of probabilities, its own log-softmax; of one answer itself."""
-    if len(answers) == 1:
-        return next(iter(answers.values()))
-    found = {name: _logits(name, answer) for name, answer in answers.items()}
-    shapes = {name: list(logits.shape) for name, logits in found.items()}
-    if len({tuple(shape) for shape in shapes.values()}) > 1:
-        raise ModelError(
-            f"peers answer with logits of different shapes: {shapes}; give them the same classes"
-        )
-    log_probs = torch.stack([widen(logits).log_softmax(-1) for logits in found.values()])
-    return Outputs(log_probs.logsumexp(0) - math.log(len(log_probs)))
-
-
-def _logits(name: str, answer: Outputs) -> Tensor:
-    logits = answer.logits if answer.head is None else answer.head.whole()
-    if logits is None:
-        raise ModelError(f"the {name} answers without logits, of which a mean is taken; give it a head")
-    return logits
-
-
-def _refuse_layers(matches: Sequence[Match]) -> None:
-    for match in matches:
-        if match.needs_teacher and (match.hints or match.stages):
-            raise ModelError(
-                f"{match.name} looks at layers of a teacher, and the mean over peers has logits alone; give "
-                "Mutual terms on logits, such as response.SoftTarget"
-            )
+def _check(ensemble: str | None) -> None:
+    if ensemble is not None:
+        check_ensemble(ensemble)

@@ -37,6 +37,7 @@ def differences(study: Study, of: str, against: str) -> list[str]:
         *_settings(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_changes(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_teacher(study, ours, theirs, of),
+        *_passes(study, ours, theirs, pair),
     ]
 
 
@@ -174,4 +175,22 @@ def _teacher(study: Study, ours: Outcome, theirs: Outcome, name: str) -> Iterato
 
 
 def _asks(arm: Arm, last: int | None) -> bool:
-    return any(stage.asks for number, stage in arm.trainings if last is None or number <= last)
+    return any(stage.asks for stage in _until(arm, last))
+
+
+def _passes(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
+    """Networks of an arm that answer one another cost forward passes, which steps do not count."""
+    both = [
+        max((stage.declared.passes for stage in _until(study.arms[each.arm], each.stage)), default=0)
+        for each in (ours, theirs)
+    ]
+    if both[0] != both[1]:
+        more = pair[0] if both[0] > both[1] else pair[1]
+        yield (
+            f"compute: each step of the {more} also takes {abs(both[0] - both[1])} forward passes in which "
+            "networks answer one another; steps are equal, seconds are not"
+        )
+
+
+def _until(arm: Arm, last: int | None) -> list[Stage]:
+    return [stage for number, stage in arm.trainings if last is None or number <= last]

@@ -11,7 +11,7 @@ from torch import nn
 
 from tutelage.capture import capture
 from tutelage.data import Loader, Source, Views, check_labels, reading, view_of
-from tutelage.engine import Runtime, Validation, rest, seed_everything
+from tutelage.engine import Division, Runtime, Validation, rest, seed_everything
 from tutelage.errors import ModelError, TutelageWarning
 from tutelage.modes import evaluating
 from tutelage.schemes import Scheme
@@ -69,7 +69,8 @@ def set_up_stage(
     for learner in scheme.learners:
         learner.reads = problem.reads.get(learner.name)
     keyed = teacher is not None and teacher.keyed
-    loader = stage_loader(stage, source, runtime, loader_seed(seed, number), keyed=keyed)
+    within = Division(scheme.turns(), runtime).within
+    loader = stage_loader(stage, source, within, loader_seed(seed, number), keyed=keyed)
     shown = Views(source, stage.transform, view_of(loader_seed(seed, number), 0), keyed=keyed)
     first = shown[[[0]]][0].to(runtime.device)
     if problem.num_classes is not None:
@@ -82,7 +83,7 @@ def set_up_stage(
     for network in networks.values():
         rest(network)
     _lay_out([*networks.values(), teacher], stage, networks)
-    _warn_of_parts(scheme, stage, runtime)
+    _warn_of_parts(scheme, stage, within)
     seed_everything(seed * 1000 + number + runtime.rank)
     return Ready(number, stage, scheme, loader, networks)
 

@@ -31,6 +31,7 @@ TAUGHT = Path(tempfile.mkdtemp()) / "teacher.safetensors"
 save_file(models.resnet14(num_classes=CLASSES).state_dict(), TAUGHT)
 NEEDS: dict[str, dict[str, Any]] = {
     "mlp": {"in_features": 3 * 32 * 32, "widths": [16, 8]},
+    "mlp_with_branches": {"in_features": 3 * 32 * 32, "trunk": [16], "branch": [8]},
     "mlp_with_exits": {"in_features": 3 * 32 * 32, "widths": [16, 8]},
     "reused_classifier": {"student": "resnet8", "teacher": "resnet14", "weights": str(TAUGHT)},
     "thin_convnet": {"in_channels": 3, "widths": [8, 8, 12, 12]},

@@ -8,6 +8,7 @@ from tutelage.tasks.networks import mlp, with_exits
 from tutelage.tasks.vision.models.fitnet import thin_convnet
 from tutelage.tasks.vision.models.image_generator import image_generator
 from tutelage.tasks.vision.models.learnt_images import learnt_images
+from tutelage.tasks.vision.models.mlp_with_branches import mlp_with_branches
 from tutelage.tasks.vision.models.mlp_with_exits import mlp_with_exits
 from tutelage.tasks.vision.models.mlp_with_heads import mlp_with_heads
 from tutelage.tasks.vision.models.mobilenet_v2 import mobilenet_v2
@@ -33,6 +34,7 @@ __all__ = [
     "image_generator",
     "learnt_images",
     "mlp",
+    "mlp_with_branches",
     "mlp_with_exits",
     "mlp_with_heads",
     "mobilenet_v2",
