@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from tutelage import corrections
 from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.recipes.assistants import with_assistants
 from tutelage.recipes.names import call
 from tutelage.recipes.parts import Field, field_of, make_change, make_network
 from tutelage.recipes.schemes import control_stage, make_stage
@@ -27,6 +28,7 @@ from tutelage.recipes.spec import (
     named,
 )
 from tutelage.recipes.teachers import make_teacher
+from tutelage.recipes.walks import check_teachers, only_teaching, walks_alone, without_idle
 from tutelage.studies import Arm, Change, Outcome, Stage, Study
 from tutelage.tasks.problem import Problem
 
@@ -45,6 +47,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         UnknownName, RecipeError, DataError: what is wrong, and what would be right.
     """
     field = field_of(recipe.task)
+    recipe = with_assistants(recipe, field)
     taught, labelled = _transfer(recipe.transfer, field.problem.train)
     student = _student(recipe, field, taught)
     arms, outcomes = {"student": student}, _outcomes(recipe, student)
@@ -52,12 +55,14 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     if primary not in outcomes:
         raise UnknownName("primary outcome", primary, outcomes)
     if recipe.control is not False:
-        arms = {"control": _control(recipe, student, labelled, field)} | arms
+        measured = {outcome.network for outcome in outcomes.values()}
+        arms = {"control": _control(recipe, student, measured, labelled, field)} | arms
         outcomes = _controls(outcomes) | _against(outcomes)
     for other, spec in recipe.also.items():
         arms[other] = _also(spec, student, field) if spec.like is None else _like(spec, arms)
         against = _control_of(primary, outcomes) if recipe.control is not False else None
         outcomes[other] = replace(outcomes[primary], arm=other, against=against)
+    arms = without_idle(arms)
     if any(arm.needs_teacher for arm in arms.values()) and recipe.teacher is None:
         raise RecipeError("a stage asks a teacher, and the recipe has none; add `teacher: …`")
     plan = None if recipe.teacher is None else make_teacher(recipe.teacher, field)
@@ -71,6 +76,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         placebo=recipe.placebo if recipe.control is not False else False,
         seeds=list(range(seeds or recipe.seeds)),
         resolved=recipe.model_dump(mode="json", exclude_unset=True),
+        compare=_pairs(recipe, outcomes),
         uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
         expected=recipe.expected,
     )
@@ -113,18 +119,14 @@ def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     models = _models(recipe)
     names = list(models)
     stages = [_make_stage(stage, field, names) for stage in recipe.stages]
-    first = next((stage for stage in stages if isinstance(stage, Stage)), None)
-    if first is not None and first.teacher == "before":
-        raise RecipeError(
-            "the first training says `teacher: before`, and nothing is trained before it; give it the "
-            "recipe's teacher (leave `teacher` out of the stage), or a training before"
+    return check_teachers(
+        Arm(
+            {name: make_network(model, field) for name, model in models.items()},
+            stages,
+            source,
+            _correction(recipe.correct),
+            built_by={name: {model.name: model.settings} for name, model in models.items()},
         )
-    return Arm(
-        {name: make_network(model, field) for name, model in models.items()},
-        stages,
-        source,
-        _correction(recipe.correct),
-        built_by={name: {model.name: model.settings} for name, model in models.items()},
     )
 
 
@@ -153,12 +155,13 @@ def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
     trainings = list(student.trainings)
     if not trainings:
         raise RecipeError("stages: none of them trains; add one with `scheme`")
-    handed = trainings[-1][1].declared.students
+    last = trainings[-1][1]
+    handed = last.declared.students
     if not handed:
         raise RecipeError(
             "the last training hands over no student; add one that trains on what it made (data: made)"
         )
-    return {one.name: Outcome("student", one.network, view=one.view) for one in handed}
+    return {one.name: Outcome("student", last.named(one.network), view=one.view) for one in handed}
 
 
 def _control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:
@@ -176,6 +179,13 @@ def _controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
 def _against(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
     alone = "control" if len(outcomes) == 1 else None
     return {name: replace(one, against=alone or f"{name} alone") for name, one in outcomes.items()}
+
+
+def _pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, str]]:
+    for name in (each for pair in recipe.compare for each in pair):
+        if name not in outcomes:
+            raise UnknownName("outcome to compare", name, outcomes)
+    return [(of, against) for of, against in recipe.compare]
 
 
 def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
@@ -200,10 +210,10 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
     return Unlabelled(taught, seen), Subset(taught, seen)
 
 
-def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Arm:
+def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: Source, field: Field) -> Arm:
     """The student's walk without the teacher: the same networks, changes and data, and as many steps.
 
-    Trainings that follow one another without a change between them are one: without their teacher's terms
+    What only taught it is not trained. Trainings that follow one another without a change between them are one: without their teacher's terms
     they would differ in nothing but where a schedule begins again.
     """
     spec = recipe.control
@@ -214,7 +224,9 @@ def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Ar
         stages = [_make_stage(stage, field, names) for stage in spec.stages]
         return replace(student, stages=stages, source=source, correction=None)
     walk: list[Stage | Change] = []
-    for part in _joined(recipe.stages, student.stages):
+    left_out = only_teaching(student, measured)
+    kept = [pair for pair in zip(recipe.stages, student.stages, strict=True) if walks_alone(pair[1], left_out)]
+    for part in _joined([spec for spec, _ in kept], [stage for _, stage in kept]):
         if isinstance(part, Change):
             walk.append(part)
         else:
@@ -237,12 +249,16 @@ def _joined(
             continue
         assert isinstance(spec, StageSpec)
         last = found[-1] if found else None
-        joins = isinstance(last, tuple) and stage.data is None and not stage.afresh
-        if joins and isinstance(last, tuple) and last[1][-1].data is None:
+        joins = stage.data is None and not stage.afresh
+        if joins and isinstance(last, tuple) and _goes_on(last[1][-1], stage):
             found[-1] = (spec, [*last[1], stage])
         else:
             found.append((spec, [stage]))
     return found
+
+
+def _goes_on(last: Stage, stage: Stage) -> bool:
+    return last.data is None and last.student == stage.student
 
 
 def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field: Field) -> Stage:
@@ -270,7 +286,8 @@ def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field:
 def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     source = field.problem.train if spec.data == "train" else student.source
     stages = [_make_stage(stage, field, list(student.networks)) for stage in spec.stages]
-    return replace(student, stages=stages, source=source, correction=_correction(spec.correct))
+    arm = replace(student, stages=stages, source=source, correction=_correction(spec.correct))
+    return check_teachers(arm)
 
 
 def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:

@@ -37,6 +37,7 @@ def judged(study: Study, examined: Mapping[str, Examined], looks: int) -> list[d
         looks: how often the test set was looked at, this time included.
     """
     pairs = [(name, str(one.against)) for name, one in study.outcomes.items() if one.against is not None]
+    pairs += [pair for pair in study.compare if pair not in pairs]
     pairs.sort(key=lambda pair: pair[0] != study.primary)
     if PLACEBO in examined and study.primary in dict(pairs):
         pairs.append((study.primary, PLACEBO))

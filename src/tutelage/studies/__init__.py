@@ -12,6 +12,7 @@ from tutelage.studies.study import (
     Stage,
     Study,
     TeacherPlan,
+    Together,
     fresh_networks,
     loader_seed,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Stage",
     "Study",
     "TeacherPlan",
+    "Together",
     "fresh_networks",
     "loader_seed",
 ]

@@ -48,7 +48,7 @@ def can_have_placebo(study: Study) -> bool:
         and len(arm.networks) == 1
         and classes is not None
         and classes <= _CLASSES
-        and all(stage.declared.asks == "data" and stage.teacher == "plan" for stage in stages)
+        and all(stage.declared.asks == "data" and stage.taught_by == ("plan",) for stage in stages)
         and bool(terms)
         and not any(term.layers for term in terms)
         and arm.correction is None

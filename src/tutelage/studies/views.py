@@ -46,7 +46,7 @@ def shown(study: Study) -> list[Shown]:
             if source is None:
                 continue
             size = -(-stage.settings.batch_size // stage.settings.accumulate)
-            for view in _views(study, stage, number, source):
+            for view in _views(study, stage, arm.order_of(number), source):
                 key = (id(source), said(stage.transform), view)
                 views = Views(source, stage.transform, view or 0, keyed=True)
                 found.setdefault(key, Shown("train", views, size))

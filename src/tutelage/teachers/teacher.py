@@ -32,6 +32,7 @@ class Teacher(nn.Module, ABC):
         reads_labels: whether it answers by the labels, so that its quality says nothing.
         keyed: whether it finds its answers by the keys of examples.
         reads: the inputs that it reads, by their keys in a batch's; all of them where it is None.
+        moment: how far the training is that it teaches in; None before its first step.
     """
 
     moves: ClassVar[bool] = False
@@ -39,6 +40,7 @@ class Teacher(nn.Module, ABC):
     reads_labels: ClassVar[bool] = False
     keyed: ClassVar[bool] = False
     reads: Sequence[str] | None = None
+    moment: Moment | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +77,12 @@ class Teacher(nn.Module, ABC):
     def beside(self, student: nn.Module) -> Teacher:  # noqa: ARG002
         """The teacher to use for this student: itself, or a fresh one that follows it."""
         return self
+
+    def before(self, moment: Moment) -> None:
+        """Hear how far the training is, before a step; those whom it asks hear it too."""
+        for one in self.modules():
+            if isinstance(one, Teacher):
+                one.moment = moment
 
     def after(self, moment: Moment) -> None:
         """Take up that the student has moved."""
