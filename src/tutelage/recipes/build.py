@@ -267,11 +267,11 @@ def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field:
     own = recipe.control
     assert own is not False
     taught_on = [student.source_of(stage) for stage in joined]
-    train = spec.train
+    train = spec.train.model_copy(update={"mixup": None, "teacher_sees": "same"})  # labels are true of no mix
     if taught_on[0] is not None:
         steps = sum(_steps(stage, held) for stage, held in zip(joined, taught_on, strict=True) if held)
         length = {"epochs": None, "steps": None if own.train.get("epochs") is not None else steps}
-        train = checked(TrainSpec, {**spec.train.model_dump(), **length, **own.train}, "control.train")
+        train = checked(TrainSpec, {**train.model_dump(), **length, **own.train}, "control.train")
         if "validate_every" not in own.train:  # as many looks at the validation split as the student
             ratio = len(student.source) / len(source)
             looks = max(1, math.ceil(train.validate_every * ratio))

@@ -52,7 +52,7 @@ def make_stage(spec: StageSpec, field: Field, networks: Sequence[str], data: Sou
         scheme=plan.build,
         settings=spec.train.engine(),
         optimizers=spec.optimizers,
-        transform=make_transform(spec.train.augment, field.problem),
+        transform=make_transform(spec.train, field.problem, plan.matches()),
         declared=plan.declared,
         data="made" if spec.data == "made" else data,
         teacher=_taught_by(spec.teacher, networks),
@@ -96,7 +96,7 @@ def alone_stage(train: TrainSpec, optimizers: Any, field: Field, scheme: Named |
         scheme=plan.build,
         settings=train.engine(),
         optimizers=optimizers,
-        transform=make_transform(train.augment, field.problem),
+        transform=make_transform(train, field.problem, plan.matches()),
         declared=plan.declared,
     )
 

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from tutelage.data import TeacherSees
 from tutelage.engine import OptimizerSettings, TrainSettings, complaints, name_and_settings
 from tutelage.errors import RecipeError, UnknownName
 
@@ -128,13 +129,19 @@ class TrainSpec(TrainSettings, Spec):
 
     Args:
         augment: changes of training examples, by the task's names.
+        mixup: how examples are mixed with one another, and both student and teacher shown the mix: the parameter
+            of the Beta distribution of shares, 1 for equal chances of all; none by default.
+        teacher_sees: what the teacher is shown where the student is shown an augmented view: the `same` view, the
+            `plain` example, one `fixed` view for all epochs, or an `independent` view in each.
     """
 
     augment: dict[str, Any] = Field(default_factory=dict)
+    mixup: Annotated[float, Field(gt=0)] | None = None
+    teacher_sees: TeacherSees = "same"
 
     def engine(self) -> TrainSettings:
         """Without what the engine does not know."""
-        return TrainSettings(**self.model_dump(exclude={"augment"}))
+        return TrainSettings(**self.model_dump(exclude={"augment", "mixup", "teacher_sees"}))
 
 
 class MatchSpec(Spec):

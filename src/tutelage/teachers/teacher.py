@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import nn
@@ -46,6 +47,7 @@ class Teacher(nn.Module, ABC):
         super().__init__()
         self.training = False
         self.register_forward_pre_hook(_stay_in_eval)
+        self.register_forward_pre_hook(_what_is_shown)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
@@ -103,6 +105,14 @@ def _stay_in_eval(teacher: nn.Module, _: tuple[Any, ...]) -> None:
         teacher.eval()
         for layer in _layers(teacher):
             layer.training = False  # a layer whose own train() refuses eval mode
+
+
+def _what_is_shown(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Answer about what the teacher is shown, where that is not what the student is."""
+    batch = given[0] if given else None
+    if not isinstance(batch, Batch) or batch.shown is None:
+        return None
+    return (replace(batch, inputs=batch.shown, shown=None), *given[1:])
 
 
 def _layers(root: nn.Module) -> list[nn.Module]:
