@@ -50,8 +50,8 @@ class Batch:
             indices `UNLABELLED` where there is none.
         mask: true where an item counts, shape [N] or [N, length]; None when all of them do.
         keys: what stored answers are found by, int64 [N, 2], on the CPU; None where nobody asked for them.
-        shown: what a teacher is shown in place of the inputs, another view of the same examples; None where it
-            is shown the same.
+        shown: what a teacher is shown in place of the inputs, another view of the same examples; None where
+            it is shown the same.
     """
 
     inputs: Any

@@ -24,7 +24,8 @@ __all__ = ["keys_of"]
 def keys_of(batch: Batch) -> Int[Tensor, "n 2"]:
     """A key of 128 bits for each example: the hash (XXH3) of its inputs, their dtypes and their shapes.
 
-    It is the hash of what a teacher is shown, where that is something else. Keys that the batch brings along are taken as they are.
+    It is that of what a teacher is shown, where that is something else. Keys that the batch brings along are
+    taken as they are.
 
     Args:
         batch: on any device; its inputs are copied to the CPU to be hashed.

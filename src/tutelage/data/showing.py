@@ -1,4 +1,4 @@
-"""What a student and its teacher are shown of an example: the same view, other ones, or a mix of two examples."""
+"""What student and teacher are shown of an example: the same view, other ones, or a mix of two examples."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _FIXED = 0
 class Showing:
     """A view of each example for the student, and what the teacher is shown of it (function matching).
 
-    With `mixup` each example is mixed with another one of the data, and both student and teacher are shown the
-    mix. Who is mixed with whom, and how much, is drawn from the example's id and the view, among all of the data
-    and not of the batch: the same mix comes back under any batch size, on any process, after any resumption.
-    Inputs alone are mixed; the labels are taken away, since they are true of no mix.
+    With `mixup` each example is mixed with another one of the data, and student and teacher are shown the mix.
+    Who is mixed with whom, and how much, is drawn from the example's id and the view, among all of the data and
+    not of the batch: the same mix comes back under any batch size, on any process, after any resumption. Inputs
+    alone are mixed; the labels are taken away, since they are true of no mix.
 
     Args:
         augment: a change of each example, random by its id and the view; None for none.
@@ -46,16 +46,16 @@ class Showing:
     Shapes: a batch of N examples and the seed of the view -> a batch of N examples.
 
     Raises:
-        RecipeError: a mix whose teacher is shown something else, another view without augmentation, or a mixup
-            that is not above 0.
+        RecipeError: a mix whose teacher is shown something else, another view without augmentation, or a
+            mixup that is not above 0.
         UnknownName: the teacher is to see something else.
         DataError: inputs that are no numbers between which another number has a meaning, when called.
 
-    Source: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent", section 3, whose
-    consistent teaching is `same`, with `mixup` function matching; their fixed teacher is `plain` or `fixed`, their
-    independent noise `independent`. Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", section 2.
-    Differences: partners are drawn from all of the data, where both papers shuffle a batch; each example has a
-    share of its own.
+    Source: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent", section 3,
+    whose consistent teaching is `same`, with `mixup` function matching; their fixed teacher is `plain` or
+    `fixed`, their independent noise `independent`. Zhang et al. 2018, "mixup: Beyond Empirical Risk
+    Minimization", section 2. Differences: partners are drawn from all of the data, where both papers shuffle a
+    batch; each example has a share of its own.
 
     Example:
         >>> from tutelage.data import Examples
@@ -80,13 +80,13 @@ class Showing:
             raise RecipeError(f"mixup came as {mixup}; a number above 0 is expected, such as 1.0")
         if mixup is not None and teacher != "same":
             raise RecipeError(
-                f"mixup is {mixup} and the teacher is shown the {teacher} view: an answer to one example is none to "
-                "a mix of two; leave one of them out"
+                f"mixup is {mixup} and the teacher is shown the {teacher} view: an answer to one example is "
+                "none to a mix of two; leave one of them out"
             )
         if augment is None and teacher in ("fixed", "independent"):
             raise RecipeError(
-                f"the teacher is to be shown the {teacher} view, and there is no augmentation that would make one; "
-                "give `augment`, such as {jitter: 2}"
+                f"the teacher is to be shown the {teacher} view, and there is no augmentation that would make "
+                "one; give `augment`, such as {jitter: 2}"
             )
         self.augment, self.mixup, self.teacher, self.source = augment, mixup, teacher, source
 

@@ -29,13 +29,13 @@ def with_assistants(recipe: Recipe, field: Field) -> Recipe:
         field: the field and its problem.
 
     Raises:
-        RecipeError: several trainings, so that it is not clear what an assistant learns by; teacher and student
-            between which no sizes can be chosen.
+        RecipeError: several trainings, so that it is not clear what an assistant learns by; teacher and
+            student between which no sizes can be chosen.
 
     Source: Mirzadeh et al. 2020, "Improved Knowledge Distillation via Teacher Assistant" (TAKD), section 4;
     Son et al. 2021, "Densely Guided Knowledge Distillation using Multiple Teacher Assistants" (DGKD), with
-    `guided: all`. Differences: sizes are chosen, the paper's by hand; assistants are trained by all seeds of a
-    run, so that the interval holds their luck too.
+    `guided: all`. Differences: sizes are chosen, the papers' by hand; each seed of a run trains assistants of
+    its own, so that the interval holds their luck too.
     """
     spec = recipe.assistants
     if spec is None:
@@ -53,7 +53,9 @@ def with_assistants(recipe: Recipe, field: Field) -> Recipe:
         raise RecipeError(f"networks: the names {sorted(taken)} are those of assistants; choose others")
     networks = {name: NetworkSpec(model=model) for name, model in zip(names, models, strict=True)}
     stages = [
-        trainings[0].model_copy(update={"student": name, "teacher": _guides(spec, trainings[0], names[:number])})
+        trainings[0].model_copy(
+            update={"student": name, "teacher": _guides(spec, trainings[0], names[:number])}
+        )
         for number, name in enumerate([*names, "student"])
     ]
     held = recipe.model_dump(mode="json", exclude_unset=True)
@@ -70,7 +72,8 @@ def between(teacher: Named, student: Named, count: int, *, spacing: str, size: A
 
     Their settings lie on the way from the teacher's to the student's: each number that differs goes from one
     to the other by equal ratios, and a list, such as the channels of each layer, changes its length as well.
-    On that way the models are chosen whose sizes are nearest to those wanted.
+    On that way the models are chosen whose sizes are nearest to those wanted; of several of one size the one
+    nearest to the teacher.
 
     Args:
         teacher, student: models of one name whose settings differ in numbers.
@@ -83,7 +86,8 @@ def between(teacher: Named, student: Named, count: int, *, spacing: str, size: A
 
     Example:
         >>> large, small = (Named(name="mlp", settings={"widths": [width]}) for width in (64, 4))
-        >>> found = between(large, small, 3, spacing="geometric", size=lambda model: model.settings["widths"][0])
+        >>> width = lambda model: model.settings["widths"][0]
+        >>> found = between(large, small, 3, spacing="geometric", size=width)
         >>> [model.settings["widths"] for model in found]
         [[32], [16], [8]]
     """
@@ -99,8 +103,8 @@ def between(teacher: Named, student: Named, count: int, *, spacing: str, size: A
     if len({str(model.settings) for model in ends}) < len(ends):
         said = ", ".join(f"{size(model):g}" for model in ends)
         raise RecipeError(
-            f"assistants: {count} sizes were wanted between teacher and student, and two of them are the same "
-            f"({said}); ask for fewer, or give their `models`"
+            f"assistants: {count} sizes were wanted between teacher and student, and two of them are the "
+            f"same ({said}); ask for fewer, or give their `models`"
         )
     return found
 
@@ -124,15 +128,20 @@ def _teacher_model(recipe: Recipe) -> Named:
 def _check_one_kind(teacher: Named, student: Named) -> None:
     differ = [key for key in teacher.settings if teacher.settings[key] != student.settings.get(key)]
     wrong = [key for key in differ if not _numbers(teacher.settings[key], student.settings.get(key))]
-    if teacher.name != student.name or teacher.settings.keys() != student.settings.keys() or wrong or not differ:
+    if (
+        teacher.name != student.name
+        or teacher.settings.keys() != student.settings.keys()
+        or wrong
+        or not differ
+    ):
         why = (
             f"their settings {', '.join(wrong)} differ in more than numbers"
             if wrong
             else f"they are {teacher.name} {teacher.settings} and {student.name} {student.settings}"
         )
         raise RecipeError(
-            "assistants: sizes are chosen between two models of one kind whose settings differ in numbers, and "
-            f"{why}; give the assistants' `models` instead of `count`"
+            "assistants: sizes are chosen between two models of one kind whose settings differ in numbers, "
+            f"and {why}; give the assistants' `models` instead of `count`"
         )
 
 
@@ -187,8 +196,8 @@ def _width(model: Named) -> float:
 def _one_size(by: str, model: Named, found: Sequence[float]) -> float:
     if not found:
         raise RecipeError(
-            f"assistants: the model {model.name} has no {by} among its settings {sorted(model.settings)}; choose "
-            "sizes by parameters"
+            f"assistants: the model {model.name} has no {by} among its settings {sorted(model.settings)}; "
+            "choose sizes by parameters"
         )
     return max(found)
 

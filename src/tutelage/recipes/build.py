@@ -213,8 +213,8 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
 def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: Source, field: Field) -> Arm:
     """The student's walk without the teacher: the same networks, changes and data, and as many steps.
 
-    What only taught it is not trained. Trainings that follow one another without a change between them are one: without their teacher's terms
-    they would differ in nothing but where a schedule begins again.
+    What only taught it is not trained. Trainings that follow one another without a change between them are one:
+    without their teacher's terms they would differ in nothing but where a schedule begins again.
     """
     spec = recipe.control
     assert spec is not False
@@ -225,7 +225,9 @@ def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: 
         return replace(student, stages=stages, source=source, correction=None)
     walk: list[Stage | Change] = []
     left_out = only_teaching(student, measured)
-    kept = [pair for pair in zip(recipe.stages, student.stages, strict=True) if walks_alone(pair[1], left_out)]
+    kept = [
+        pair for pair in zip(recipe.stages, student.stages, strict=True) if walks_alone(pair[1], left_out)
+    ]
     for part in _joined([spec for spec, _ in kept], [stage for _, stage in kept]):
         if isinstance(part, Change):
             walk.append(part)

@@ -127,13 +127,15 @@ def make_transform(train: TrainSpec, problem: Problem, matches: Sequence[Match])
         if problem.augment is None:
             raise RecipeError(f"augment: {dict(train.augment)}: this task has no augmentations; leave it out")
         augment = problem.augment(train.augment)
-    if train.mixup is None and (train.teacher_sees == "same" or (augment is None and train.teacher_sees == "plain")):
+    if train.mixup is None and (
+        train.teacher_sees == "same" or (augment is None and train.teacher_sees == "plain")
+    ):
         return augment
     labelled = [match.name for match in matches if "labels" in match.loss.needs]
     if train.mixup is not None and labelled:
         raise RecipeError(
-            f"mixup shows mixed examples, of which no label is true, and {', '.join(labelled)} learns by labels; "
-            "leave out the term, or mixup"
+            f"mixup shows mixed examples, of which no label is true, and {', '.join(labelled)} learns by "
+            "labels; leave out the term, or mixup"
         )
     return Showing(augment, mixup=train.mixup, teacher=train.teacher_sees)
 

@@ -129,10 +129,10 @@ class TrainSpec(TrainSettings, Spec):
 
     Args:
         augment: changes of training examples, by the task's names.
-        mixup: how examples are mixed with one another, and both student and teacher shown the mix: the parameter
-            of the Beta distribution of shares, 1 for equal chances of all; none by default.
-        teacher_sees: what the teacher is shown where the student is shown an augmented view: the `same` view, the
-            `plain` example, one `fixed` view for all epochs, or an `independent` view in each.
+        mixup: the parameter of the Beta distribution by whose shares each example is mixed with another one,
+            and both student and teacher shown the mix; 1 for equal chances of all shares, none by default.
+        teacher_sees: what the teacher is shown where the student is shown an augmented view: the `same` view,
+            the `plain` example, one `fixed` view for all epochs, or an `independent` view in each.
     """
 
     augment: dict[str, Any] = Field(default_factory=dict)
@@ -190,8 +190,8 @@ class StageSpec(Spec):
         train: lengths and choices.
         data: `transfer`, what the student is taught on; `train`, the whole training split; or `made`, what
             the stage before made.
-        teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it, the name
-            of a network that was trained before, or several of these together.
+        teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it, the
+            name of a network that was trained before, or several of these together.
         student: the network that learns here as the student.
         afresh: networks that begin with new weights here.
     """

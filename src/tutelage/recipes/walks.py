@@ -24,8 +24,8 @@ def check_teachers(arm: Arm) -> Arm:
             network = stage.named(stage.declared.students[0].network) if name == "before" else name
             if not any(before < number for before, _ in arm.learning(network)):
                 raise RecipeError(
-                    f"stage {number} says `teacher: {name}`, and nothing trains the {network} before it; give "
-                    f"it the recipe's teacher (leave `teacher` out of the stage), or a training before it "
+                    f"stage {number} says `teacher: {name}`, and nothing trains the {network} before it; "
+                    "give it the recipe's teacher (leave `teacher` out of the stage), or a training before it "
                     f"(`student: {network}`)"
                 )
     return arm
@@ -50,7 +50,7 @@ def walks_alone(stage: Stage | Change, left_out: Collection[str]) -> bool:
 
 
 def without_idle(arms: Mapping[str, Arm]) -> dict[str, Arm]:
-    """The arms, each without the networks that are students of stages in other arms and appear in none of its."""
+    """The arms, each without the networks that learn as students in other arms alone."""
     students = {stage.student for arm in arms.values() for _, stage in arm.trainings} - {"student"}
     return {name: _with_networks(arm, students - _appearing(arm)) for name, arm in arms.items()}
 

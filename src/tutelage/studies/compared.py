@@ -28,12 +28,12 @@ def differences(study: Study, of: str, against: str) -> list[str]:
     """
     ours, theirs = study.outcomes[of], study.outcomes[against]
     pair = (of, against)
-    held = tuple(_learning(study, each) for each in (ours, theirs))
+    one, other = (_learning(study, each) for each in (ours, theirs))
     return [
         *_steps(study, ours, theirs, pair),
         *_data(study.arms[ours.arm], study.arms[theirs.arm], pair),
-        *_terms(*held, pair),
-        *_settings(*held, pair),
+        *_terms(one, other, pair),
+        *_settings(one, other, pair),
         *_changes(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_teacher(study, ours, theirs, of),
     ]
