@@ -51,6 +51,8 @@ class Batch:
             indices `UNLABELLED` where there is none.
         mask: true where an item counts, shape [N] or [N, length]; None when all of them do.
         keys: what stored answers are found by, int64 [N, 2], on the CPU; None where nobody asked for them.
+        shown: what a teacher is shown in place of the inputs, another view of the same examples; None where
+            it is shown the same.
     """
 
     inputs: Any
@@ -58,6 +60,7 @@ class Batch:
     labels: Any = None
     mask: Tensor | None = None
     keys: Tensor | None = None
+    shown: Any = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,6 +85,7 @@ class Batch:
             ids=move(self.ids),
             labels=map_tensors(self.labels, move),
             mask=None if self.mask is None else move(self.mask),
+            shown=map_tensors(self.shown, move),
         )
 
     def pin_memory(self) -> Batch:
@@ -92,6 +96,7 @@ class Batch:
             ids=self.ids.pin_memory(),
             labels=map_tensors(self.labels, Tensor.pin_memory),
             mask=None if self.mask is None else self.mask.pin_memory(),
+            shown=map_tensors(self.shown, Tensor.pin_memory),
         )
 
 

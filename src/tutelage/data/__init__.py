@@ -10,6 +10,7 @@ from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.random import normal, uniform
 from tutelage.data.relabelled import Relabelled
+from tutelage.data.showing import Showing, TeacherSees, is_steady
 from tutelage.data.sources import Examples, Items, Noise, Source, Subset, Unlabelled, source_of
 from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
@@ -21,13 +22,16 @@ __all__ = [
     "Loader",
     "Noise",
     "Relabelled",
+    "Showing",
     "Source",
     "Subset",
+    "TeacherSees",
     "Unlabelled",
     "Views",
     "as_batch",
     "check_labels",
     "fraction_of",
+    "is_steady",
     "keys_of",
     "load_tables",
     "normal",

@@ -24,7 +24,8 @@ __all__ = ["keys_of"]
 def keys_of(batch: Batch) -> Int[Tensor, "n 2"]:
     """A key of 128 bits for each example: the hash (XXH3) of its inputs, their dtypes and their shapes.
 
-    Keys that the batch brings along are taken as they are.
+    It is that of what a teacher is shown, where that is something else. Keys that the batch brings along are
+    taken as they are.
 
     Args:
         batch: on any device; its inputs are copied to the CPU to be hashed.
@@ -39,7 +40,7 @@ def keys_of(batch: Batch) -> Int[Tensor, "n 2"]:
     """
     if batch.keys is not None:
         return batch.keys
-    named = _named(batch.inputs)
+    named = _named(batch.inputs if batch.shown is None else batch.shown)
     kind = xxhash.xxh3_64_intdigest(b"".join(name for name, _ in named))
     columns = [_bytes(tensor) for _, tensor in named]
     keys = np.empty((len(batch), 2), dtype="<i8")

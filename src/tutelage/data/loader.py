@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -13,14 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from tutelage.data.keys import keys_of
 from tutelage.data.random import own_draws
+from tutelage.data.showing import Showing, Transform
 from tutelage.data.sources import Source
 from tutelage.errors import DataError
 from tutelage.types import Batch
 
-__all__ = ["Loader", "Transform", "Views", "view_of"]
-
-Transform = Callable[[Batch, int], Batch]
-"""A change of a batch, random by example: (batch, seed of the view) -> batch."""
+__all__ = ["Loader", "Views", "view_of"]
 
 
 class Loader:
@@ -136,7 +134,8 @@ class Views(Dataset[list[Batch]]):
     def __init__(
         self, source: Source, transform: Transform | None, view: int, *, keyed: bool = False
     ) -> None:
-        self.source, self.transform, self.view, self.keyed = source, transform, view, keyed
+        self.source, self.view, self.keyed = source, view, keyed
+        self.transform = transform.over(source) if isinstance(transform, Showing) else transform
 
     def __getitem__(self, parts: Any) -> list[Batch]:
         # A data set's own draws depend on the step alone: alike for student and control, in any worker.

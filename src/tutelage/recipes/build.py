@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from tutelage import corrections
 from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.recipes.assistants import with_assistants
 from tutelage.recipes.names import call
 from tutelage.recipes.parts import Field, field_of, make_change, make_network
 from tutelage.recipes.schemes import control_stage, make_stage
@@ -27,6 +28,7 @@ from tutelage.recipes.spec import (
     named,
 )
 from tutelage.recipes.teachers import make_teacher
+from tutelage.recipes.walks import check_teachers, only_teaching, walks_alone, without_idle
 from tutelage.studies import Arm, Change, Outcome, Stage, Study
 from tutelage.studies.control import labelled_part
 from tutelage.tasks.problem import Problem
@@ -46,6 +48,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         UnknownName, RecipeError, DataError: what is wrong, and what would be right.
     """
     field = field_of(recipe.task)
+    recipe = with_assistants(recipe, field)
     taught, labelled = _transfer(recipe.transfer, field.problem.train)
     student = _student(recipe, field, taught)
     arms, outcomes = {"student": student}, _outcomes(recipe, student)
@@ -53,13 +56,15 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     if primary not in outcomes:
         raise UnknownName("primary outcome", primary, outcomes)
     if recipe.control is not False:
-        arms = {"control": _control(recipe, student, labelled, field)} | arms
+        measured = {outcome.network for outcome in outcomes.values()}
+        arms = {"control": _control(recipe, student, measured, labelled, field)} | arms
         judged = {name: one for name, one in outcomes.items() if _is_taught(one, student)}
         outcomes = _controls(judged) | outcomes | _against(judged)
     for other, spec in recipe.also.items():
         arms[other] = _also(spec, student, field) if spec.like is None else _like(spec, arms)
         against = _control_of(primary, outcomes) if recipe.control is not False else None
         outcomes[other] = replace(outcomes[primary], arm=other, against=against)
+    arms = without_idle(arms)
     if any(arm.needs_teacher for arm in arms.values()) and recipe.teacher is None:
         raise RecipeError("a stage asks a teacher, and the recipe has none; add `teacher: …`")
     plan = None if recipe.teacher is None else make_teacher(recipe.teacher, field)
@@ -116,18 +121,14 @@ def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     models = _models(recipe)
     names = list(models)
     stages = [_make_stage(stage, field, names, source) for stage in recipe.stages]
-    first = next((stage for stage in stages if isinstance(stage, Stage)), None)
-    if first is not None and first.teacher == "before":
-        raise RecipeError(
-            "the first training says `teacher: before`, and nothing is trained before it; give it the "
-            "recipe's teacher (leave `teacher` out of the stage), or a training before"
+    return check_teachers(
+        Arm(
+            {name: make_network(model, field) for name, model in models.items()},
+            stages,
+            source,
+            _correction(recipe.correct),
+            built_by={name: {model.name: model.settings} for name, model in models.items()},
         )
-    return Arm(
-        {name: make_network(model, field) for name, model in models.items()},
-        stages,
-        source,
-        _correction(recipe.correct),
-        built_by={name: {model.name: model.settings} for name, model in models.items()},
     )
 
 
@@ -152,12 +153,13 @@ def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
     trainings = list(student.trainings)
     if not trainings:
         raise RecipeError("stages: none of them trains; add one with `scheme`")
-    handed = trainings[-1][1].declared.students
+    last = trainings[-1][1]
+    handed = last.declared.students
     if not handed:
         raise RecipeError(
             "the last training hands over no student; add one that trains on what it made (data: made)"
         )
-    return {one.name: Outcome("student", one.network, view=one.view) for one in handed}
+    return {one.name: Outcome("student", last.named(one.network), view=one.view) for one in handed}
 
 
 def _outcome(recipe: Recipe, name: str, student: Arm) -> Outcome:
@@ -176,13 +178,6 @@ def _outcome(recipe: Recipe, name: str, student: Arm) -> Outcome:
     parts = [(recipe.outcomes[member].network, recipe.outcomes[member].stage) for member in spec.members]
     last = max(parts, key=lambda part: len(student.stages) if part[1] is None else part[1])
     return Outcome("student", *last, members=parts)
-
-
-def _pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, str]]:
-    for name in (each for pair in recipe.compare for each in pair):
-        if name not in outcomes:
-            raise UnknownName("outcome to compare", name, outcomes)
-    return list(recipe.compare)
 
 
 def _is_taught(outcome: Outcome, arm: Arm) -> bool:
@@ -208,6 +203,13 @@ def _against(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
     return {name: replace(one, against=alone or f"{name} alone") for name, one in outcomes.items()}
 
 
+def _pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, str]]:
+    for name in (each for pair in recipe.compare for each in pair):
+        if name not in outcomes:
+            raise UnknownName("outcome to compare", name, outcomes)
+    return [(of, against) for of, against in recipe.compare]
+
+
 def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
     """What the student is taught on, and what of it has labels."""
     if spec == TransferSpec():
@@ -230,11 +232,11 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
     return Unlabelled(taught, seen), Subset(taught, seen)
 
 
-def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Arm:
+def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: Source, field: Field) -> Arm:
     """The student's walk without the teacher: the same networks, changes and data, and as many steps.
 
-    Trainings that follow one another without a change between them are one: without their teacher's terms
-    they would differ in nothing but where a schedule begins again.
+    What only taught it is not trained. Trainings that follow one another without a change between them are
+    one: without their teacher's terms they would differ in nothing but where a schedule begins again.
     """
     spec = recipe.control
     assert spec is not False
@@ -244,7 +246,11 @@ def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Ar
         stages = [_make_stage(stage, field, names, source) for stage in spec.stages]
         return replace(student, stages=stages, source=source, correction=None)
     walk: list[Stage | Change] = []
-    for part in _joined(recipe.stages, student.stages):
+    left_out = only_teaching(student, measured)
+    kept = [
+        pair for pair in zip(recipe.stages, student.stages, strict=True) if walks_alone(pair[1], left_out)
+    ]
+    for part in _joined([spec for spec, _ in kept], [stage for _, stage in kept]):
         if isinstance(part, Change):
             walk.append(part)
         else:
@@ -267,12 +273,16 @@ def _joined(
             continue
         assert isinstance(spec, StageSpec)
         last = found[-1] if found else None
-        joins = isinstance(last, tuple) and stage.data is None and not stage.afresh
-        if joins and isinstance(last, tuple) and last[1][-1].data is None:
+        joins = stage.data is None and not stage.afresh
+        if joins and isinstance(last, tuple) and _goes_on(last[1][-1], stage):
             found[-1] = (spec, [*last[1], stage])
         else:
             found.append((spec, [stage]))
     return found
+
+
+def _goes_on(last: Stage, stage: Stage) -> bool:
+    return last.data is None and last.student == stage.student
 
 
 def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field: Field) -> Stage:
@@ -281,11 +291,11 @@ def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field:
     own = recipe.control
     assert own is not False
     taught_on = [student.source_of(stage) for stage in joined]
-    train = spec.train
+    train = spec.train.model_copy(update={"mixup": None, "teacher_sees": "same"})  # labels are true of no mix
     if taught_on[0] is not None:
         steps = sum(_steps(stage, held) for stage, held in zip(joined, taught_on, strict=True) if held)
         length = {"epochs": None, "steps": None if own.train.get("epochs") is not None else steps}
-        train = checked(TrainSpec, {**spec.train.model_dump(), **length, **own.train}, "control.train")
+        train = checked(TrainSpec, {**train.model_dump(), **length, **own.train}, "control.train")
         if "validate_every" not in own.train:  # as many looks at the validation split as the student
             ratio = len(student.source) / len(source)
             looks = max(1, math.ceil(train.validate_every * ratio))
@@ -301,14 +311,14 @@ def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     source = field.problem.train if spec.data == "train" else student.source
     stages = [_make_stage(stage, field, list(student.networks), source) for stage in spec.stages]
     arm = replace(student, stages=stages, source=source, correction=_correction(spec.correct))
-    if spec.student is None:
-        return arm
-    own = spec.student.model
-    return replace(
-        arm,
-        networks={**arm.networks, "student": make_network(own, field)},
-        built_by={**arm.built_by, "student": {own.name: own.settings}},
-    )
+    if spec.student is not None:
+        own = spec.student.model
+        arm = replace(
+            arm,
+            networks={**arm.networks, "student": make_network(own, field)},
+            built_by={**arm.built_by, "student": {own.name: own.settings}},
+        )
+    return check_teachers(arm)
 
 
 def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:

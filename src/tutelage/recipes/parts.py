@@ -13,12 +13,13 @@ from torch import nn
 
 import tutelage.losses
 from tutelage import balancing, compression, projectors
+from tutelage.data import Showing
 from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.losses import transforms
 from tutelage.match import Match
 from tutelage.recipes.names import call, check_settings, find
-from tutelage.recipes.spec import ChangeSpec, MatchSpec, Named, checked, named
+from tutelage.recipes.spec import ChangeSpec, MatchSpec, Named, TrainSpec, checked, named
 from tutelage.studies import Change
 from tutelage.tasks import detection, language, paired, tabular, vision
 from tutelage.tasks.problem import Problem
@@ -126,13 +127,28 @@ def _change_kind(name: str) -> Any:
     return find("change", by_lower.get(name, name), compression)
 
 
-def make_transform(settings: Mapping[str, Any], problem: Problem) -> Any:
-    """The augmentation of training examples, or None."""
-    if not settings:
-        return None
-    if problem.augment is None:
-        raise RecipeError(f"augment: {dict(settings)}: this task has no augmentations; leave it out")
-    return problem.augment(settings)
+def make_transform(train: TrainSpec, problem: Problem, matches: Sequence[Match]) -> Any:
+    """What changes training examples, or None.
+
+    Raises:
+        RecipeError: the task has no augmentations; or labels are learnt, and a mix of examples has none.
+    """
+    augment = None
+    if train.augment:
+        if problem.augment is None:
+            raise RecipeError(f"augment: {dict(train.augment)}: this task has no augmentations; leave it out")
+        augment = problem.augment(train.augment)
+    if train.mixup is None and (
+        train.teacher_sees == "same" or (augment is None and train.teacher_sees == "plain")
+    ):
+        return augment
+    labelled = [match.name for match in matches if "labels" in match.loss.needs]
+    if train.mixup is not None and labelled:
+        raise RecipeError(
+            f"mixup shows mixed examples, of which no label is true, and {', '.join(labelled)} learns by "
+            "labels; leave out the term, or mixup"
+        )
+    return Showing(augment, mixup=train.mixup, teacher=train.teacher_sees)
 
 
 def check_optimizers(optimizers: Mapping[str, OptimizerSettings]) -> None:

@@ -16,10 +16,10 @@ from tutelage.errors import RecipeError, UnknownName
 from tutelage.match import Match
 from tutelage.recipes.names import find
 from tutelage.recipes.parts import Field, check_optimizers, make_match, make_transform, match_spec
-from tutelage.recipes.spec import MatchSpec, Named, StageSpec, TrainSpec
+from tutelage.recipes.spec import MatchSpec, Named, StageSpec, TogetherSpec, TrainSpec
 from tutelage.schemes import Alone, Scheme
 from tutelage.schemes.declared import Declared
-from tutelage.studies import Stage
+from tutelage.studies import Stage, Together
 from tutelage.studies.control import without_teacher
 from tutelage.teachers import Teacher
 
@@ -53,10 +53,11 @@ def make_stage(spec: StageSpec, field: Field, networks: Sequence[str], data: Sou
         scheme=plan.build,
         settings=spec.train.engine(),
         optimizers=spec.optimizers,
-        transform=make_transform(spec.train.augment, field.problem),
+        transform=make_transform(spec.train, field.problem, plan.matches()),
         declared=plan.declared,
         data="made" if spec.data == "made" else data,
-        teacher=spec.teacher,
+        teacher=_taught_by(spec.teacher, networks),
+        student=_known([spec.student], networks, "student")[0],
         afresh=_known(spec.afresh, networks, "afresh"),
     )
 
@@ -96,7 +97,7 @@ def alone_stage(train: TrainSpec, optimizers: Any, field: Field, scheme: Named |
         scheme=plan.build,
         settings=train.engine(),
         optimizers=optimizers,
-        transform=make_transform(train.augment, field.problem),
+        transform=make_transform(train, field.problem, plan.matches()),
         declared=plan.declared,
     )
 
@@ -214,6 +215,18 @@ def _check_turns(spec: StageSpec, plan: _Plan) -> None:
             f"scheme {plan.name} moves {', '.join(turns)}, and {', '.join(missing)} has no optimizer; add "
             f"`optimizers: {{{missing[0]}: …}}`"
         )
+
+
+def _taught_by(came: str | TogetherSpec, networks: Sequence[str]) -> str | Together:
+    legal = ["plan", "before", *networks]
+    if isinstance(came, str):
+        return _known([came], legal, "teacher")[0]
+    if came.drop >= len(came.by):
+        raise RecipeError(
+            f"teacher: {came.drop} of {len(came.by)} are left out at each step; leave at least one in (drop: "
+            f"{len(came.by) - 1} or less)"
+        )
+    return Together(_known(came.by, legal, "teacher"), came.drop, came.temperature)
 
 
 def _match_specs(name: str, came: Any) -> list[MatchSpec] | None:

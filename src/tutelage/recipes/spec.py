@@ -15,11 +15,13 @@ from pydantic import (
     model_validator,
 )
 
+from tutelage.data import TeacherSees
 from tutelage.engine import OptimizerSettings, TrainSettings, complaints, name_and_settings
 from tutelage.errors import RecipeError, UnknownName
 
 __all__ = [
     "ArmSpec",
+    "AssistantsSpec",
     "ChangeSpec",
     "ControlSpec",
     "MatchSpec",
@@ -33,6 +35,7 @@ __all__ = [
     "StageField",
     "StageSpec",
     "StudentSpec",
+    "TogetherSpec",
     "TrainSpec",
     "TransferSpec",
     "checked",
@@ -126,13 +129,19 @@ class TrainSpec(TrainSettings, Spec):
 
     Args:
         augment: changes of training examples, by the task's names.
+        mixup: the parameter of the Beta distribution by whose shares each example is mixed with another one,
+            and both student and teacher shown the mix; 1 for equal chances of all shares, none by default.
+        teacher_sees: what the teacher is shown where the student is shown an augmented view: the `same` view,
+            the `plain` example, one `fixed` view for all epochs, or an `independent` view in each.
     """
 
     augment: dict[str, Any] = Field(default_factory=dict)
+    mixup: Annotated[float, Field(gt=0)] | None = None
+    teacher_sees: TeacherSees = "same"
 
     def engine(self) -> TrainSettings:
         """Without what the engine does not know."""
-        return TrainSettings(**self.model_dump(exclude={"augment"}))
+        return TrainSettings(**self.model_dump(exclude={"augment", "mixup", "teacher_sees"}))
 
 
 class MatchSpec(Spec):
@@ -152,6 +161,27 @@ class MatchSpec(Spec):
     name: str | None = None
 
 
+class TogetherSpec(Spec):
+    """Several teachers of a stage that answer as one, written as a list, or with settings.
+
+    Args:
+        by: `plan`, `before`, or networks of the arm by name.
+        drop: how many are left out at each step, other ones each time.
+        temperature: of the softmaxes whose mean is taken: that of the loss.
+    """
+
+    by: list[str] = Field(min_length=1)
+    drop: Annotated[int, Field(ge=0)] = 0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
+def _teachers(came: Any) -> Any:
+    """Read a list of names as teachers together."""
+    if isinstance(came, list):
+        came = {"by": came}
+    return TogetherSpec.model_validate(came) if isinstance(came, Mapping) else came
+
+
 class StageSpec(Spec):
     """One training: who teaches whom, by which optimisers, for how long.
 
@@ -161,7 +191,9 @@ class StageSpec(Spec):
         train: lengths and choices.
         data: `transfer`, what the student is taught on; `labelled`, what of it has a label; `train`, the
             whole training split; or `made`, what the stage before made.
-        teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it.
+        teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it, the
+            name of a network that was trained before, or several of these together.
+        student: the network that learns here as the student.
         afresh: networks that begin with new weights here: a list for those of the seed, or each with a
             number, `{student: 1}`, for another draw, 0 for those of the seed.
     """
@@ -170,7 +202,8 @@ class StageSpec(Spec):
     optimizers: dict[str, OptimizerField]
     train: TrainSpec
     data: Literal["transfer", "labelled", "train", "made"] = "transfer"
-    teacher: Literal["plan", "before"] = "plan"
+    teacher: Annotated[str | TogetherSpec, BeforeValidator(_teachers)] = "plan"
+    student: str = "student"
     afresh: list[str] | dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=list)
 
 
@@ -217,6 +250,36 @@ class NetworkSpec(Spec):
     """A further network of the arm: a peer, a critic, a generator."""
 
     model: NamedField
+
+
+class AssistantsSpec(Spec):
+    """Networks of sizes between teacher and student, each taught by those before it (TAKD, DGKD).
+
+    They become `networks` called assistant1 (the largest), assistant2 …, and `stages` before the student's,
+    with its scheme, optimisers and lengths; the resolved recipe holds them.
+
+    Args:
+        count: how many, of sizes that are chosen; or
+        models: their models, the largest first.
+        by: what is spaced between the two: `depth` (layers), `width` (channels of a layer, on average), or
+            `parameters`.
+        spacing: `geometric` for equal ratios, `even` for equal differences.
+        guided: `before` lets each be taught by the one before it, `all` by the teacher and all before it.
+        drop: how many of them are left out at each step, where all teach.
+    """
+
+    count: Annotated[int, Field(ge=1)] | None = None
+    models: list[NamedField] = Field(default_factory=list)
+    by: Literal["depth", "width", "parameters"] = "parameters"
+    spacing: Literal["geometric", "even"] = "geometric"
+    guided: Literal["before", "all"] = "before"
+    drop: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> AssistantsSpec:
+        if (self.count is None) == (not self.models):
+            raise ValueError("give either `count` or `models`, and only one of them")
+        return self
 
 
 class OutcomeSpec(Spec):
@@ -314,6 +377,7 @@ class Recipe(Spec):
         teacher: where knowledge comes from; none where nobody is asked.
         student: the small network.
         networks: further networks that learn beside it, by name.
+        assistants: networks of sizes between teacher and student, one taught by the other.
         stages: how they are trained and changed, one stage after the other.
         outcomes: what is measured, by name; by default what the last training's scheme hands over.
         primary: the outcome that the verdict is about; the first one handed over by default.
@@ -334,6 +398,7 @@ class Recipe(Spec):
     teacher: NamedField | None = None
     student: StudentSpec
     networks: dict[str, NetworkSpec] = Field(default_factory=dict)
+    assistants: AssistantsSpec | None = None
     stages: list[StageField] = Field(min_length=1)
     outcomes: dict[str, OutcomeSpec] = Field(default_factory=dict)
     primary: str | None = None

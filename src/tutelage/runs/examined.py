@@ -101,6 +101,7 @@ class Examined:
         """
         arm, outcome = study.arms[self.outcome.arm], self.outcome
         done = [one for one in self.trained if one.failed is None]
+        own_stages = arm.learning(outcome.network, outcome.stage)
         own = sum(one.seconds_until(outcome.stage) for one in done) / max(1, len(done))
         network = self.network
         cost = (
@@ -114,7 +115,7 @@ class Examined:
             "stage": len(arm.stages) - 1 if outcome.stage is None else outcome.stage,
             "view": None if outcome.view is None else self.name,
             "against": outcome.against,
-            "steps": done[0].steps_until(outcome.stage) if done else 0,
+            "steps": sum(done[0].steps[number] for number, _ in own_stages) if done else 0,
             "failed_seeds": self.failed,
             "quality": spread([one.quality for one in self.finished]),
             "calibration": calibrations(self.finished),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tutelage.answers import spread_log_probs
 from tutelage.capture import call, capture
 from tutelage.data import Source, reading
+from tutelage.data.batches import tensors_in
 from tutelage.evaluation import cost, cost_of_callable, latencies
 from tutelage.evaluation.size import flops
 from tutelage.modes import evaluating
@@ -269,10 +270,9 @@ class _InTurn(nn.Module):
         self.network, self.inputs, self.count, self.next = network, inputs, count, 0
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        came: list[int] = []
-        map_tensors(named or inputs, lambda tensor: came.append(len(tensor)) or tensor)
-        numbers = [(self.next + step) % self.count for step in range(came[0])]
-        self.next = (self.next + came[0]) % self.count
+        came = len(tensors_in(named or inputs)[0])
+        numbers = [(self.next + step) % self.count for step in range(came)]
+        self.next = (self.next + came) % self.count
         return call(self.network, map_tensors(self.inputs, lambda tensor: tensor[numbers]))
 
 

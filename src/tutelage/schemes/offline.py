@@ -71,7 +71,8 @@ class Offline(Scheme):
         ahead = teacher.begin if self.asks and isinstance(teacher, Ahead) else None
         if teacher is None:
             return [self.learner.turn(self._terms)]
-        return [replace(self.learner.turn(self._terms, after=teacher.after), ahead=ahead)]
+        turn = self.learner.turn(self._terms, before=teacher.before, after=teacher.after)
+        return [replace(turn, ahead=ahead)]
 
     def _terms(self, batch: Batch) -> dict[str, Tensor]:
         return self.learner.terms(*self.observe(batch), batch)

@@ -28,22 +28,27 @@ def differences(study: Study, of: str, against: str) -> list[str]:
     """
     ours, theirs = study.outcomes[of], study.outcomes[against]
     pair = (of, against)
+    one, other = (_learning(study, each) for each in (ours, theirs))
     return [
         *_networks(study, ours, theirs, pair),
         *_members(ours, theirs, pair),
         *_steps(study, ours, theirs, pair),
         *_data(study.arms[ours.arm], study.arms[theirs.arm], pair),
-        *_terms(study.arms[ours.arm], study.arms[theirs.arm], pair),
-        *_settings(study.arms[ours.arm], study.arms[theirs.arm], pair),
+        *_terms(one, other, pair),
+        *_settings(one, other, pair),
         *_changes(study.arms[ours.arm], study.arms[theirs.arm], pair),
         *_teacher(study, ours, theirs, of),
         *_passes(study, ours, theirs, pair),
     ]
 
 
-def total_steps(arm: Arm, stage: int | None = None) -> int | None:
-    """Updates of an arm up to a stage and with it, or of all; None where a stage makes its own data."""
-    steps = [_stage_steps(arm, held) for number, held in arm.trainings if stage is None or number <= stage]
+def total_steps(arm: Arm, stage: int | None = None, network: str = "student") -> int | None:
+    """Updates of a network up to a stage and with it, or of all; None where a stage makes its own data."""
+    return _sum_of_steps(arm, [held for _, held in arm.learning(network, stage)])
+
+
+def _sum_of_steps(arm: Arm, stages: Sequence[Stage]) -> int | None:
+    steps = [_stage_steps(arm, held) for held in stages]
     known = [count for count in steps if count is not None]
     return sum(known) if len(known) == len(steps) else None
 
@@ -68,9 +73,20 @@ def _networks(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str
 
 
 def _steps(study: Study, ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
-    one, other = (total_steps(study.arms[each.arm], each.stage) for each in (ours, theirs))
+    one, other = (total_steps(study.arms[each.arm], each.stage, each.network) for each in (ours, theirs))
     if one != other and one is not None and other is not None:
         yield f"steps: the {pair[0]} made {one} and the {pair[1]} {other}"
+    others = [_others(study.arms[each.arm], each) for each in (ours, theirs)]
+    for (trained, count), name in zip(others, pair, strict=True):
+        if trained and others[0] != others[1]:
+            yield f"compute: {count} steps of {trained}, which teach the {name}, come on top of its own"
+
+
+def _others(arm: Arm, outcome: Outcome) -> tuple[str, int | None]:
+    """The networks that learn in other stages than an outcome's own does, and their steps."""
+    own = {number for number, _ in arm.learning(outcome.network)}
+    others = [stage for number, stage in arm.trainings if number not in own]
+    return ", ".join(dict.fromkeys(stage.student for stage in others)), _sum_of_steps(arm, others)
 
 
 def _members(ours: Outcome, theirs: Outcome, pair: tuple[str, str]) -> Iterator[str]:
@@ -96,7 +112,7 @@ def _last_source(arm: Arm) -> Source | None:
     return arm.source_of(stages[-1]) if stages else arm.source
 
 
-def _terms(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
+def _terms(ours: Sequence[Stage], theirs: Sequence[Stage], pair: tuple[str, str]) -> Iterator[str]:
     """Terms that need no teacher, and are not in both; weights that differ."""
     one, other = _kept(ours), _kept(theirs)
     for name, extra in ((pair[0], one.keys() - other.keys()), (pair[1], other.keys() - one.keys())):
@@ -110,8 +126,8 @@ def _terms(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
             )
 
 
-def _kept(arm: Arm) -> dict[str, float | str]:
-    terms: Sequence[Term] = [term for _, stage in arm.trainings for term in stage.declared.terms]
+def _kept(stages: Sequence[Stage]) -> dict[str, float | str]:
+    terms: Sequence[Term] = [term for stage in stages for term in stage.declared.terms]
     return {term.text: term.weight for term in terms if not term.needs_teacher}
 
 
@@ -119,8 +135,12 @@ def _number(weight: float | str) -> str:
     return f"{weight:g}" if isinstance(weight, float | int) else weight
 
 
-def _settings(ours: Arm, theirs: Arm, pair: tuple[str, str]) -> Iterator[str]:
-    one, other = ([stage for _, stage in arm.trainings] for arm in (ours, theirs))
+def _learning(study: Study, outcome: Outcome) -> list[Stage]:
+    """The trainings in which an outcome's network learns, whatever its stage."""
+    return [stage for _, stage in study.arms[outcome.arm].learning(outcome.network)]
+
+
+def _settings(one: Sequence[Stage], other: Sequence[Stage], pair: tuple[str, str]) -> Iterator[str]:
     if not one or not other:
         return
     if len(one) != len(other):

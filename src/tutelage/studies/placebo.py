@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import call
-from tutelage.data import Loader, Source, reading
+from tutelage.data import Loader, Showing, Source, reading
 from tutelage.errors import ModelError
 from tutelage.evaluation.size import flops
 from tutelage.studies.study import Outcome, Stage, Study
@@ -48,9 +48,10 @@ def can_have_placebo(study: Study) -> bool:
         and len(arm.networks) == 1
         and classes is not None
         and classes <= _CLASSES
-        and all(stage.declared.asks == "data" and stage.teacher == "plan" for stage in stages)
+        and all(stage.declared.asks == "data" and stage.taught_by == ("plan",) for stage in stages)
         and bool(terms)
         and not any(term.layers for term in terms)
+        and not any(_mixes(stage) for stage in stages)
         and arm.correction is None
     )
 
@@ -121,6 +122,11 @@ def repeat_labels(teacher: Teacher, study: Study) -> Teacher:
     least = 1 / classes
     correct = min(max(float(sure), least + 0.01 * (1 - least)), 1 - 1e-4)
     return Virtual(num_classes=classes, correct=correct).to(device)
+
+
+def _mixes(stage: Stage) -> bool:
+    """Whether examples are mixed, so that no label is true of them."""
+    return isinstance(stage.transform, Showing) and stage.transform.mixup is not None
 
 
 def _confidences(teacher: Teacher, source: Source, device: torch.device) -> Iterator[Tensor]:

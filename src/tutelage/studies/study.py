@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -27,12 +27,30 @@ __all__ = [
     "Stage",
     "Study",
     "TeacherPlan",
+    "Together",
     "fresh_network",
     "fresh_networks",
     "loader_seed",
 ]
 
+T = TypeVar("T")
+
 Correction = Callable[[nn.Module, Teacher | None, Iterable[Batch], torch.device], None]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several teachers of a stage that answer as one; see `tutelage.teachers.Ensemble`.
+
+    Args:
+        by: `plan`, `before`, or networks of the arm by name.
+        drop: how many are left out at each step.
+        temperature: of the softmaxes whose mean is taken: that of the loss.
+    """
+
+    by: Sequence[str]
+    drop: int = 0
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +64,9 @@ class Stage:
         transform: changes training batches, or None.
         declared: what the scheme says of itself.
         data: what it trains on, in place of the arm's data: a source, or `made`, what the stage before made.
-        teacher: `plan` for the study's teacher, `before` for the first student as the stage before left it.
+        teacher: `plan` for the study's teacher, `before` for the first student as the stage before left it,
+            the name of a network of the arm as the stages before left it, or several of these together.
+        student: the network of the arm that goes by the name of student here.
         afresh: networks that begin with new weights here: those of the seed, or, where each has a number, its
             draw of that number, 0 for those of the seed.
     """
@@ -57,7 +77,8 @@ class Stage:
     transform: Callable[[Batch, int], Batch] | None = None
     declared: Declared = field(default_factory=Declared)
     data: Source | Literal["made"] | None = None
-    teacher: Literal["plan", "before"] = "plan"
+    teacher: str | Together = "plan"
+    student: str = "student"
     afresh: Sequence[str] | Mapping[str, int] = ()
 
     @property
@@ -69,6 +90,24 @@ class Stage:
     def draws(self) -> Mapping[str, int]:
         """The networks that begin anew, and which draw of the seed each gets."""
         return self.afresh if isinstance(self.afresh, Mapping) else dict.fromkeys(self.afresh, 0)
+
+    @property
+    def taught_by(self) -> Sequence[str]:
+        """Whom it asks: `plan`, `before`, networks by name."""
+        if not self.asks:
+            return ()
+        return self.teacher.by if isinstance(self.teacher, Together) else (self.teacher,)
+
+    def cast(self, networks: Mapping[str, T]) -> dict[str, T]:
+        """An arm's networks by the names that they have here: one of them is the student."""
+        if self.student == "student":
+            return dict(networks)
+        rest = {name: held for name, held in networks.items() if name not in ("student", self.student)}
+        return {"student": networks[self.student]} | rest
+
+    def named(self, network: str) -> str:
+        """The name in the arm of a network of this stage."""
+        return self.student if network == "student" else network
 
 
 class Changer(Protocol):
@@ -135,13 +174,36 @@ class Arm:
         return [
             (number, stage)
             for number, stage in self.trainings
-            if stage.declared.asks == "data" and stage.teacher == "plan" and self.teacher is None
+            if stage.declared.asks == "data" and "plan" in stage.taught_by and self.teacher is None
         ]
 
     @property
     def needs_teacher(self) -> bool:
         """Whether any stage asks the study's teacher."""
-        return any(stage.asks and stage.teacher == "plan" for _, stage in self.trainings)
+        return any("plan" in stage.taught_by for _, stage in self.trainings)
+
+    def learning(self, network: str, last: int | None = None) -> list[tuple[int, Stage]]:
+        """The stages in which a network learns, with their numbers: all but those of another student.
+
+        Args:
+            network: its name.
+            last: the stage to stop after; None for the last one.
+        """
+        students = {stage.student for _, stage in self.trainings}
+        return [
+            (number, stage)
+            for number, stage in self.trainings
+            if (last is None or number <= last) and (stage.student == network or network not in students)
+        ]
+
+    def order_of(self, number: int) -> int:
+        """What a stage's order of examples is drawn by: its number, without trainings of other students.
+
+        A student has one order of examples, whoever was trained before it in its arm.
+        """
+        trainings = dict(self.trainings)
+        own = trainings[number].student
+        return number - sum(one.student != own for n, one in trainings.items() if n < number)
 
     def source_of(self, stage: Stage) -> Source | None:
         """What a stage trains on; None where the stage before makes it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tutelage.data import Loader, Source, Views, keys_of, view_of
+from tutelage.data import Loader, Source, Views, is_steady, keys_of, view_of
 from tutelage.errors import AnswersError
 from tutelage.studies.study import Stage, Study, loader_seed
 
@@ -46,7 +46,7 @@ def shown(study: Study) -> list[Shown]:
             if source is None:
                 continue
             size = -(-stage.settings.batch_size // stage.settings.accumulate)
-            for view in _views(study, stage, number, source):
+            for view in _views(study, stage, arm.order_of(number), source):
                 key = (id(source), said(stage.transform), view)
                 views = Views(source, stage.transform, view or 0, keyed=True)
                 found.setdefault(key, Shown("train", views, size))
@@ -63,6 +63,8 @@ def _views(study: Study, stage: Stage, number: int, source: Source) -> list[int 
     """The views of a stage over all seeds; None where examples are shown as they are."""
     if stage.transform is None:
         return [None]
+    if is_steady(stage.transform):
+        return [view_of(0, 0)]
     length = len(Loader(source, batch_size=stage.settings.batch_size))
     epochs = -(-stage.settings.total_steps(length) // length)
     return [view_of(loader_seed(seed, number), epoch) for seed in study.seeds for epoch in range(epochs)]

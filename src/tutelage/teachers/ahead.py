@@ -68,7 +68,7 @@ class Ahead(Teacher):
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch; wait for what was begun."""
         for number, (held, answer) in enumerate(self._begun):
-            if held is batch:
+            if held.ids is batch.ids:
                 del self._begun[: number + 1]  # what was begun before it is not asked for any more
                 return _taken_up(*answer.result(), batch.ids.device)
         with self._alone:

@@ -9,6 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from tutelage.data import uniform
 from tutelage.errors import UnknownName
 from tutelage.teachers.members import as_members, checked_logits
 from tutelage.teachers.teacher import Teacher
@@ -30,19 +31,28 @@ class Ensemble(Teacher):
         weights: one positive number for each member, in any unit: their sum is made 1. None: all equal.
         mean: "probabilities" answers with the logarithm of the mean softmax, which is its own log-softmax;
             "logits" with the mean logits, a geometric mean of the softmaxes.
+        temperature: of the softmaxes whose mean is taken; the logarithm is multiplied by it, so that a loss
+            which softens the answer by the same temperature finds that mean.
+        drop: members that are left out at each step of a training, other ones each time.
+        seed: of the draw, which depends on it and the number of the step alone.
 
     Shapes:
         batch: as the members take it.
         returns: logits of the members' shape, at least float32.
 
     Raises:
-        ValueError: no members, or weights that do not fit them.
+        ValueError: no members, weights that do not fit them, a temperature that is not above 0, or no member
+            left after the drop.
         UnknownName: a mean that does not exist.
         ModelError: members that disagree on the classes, when called.
 
     Source:
         Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 1, which
-        names both the arithmetic and the geometric mean of the members' distributions.
+        names both the arithmetic and the geometric mean of the members' distributions. With `drop`, Son, Na,
+        Choi and Hwang 2021, "Densely Guided Knowledge Distillation using Multiple Teacher Assistants"
+        (DGKD), section 3.3: a teacher and its assistants at once, some left out at each step. Differences:
+        the mean of those who are heard stands in place of the sum of their divergences, which at the loss's
+        temperature has the same gradient, divided by how many are heard.
 
     Example:
         >>> from torch import nn
@@ -59,24 +69,53 @@ class Ensemble(Teacher):
         *,
         weights: Sequence[float] | None = None,
         mean: Mean = "probabilities",
+        temperature: float = 1.0,
+        drop: int = 0,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if mean not in ("probabilities", "logits"):
             raise UnknownName("mean", str(mean), ("probabilities", "logits"))
+        if not temperature > 0:
+            raise ValueError(f"temperature came as {temperature}; a number above 0 is expected")
         self.members = as_members(teachers)
+        if not 0 <= drop < len(self.members):
+            raise ValueError(
+                f"drop came as {drop} for {len(self.members)} teachers; expected 0 to "
+                f"{len(self.members) - 1}, so that one is left"
+            )
         self.weights = _normalised(weights, len(teachers))
-        self.mean = mean
+        self.mean, self.temperature, self.drop, self.seed = mean, temperature, drop, seed
+
+    @property
+    def keyed(self) -> bool:  # type: ignore[override]
+        """Whether any member finds its answers by keys."""
+        return any(cast(Teacher, member).keyed for member in self.members)
+
+    @property
+    def heard(self) -> list[int]:
+        """The numbers of the members that answer at this step; all of them outside a training."""
+        everybody = list(range(len(self.members)))
+        if not self.drop or self.moment is None:
+            return everybody
+        draws = uniform(torch.tensor(everybody), seed=self.seed * 1_000_003 + self.moment.move, draw="drop")
+        return sorted(draws.argsort()[self.drop :].tolist())
 
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
         total: Tensor | None = None
-        for number, (member, weight) in enumerate(zip(self.members, self.weights, strict=True)):
-            logits = checked_logits(cast(Outputs, member(batch)), number, total)
+        heard = self.heard
+        whole = math.fsum(self.weights[number] for number in heard) if self.drop else 1.0
+        for number in heard:
+            weight = self.weights[number] / whole
+            logits = checked_logits(cast(Outputs, self.members[number](batch)), number, total)
             if self.mean == "probabilities":
-                share = logits.log_softmax(-1) + math.log(weight)
+                share = (logits / self.temperature).log_softmax(-1) + math.log(weight)
                 total = share if total is None else torch.logaddexp(total, share)
             else:
                 total = logits * weight if total is None else total + logits * weight
+        if self.mean == "probabilities" and total is not None:
+            total = total * self.temperature
         return Outputs(total)
 
 

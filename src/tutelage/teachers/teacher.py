@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import nn
@@ -32,6 +33,7 @@ class Teacher(nn.Module, ABC):
         reads_labels: whether it answers by the labels, so that its quality says nothing.
         keyed: whether it finds its answers by the keys of examples.
         reads: the inputs that it reads, by their keys in a batch's; all of them where it is None.
+        moment: how far the training is that it teaches in; None before its first step.
     """
 
     moves: ClassVar[bool] = False
@@ -39,11 +41,13 @@ class Teacher(nn.Module, ABC):
     reads_labels: ClassVar[bool] = False
     keyed: ClassVar[bool] = False
     reads: Sequence[str] | None = None
+    moment: Moment | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.training = False
         self.register_forward_pre_hook(_stay_in_eval)
+        self.register_forward_pre_hook(_what_is_shown)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
@@ -76,6 +80,12 @@ class Teacher(nn.Module, ABC):
         """The teacher to use for this student: itself, or a fresh one that follows it."""
         return self
 
+    def before(self, moment: Moment) -> None:
+        """Hear how far the training is, before a step; those whom it asks hear it too."""
+        for one in self.modules():
+            if isinstance(one, Teacher):
+                one.moment = moment
+
     def after(self, moment: Moment) -> None:
         """Take up that the student has moved."""
 
@@ -95,6 +105,14 @@ def _stay_in_eval(teacher: nn.Module, _: tuple[Any, ...]) -> None:
         teacher.eval()
         for layer in _layers(teacher):
             layer.training = False  # a layer whose own train() refuses eval mode
+
+
+def _what_is_shown(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Answer about what the teacher is shown, where that is not what the student is."""
+    batch = given[0] if given else None
+    if not isinstance(batch, Batch) or batch.shown is None:
+        return None
+    return (replace(batch, inputs=batch.shown, shown=None), *given[1:])
 
 
 def _layers(root: nn.Module) -> list[nn.Module]:

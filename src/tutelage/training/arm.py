@@ -15,7 +15,7 @@ from tutelage.data import Source
 from tutelage.engine import Fitted, Runtime, fit, load_weights, save_weights
 from tutelage.errors import NonFiniteLoss
 from tutelage.files import read_json, write_json
-from tutelage.studies import Arm, Change
+from tutelage.studies import Arm, Change, Stage
 from tutelage.tasks.problem import Problem
 from tutelage.threads import threads
 from tutelage.training.made import read_made, write_made
@@ -107,7 +107,13 @@ def train_arm(
         arm.correction(first, teacher(None) if teacher else None, inputs, runtime.device)
     work.close(state, done)
     if not done and runtime.is_main:
-        warn_of_untrained([one.untouched for one in work.fitted.values()], list(state.networks), label)
+        for name in dict.fromkeys(stage.student for _, stage in arm.trainings):
+            own = [(number, stage) for number, stage in arm.trainings if stage.student == name]
+            names = [name, *(other for other in state.networks if other not in ("student", name))]
+            untouched = [
+                [_in_arm(key, stage) for key in work.fitted[number].untouched] for number, stage in own
+            ]
+            warn_of_untrained(untouched, names, label)
     return Trained(
         state.networks,
         work.after,
@@ -116,6 +122,12 @@ def train_arm(
         work.validation,
         {name: work.about(name, state) for name in state.networks},
     )
+
+
+def _in_arm(key: str, stage: Stage) -> str:
+    """A parameter's path by the name that its network has in the arm."""
+    network, dot, path = key.partition(".")
+    return stage.named(network) + dot + path
 
 
 def _failed(folder: Path, why: str) -> Trained:
@@ -248,9 +260,11 @@ class _Work:
 
     def _note(self, number: int, fitted: Fitted) -> None:
         self.fitted[number] = fitted
+        stage = self.arm.stages[number]
+        assert isinstance(stage, Stage)
         for name, best in fitted.chosen.items():
             if best:
-                self.validation[name] = best["value"]
+                self.validation[stage.named(name)] = best["value"]
 
     def _of(self, number: int) -> Path:
         return self.folder / f"stage{number}"

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from torch import nn
 
-from tutelage.data import Source
+from tutelage.data import Source, is_steady
+from tutelage.data.showing import Transform
 from tutelage.engine import Runtime, sharded
 from tutelage.errors import NonFiniteLoss
 from tutelage.studies import Arm, Stage, Study
+from tutelage.studies.views import said
 from tutelage.teachers import Ahead, Frozen, Remembered, Teacher
 from tutelage.training.arm import Trained, train_arm
 from tutelage.training.stage import evaluation_loader
@@ -54,7 +56,7 @@ class Classroom:
     ) -> None:
         self.study, self.networks, self.runtime, self.ahead = study, networks, runtime, ahead
         self.seconds = 0.0  # spent in asking ahead
-        self._remembered: dict[int, Remembered] = {}
+        self._remembered: dict[tuple[int, str], Remembered] = {}
 
     def finished(self) -> Teacher:
         """The teacher as it is, on its device, reading what is its own."""
@@ -72,21 +74,24 @@ class Classroom:
             return arm.teacher(self.finished(), self.study)
         if stage is not None and stage.declared.asks == "made":
             return self._spread(self.finished())  # about what nobody knows before the step
-        source = None if stage is None or stage.transform is not None else arm.source_of(stage)
-        if not plan.remember or source is None:
+        steady = stage is not None and is_steady(stage.transform)
+        source = arm.source_of(stage) if stage is not None and steady else None
+        if not plan.remember or stage is None or source is None:
             ready = self._spread(self.finished())
             return Ahead(ready) if plan.ahead and stage is not None else ready
-        return self._remembering(source)
+        return self._remembering(source, stage.transform)
 
-    def _remembering(self, source: Source) -> Remembered:
-        held = self._remembered.get(id(source))
+    def _remembering(self, source: Source, transform: Transform | None) -> Remembered:
+        key = (id(source), said(transform))
+        held = self._remembered.get(key)
         if held is None:
             held = Remembered(self._spread(self.finished()))
             if self.ahead:
                 clock = time.perf_counter()
-                held.ask_ahead(b.to(self.runtime.device) for b in evaluation_loader(source))
+                asked = evaluation_loader(source, transform)
+                held.ask_ahead(batch.to(self.runtime.device) for batch in asked)
                 self.seconds += time.perf_counter() - clock
-            self._remembered[id(source)] = held
+            self._remembered[key] = held
         return held
 
     def _spread(self, teacher: Teacher) -> Teacher:

@@ -11,6 +11,7 @@ from torch import nn
 
 from tutelage.capture import capture
 from tutelage.data import Loader, Source, Views, check_labels, reading, view_of
+from tutelage.data.showing import Transform
 from tutelage.engine import Division, Runtime, Validation, rest, seed_everything
 from tutelage.errors import ModelError, TutelageWarning
 from tutelage.modes import evaluating
@@ -127,9 +128,9 @@ def check_width(answer: Outputs, num_classes: int | None, *, who: str) -> None:
         )
 
 
-def evaluation_loader(source: Source) -> Loader:
+def evaluation_loader(source: Source, transform: Transform | None = None) -> Loader:
     """Batches for measuring, in the source's order."""
-    return Loader(source, batch_size=EVALUATION_BATCH, shuffle=False)
+    return Loader(source, batch_size=EVALUATION_BATCH, shuffle=False, transform=transform)
 
 
 def validations_of(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from torch import nn
 
 from tutelage.data import Source
 from tutelage.engine import Runtime, sharded, whole
-from tutelage.studies import Arm, Change, Stage, fresh_network, fresh_networks
+from tutelage.studies import Arm, Change, Stage, Together, fresh_network, fresh_networks
 from tutelage.tasks.problem import Problem
-from tutelage.teachers import Frozen, Teacher
+from tutelage.teachers import Ensemble, Frozen, Teacher
 from tutelage.training.stage import Ready, plain, set_up_stage
 
 __all__ = ["Asked", "State", "Visitor", "walk"]
@@ -92,35 +92,51 @@ def _train(
     how: tuple[Problem, Runtime, Visitor, int, Asked | None],
 ) -> None:
     problem, runtime, visitor, seed, teacher = how
-    taught_by = None if stage.asks and stage.teacher == "plan" else _before(stage, state, problem)
+    held = _networks_that_teach(stage, state, problem)
     for name, draw in stage.draws.items():
         state.networks[name] = fresh_network(arm, name, seed, draw).to(runtime.device)
         state.done.pop(name, None)
     if visitor.finished(number, state):
         return
-    if stage.asks and stage.teacher == "plan":
-        assert teacher is not None
-        taught_by = teacher(stage)
+    taught_by = _gathered(stage, held, teacher, seed)
     source = state.made if stage.data == "made" else arm.source_of(stage)
     assert source is not None
-    networks = _spread(state.networks, stage, runtime)
-    ready = set_up_stage(stage, number, networks, source, problem, runtime, seed=seed, teacher=taught_by)
-    state.made = visitor.train(ready)
+    networks = _spread(stage.cast(state.networks), stage, runtime)
+    ready = set_up_stage(
+        stage, arm.order_of(number), networks, source, problem, runtime, seed=seed, teacher=taught_by
+    )
+    state.made = visitor.train(replace(ready, number=number))
     plain(networks)
-    for name, trained in networks.items():
+    for role, trained in networks.items():
+        name = stage.named(role)
         if trained is not state.networks[name]:
             state.networks[name].load_state_dict(whole(trained.state_dict()))
             state.networks[name].to(runtime.device)
 
 
-def _before(stage: Stage, state: State, problem: Problem) -> Teacher | None:
-    """The first student as the stage before left it, as a teacher."""
-    if not stage.asks:
-        return None
-    name = stage.declared.students[0].network
-    teacher = Frozen(copy.deepcopy(state.networks[name]))
-    teacher.reads = problem.reads.get(name)
-    return teacher
+def _networks_that_teach(stage: Stage, state: State, problem: Problem) -> dict[str, Teacher]:
+    """Networks of the arm as the stages before left them, as teachers, by how the stage names them."""
+    found: dict[str, Teacher] = {}
+    for teacher in stage.taught_by:
+        if teacher != "plan":
+            first = stage.named(stage.declared.students[0].network) if teacher == "before" else teacher
+            found[teacher] = Frozen(copy.deepcopy(state.networks[first]))
+            found[teacher].reads = problem.reads.get(first)
+    return found
+
+
+def _gathered(stage: Stage, held: Mapping[str, Teacher], ask: Asked | None, seed: int) -> Teacher | None:
+    """The teacher of a stage: one, or several together."""
+    members = []
+    for name in stage.taught_by:
+        if name in held:
+            members.append(held[name])
+        else:
+            assert ask is not None
+            members.append(ask(stage))
+    if not isinstance(stage.teacher, Together):
+        return members[0] if members else None
+    return Ensemble(members, drop=stage.teacher.drop, temperature=stage.teacher.temperature, seed=seed)
 
 
 def _spread(networks: Mapping[str, nn.Module], stage: Stage, runtime: Runtime) -> dict[str, nn.Module]:
