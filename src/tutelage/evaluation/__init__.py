@@ -4,6 +4,12 @@ from tutelage.evaluation.calibration import calibration
 from tutelage.evaluation.caveats import ArmRecord, sanity, teacher_before_training, warnings_about
 from tutelage.evaluation.cost import cost, cost_of_callable, latencies
 from tutelage.evaluation.fidelity import confusion, fidelity
+from tutelage.evaluation.forgetting import (
+    average_accuracy,
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+)
 from tutelage.evaluation.jackknife import jackknife
 from tutelage.evaluation.prediction import predict, row_and_position
 from tutelage.evaluation.predictions import Predictions
@@ -18,6 +24,8 @@ __all__ = [
     "Predictions",
     "TwoWay",
     "Verdict",
+    "average_accuracy",
+    "backward_transfer",
     "calibration",
     "classification",
     "compare",
@@ -27,6 +35,8 @@ __all__ = [
     "credited",
     "fidelity",
     "gap_closed",
+    "forgetting",
+    "forward_transfer",
     "holm",
     "jackknife",
     "judge",

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from tutelage import corrections
-from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of
+from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of, of_classes
 from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.recipes.names import call
 from tutelage.recipes.parts import Field, field_of, make_change, make_network
@@ -112,7 +112,7 @@ def _models(recipe: Recipe) -> dict[str, Named]:
 def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     models = _models(recipe)
     names = list(models)
-    stages = [_make_stage(stage, field, names) for stage in recipe.stages]
+    stages = [_make_stage(stage, field, names, source) for stage in recipe.stages]
     first = next((stage for stage in stages if isinstance(stage, Stage)), None)
     if first is not None and first.teacher == "before":
         raise RecipeError(
@@ -128,14 +128,22 @@ def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
     )
 
 
-def _make_stage(spec: StageSpec | ChangeSpec, field: Field, names: Sequence[str]) -> Stage | Change:
+def _make_stage(
+    spec: StageSpec | ChangeSpec, field: Field, names: Sequence[str], source: Source
+) -> Stage | Change:
     if isinstance(spec, ChangeSpec):
         change = make_change(spec)
         for name in change.networks:
             if name not in names:
                 raise UnknownName("network of a stage:", name, names)
         return change
-    return make_stage(spec, field, names, field.problem.train if spec.data == "train" else None)
+    own = field.problem.train if spec.data == "train" else None
+    if spec.classes is not None:
+        held = spec.memory
+        whole = source if own is None else own
+        memory = {} if held is None else {"memory": held.classes, "per_class": held.per_class, "seed": held.seed}
+        own = of_classes(whole, spec.classes, **memory)
+    return make_stage(spec, field, names, own)
 
 
 def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
@@ -211,7 +219,7 @@ def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Ar
     source = {"labelled": labelled, "train": field.problem.train, "noise": Noise(labelled)}[spec.data]
     names = list(student.networks)
     if spec.stages is not None:
-        stages = [_make_stage(stage, field, names) for stage in spec.stages]
+        stages = [_make_stage(stage, field, names, source) for stage in spec.stages]
         return replace(student, stages=stages, source=source, correction=None)
     walk: list[Stage | Change] = []
     for part in _joined(recipe.stages, student.stages):
@@ -269,7 +277,7 @@ def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field:
 
 def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     source = field.problem.train if spec.data == "train" else student.source
-    stages = [_make_stage(stage, field, list(student.networks)) for stage in spec.stages]
+    stages = [_make_stage(stage, field, list(student.networks), source) for stage in spec.stages]
     return replace(student, stages=stages, source=source, correction=_correction(spec.correct))
 
 

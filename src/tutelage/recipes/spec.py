@@ -23,6 +23,7 @@ __all__ = [
     "ChangeSpec",
     "ControlSpec",
     "MatchSpec",
+    "MemorySpec",
     "Named",
     "NamedField",
     "NetworkSpec",
@@ -147,12 +148,27 @@ class MatchSpec(Spec):
     stages: str | None = None
     projector: Annotated[Any, BeforeValidator(_projector)] = "auto"
     transform: NamedField | None = None
+    classes: list[int] | None = None
     gate: NamedField | None = None
     name: str | None = None
 
 
+class MemorySpec(Spec):
+    """A rehearsal memory: of each of some classes a few examples, drawn by their ids.
+
+    Args:
+        classes: whose.
+        per_class: how many of each.
+        seed: of the draw.
+    """
+
+    classes: list[int] = Field(min_length=1)
+    per_class: Annotated[int, Field(ge=1)]
+    seed: int = 0
+
+
 class StageSpec(Spec):
-    """One training: who teaches whom, by which optimisers, for how long.
+    """One training: who teaches whom, by which optimisers, for how long, on which data.
 
     Args:
         scheme: a name and its settings.
@@ -160,6 +176,8 @@ class StageSpec(Spec):
         train: lengths and choices.
         data: `transfer`, what the student is taught on; `train`, the whole training split; or `made`, what
             the stage before made.
+        classes: of these data the examples of these classes alone; all by default.
+        memory: a few examples of other classes beside them.
         teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it.
         afresh: networks that begin with new weights here.
     """
@@ -168,8 +186,18 @@ class StageSpec(Spec):
     optimizers: dict[str, OptimizerField]
     train: TrainSpec
     data: Literal["transfer", "train", "made"] = "transfer"
+    classes: list[int] | None = Field(default=None, min_length=1)
+    memory: MemorySpec | None = None
     teacher: Literal["plan", "before"] = "plan"
     afresh: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _some_of_made(self) -> StageSpec:
+        if self.data == "made" and (self.classes is not None or self.memory is not None):
+            raise ValueError("classes and memory are of data that are there; leave them out beside data: made")
+        if self.memory is not None and self.classes is None:
+            raise ValueError("a memory stands beside the stage's own classes; name them: classes: [2, 3]")
+        return self
 
 
 class ChangeSpec(Spec):

@@ -34,6 +34,8 @@ def classification(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     watch: Sequence[int] = (),
+    lessons: Sequence[Sequence[int]] = (),
+    lesson_given: bool = False,
     seed: int = 0,
 ) -> Problem:
     """Images of one size, each with one class.
@@ -47,6 +49,10 @@ def classification(
         validation, test: the share or number of training images to draw where the set has no such split.
         mean, std: one number for each channel, for pixels of 0 to 1; 0.5 each by default.
         watch: classes whose recall is reported by itself.
+        lessons: parts of the classes that stages learn one after another, [[0, 1], [2, 3]]; each is measured
+            after every stage.
+        lesson_given: compare the classes of an example's own lesson alone, as if its head were chosen for it
+            (task-incremental); else all classes compete (class-incremental).
         seed: of the splits.
     """
     tables = load_tables(data, config=config)
@@ -84,6 +90,8 @@ def classification(
         last,
         class_names=names,
         watch=watch,
+        lessons=lessons,
+        lesson_given=lesson_given,
         augment=Augment.of,
         network_options={
             "num_classes": len(names),
