@@ -66,7 +66,8 @@ def _members(labels: Tensor, kind: int) -> Tensor:
 def _drawn(source: Source, members: Tensor, kind: int, count: int, seed: int) -> Tensor:
     if count > len(members):
         raise DataError(
-            f"a memory of {count} for each class, and class {kind} has {len(members)} examples; remember fewer"
+            f"a memory of {count} for each class, and class {kind} has {len(members)} examples; "
+            "remember fewer"
         )
     ids = source.batch(members.tolist()).ids
     return members[uniform(ids, seed=seed, draw="memory").argsort(stable=True)[:count]]

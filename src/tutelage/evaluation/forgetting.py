@@ -27,10 +27,10 @@ def average_accuracy(matrix: Matrix) -> float:
         this matrix transposed.
 
     Example:
-        >>> average_accuracy(torch.tensor([[1.0, 0.6], [0.5, 0.8]]))
-        0.7
+        >>> average_accuracy(torch.tensor([[1.0, 0.5], [0.5, 0.75]]))
+        0.625
     """
-    return _number(_checked(matrix)[:, -1].mean())
+    return float(_checked(matrix)[:, -1].mean())
 
 
 def backward_transfer(matrix: Matrix) -> float:
@@ -50,11 +50,11 @@ def backward_transfer(matrix: Matrix) -> float:
     Source: Lopez-Paz & Ranzato 2017, equation 3.
 
     Example:
-        >>> backward_transfer(torch.tensor([[1.0, 0.6], [0.5, 0.8]]))
-        -0.4
+        >>> backward_transfer(torch.tensor([[1.0, 0.5], [0.5, 0.75]]))
+        -0.5
     """
     held = _checked(matrix)
-    return _number((held[:-1, -1] - held.diagonal()[:-1]).mean())
+    return float((held[:-1, -1] - held.diagonal()[:-1]).mean())
 
 
 def forgetting(matrix: Matrix) -> float:
@@ -75,13 +75,13 @@ def forgetting(matrix: Matrix) -> float:
         best is that of a lesson's own stage and later ones; before it, nothing is there to be forgotten.
 
     Example:
-        >>> forgetting(torch.tensor([[0.9, 1.0, 0.6], [0.5, 0.8, 0.7], [0.5, 0.5, 0.9]]))
-        0.25
+        >>> forgetting(torch.tensor([[0.75, 1.0, 0.5], [0.5, 0.75, 0.5], [0.5, 0.5, 1.0]]))
+        0.375
     """
     held = _checked(matrix)
     own = torch.ones_like(held, dtype=torch.bool).triu()
     best = held.masked_fill(~own, -torch.inf)[:-1, :-1].amax(1)
-    return _number((best - held[:-1, -1]).mean())
+    return float((best - held[:-1, -1]).mean())
 
 
 def forward_transfer(matrix: Matrix, fresh: Sequence[float]) -> float:
@@ -102,23 +102,19 @@ def forward_transfer(matrix: Matrix, fresh: Sequence[float]) -> float:
     Source: Lopez-Paz & Ranzato 2017, equation 4.
 
     Example:
-        >>> forward_transfer(torch.tensor([[1.0, 0.6], [0.5, 0.8]]), [0.5, 0.4])
-        0.1
+        >>> forward_transfer(torch.tensor([[1.0, 0.5], [0.5, 0.75]]), [0.5, 0.25])
+        0.25
     """
     held = _checked(matrix)
     if len(fresh) != len(held):
         raise ValueError(f"{len(fresh)} fresh accuracies came for {len(held)} lessons; give one for each")
-    return _number((held.diagonal(1) - torch.tensor(fresh[1:], dtype=torch.float64)).mean())
+    return float((held.diagonal(-1) - torch.tensor(fresh[1:], dtype=torch.float64)).mean())
 
 
 def _checked(matrix: Tensor) -> Tensor:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         raise ValueError(
-            f"a matrix of shape {list(matrix.shape)} came; expected [lessons, stages], at least two lessons and "
-            "one stage for each"
+            f"a matrix of shape {list(matrix.shape)} came; expected [lessons, stages], at least two lessons "
+            "and one stage for each"
         )
     return matrix.double()
-
-
-def _number(value: Tensor) -> float:
-    return round(float(value), 12)

@@ -25,16 +25,15 @@ def check_classes(classes: Sequence[int] | None, kind: str, *, compares_logits: 
     held = tuple(classes)
     if len(held) < 2 or len(set(held)) < len(held) or min(held) < 0:
         raise ModelError(
-            f"{kind}: classes came as {list(held)}; at least two different ones, numbered from 0, are expected"
+            f"{kind}: classes came as {list(held)}; at least two different ones, numbered from 0, are "
+            "expected"
         )
     if not compares_logits:
         raise ModelError(f"{kind} looks at layers, and classes are those of logits; leave classes= out")
     return held
 
 
-def only(
-    value: Tensor | HeadLogits | SparseLogits, classes: Sequence[int], term: str
-) -> Tensor | HeadLogits:
+def only(value: Tensor | HeadLogits | SparseLogits, classes: Sequence[int], term: str) -> Tensor | HeadLogits:
     """The logits of these classes, in this order; computed or not.
 
     Args:

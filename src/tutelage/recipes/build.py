@@ -141,7 +141,9 @@ def _make_stage(
     if spec.classes is not None:
         held = spec.memory
         whole = source if own is None else own
-        memory = {} if held is None else {"memory": held.classes, "per_class": held.per_class, "seed": held.seed}
+        memory = (
+            {} if held is None else {"memory": held.classes, "per_class": held.per_class, "seed": held.seed}
+        )
         own = of_classes(whole, spec.classes, **memory)
     return make_stage(spec, field, names, own)
 

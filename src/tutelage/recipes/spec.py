@@ -194,7 +194,9 @@ class StageSpec(Spec):
     @model_validator(mode="after")
     def _some_of_made(self) -> StageSpec:
         if self.data == "made" and (self.classes is not None or self.memory is not None):
-            raise ValueError("classes and memory are of data that are there; leave them out beside data: made")
+            raise ValueError(
+                "classes and memory are of data that are there; leave them out beside data: made"
+            )
         if self.memory is not None and self.classes is None:
             raise ValueError("a memory stands beside the stage's own classes; name them: classes: [2, 3]")
         return self

@@ -106,9 +106,7 @@ def _beside(
     name: str, against: str, found: Mapping[str, list[tuple[int, Tensor, list[float]]]], level: float
 ) -> dict[str, Any]:
     """How much less an outcome forgets than the one that it is held against, over the seeds of both."""
-    ours, theirs = (
-        {seed: forgetting(matrix) for seed, matrix, _ in found[each]} for each in (name, against)
-    )
+    ours, theirs = ({seed: forgetting(matrix) for seed, matrix, _ in found[each]} for each in (name, against))
     apart = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     interval = paired_interval(apart, level=level) if len(apart) > 1 else None
     return {

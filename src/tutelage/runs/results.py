@@ -16,8 +16,8 @@ from tutelage.report import FORMAT
 from tutelage.runs.environment import environment
 from tutelage.runs.examined import Examined, examine
 from tutelage.runs.folder import RunFolder
-from tutelage.runs.lessons import lessons_of
 from tutelage.runs.judging import gap, judged, last_records, sane, warnings_of
+from tutelage.runs.lessons import lessons_of
 from tutelage.runs.measuring import (
     Measured,
     calibrations,
@@ -123,7 +123,7 @@ def collect(
 def _add_lessons(
     results: dict[str, Any], study: Study, examined: Mapping[str, Examined], device: torch.device
 ) -> None:
-    """What was kept of lessons that were learnt one after another: matrices, and their measures as quality."""
+    """What was kept of lessons that were learnt one after another: matrices, and measures as quality."""
     found = lessons_of(study, examined, device)
     results["lessons"] = found
     for name, held in found.get("outcomes", {}).items():

@@ -194,7 +194,7 @@ def _warn_of_teacher(study: Study, teacher: float, control: float | None) -> Non
 
 
 def _wanted_early(study: Study, arm: str) -> Collection[tuple[str, int]]:
-    """The networks of an arm that outcomes want as an earlier stage left them, or lessons after each stage."""
+    """The networks of an arm that outcomes want as an earlier stage left them, or lessons after each."""
     outcomes = [one for one in study.outcomes.values() if one.arm == arm]
     after = lesson_stages(study, arm)
     return {(one.network, one.stage) for one in outcomes if one.stage is not None} | {

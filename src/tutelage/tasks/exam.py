@@ -14,9 +14,9 @@ from torch import Tensor
 from tutelage.data import Source
 from tutelage.errors import DataError
 from tutelage.evaluation import Predictions, calibration, predict, quality
-from tutelage.tasks.lessons import accuracies, check_lessons, within
 from tutelage.losses import response
 from tutelage.match import Match
+from tutelage.tasks.lessons import accuracies, check_lessons, within
 from tutelage.types import Batch, Outputs
 
 __all__ = ["Answers", "ClassExam", "Exam", "TokenExam"]
@@ -71,7 +71,7 @@ class Exam(ABC):
         """
         return None
 
-    def by_lesson(self, answers: Answers, learnt: Sequence[int]) -> list[float]:  # noqa: ARG002
+    def by_lesson(self, answers: Answers, learnt: Sequence[int]) -> list[float]:
         """What answers are worth on each lesson, when the classes `learnt` have been; for exams with lessons.
 
         Raises:
