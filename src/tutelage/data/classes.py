@@ -58,7 +58,7 @@ def of_classes(
 def _members(labels: Tensor, kind: int) -> Tensor:
     found = (labels == kind).nonzero().squeeze(-1)
     if len(found) == 0:
-        known = sorted(each for each in labels.unique().tolist() if each >= 0)
+        known = sorted(set(labels[labels >= 0].tolist()))
         raise DataError(f"no training example has the class {kind}; there are {known}")
     return found
 

@@ -138,14 +138,18 @@ def _make_stage(
                 raise UnknownName("network of a stage:", name, names)
         return change
     own = field.problem.train if spec.data == "train" else None
-    if spec.classes is not None:
-        held = spec.memory
-        whole = source if own is None else own
-        memory = (
-            {} if held is None else {"memory": held.classes, "per_class": held.per_class, "seed": held.seed}
-        )
-        own = of_classes(whole, spec.classes, **memory)
-    return make_stage(spec, field, names, own)
+    part = _part(spec, source if own is None else own)
+    return make_stage(spec, field, names, own if part is None else part)
+
+
+def _part(spec: StageSpec, source: Source) -> Source | None:
+    """The examples of a stage's classes, with its memory; None where it says nothing of classes."""
+    if spec.classes is None:
+        return None
+    held = spec.memory
+    if held is None:
+        return of_classes(source, spec.classes)
+    return of_classes(source, spec.classes, memory=held.classes, per_class=held.per_class, seed=held.seed)
 
 
 def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
@@ -218,6 +222,12 @@ def _control(recipe: Recipe, student: Arm, labelled: Source, field: Field) -> Ar
     """
     spec = recipe.control
     assert spec is not False
+    parts = [stage for stage in recipe.stages if isinstance(stage, StageSpec) and stage.classes is not None]
+    if parts and spec.data != "labelled" and spec.stages is None:
+        raise RecipeError(
+            f"control.data is {spec.data}, and the student's stages train on classes of their own, which are "
+            "the control's too; leave control.data out, or give the control stages of its own"
+        )
     source = {"labelled": labelled, "train": field.problem.train, "noise": Noise(labelled)}[spec.data]
     names = list(student.networks)
     if spec.stages is not None:

@@ -36,4 +36,4 @@ def _classes_of(source: Source | None) -> set[int]:
     labels = None if source is None else source.labels
     if labels is None or labels.ndim != 1 or labels.is_floating_point():
         return set()
-    return {kind for kind in labels.unique().tolist() if kind >= 0}
+    return set(labels[labels >= 0].tolist())
