@@ -6,6 +6,7 @@ epoch alone, and cuts each global batch into the parts of processes and micro-ba
 
 from tutelage.data.batches import as_batch, check_labels, reading
 from tutelage.data.changed_labels import ChangedLabels
+from tutelage.data.classes import of_classes
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.random import normal, uniform
@@ -35,6 +36,7 @@ __all__ = [
     "keys_of",
     "load_tables",
     "normal",
+    "of_classes",
     "reading",
     "source_of",
     "split",

@@ -11,6 +11,12 @@ from tutelage.evaluation.caveats import (
 )
 from tutelage.evaluation.cost import cost, cost_of_callable, latencies
 from tutelage.evaluation.fidelity import confusion, fidelity
+from tutelage.evaluation.forgetting import (
+    average_accuracy,
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+)
 from tutelage.evaluation.jackknife import jackknife
 from tutelage.evaluation.prediction import predict, row_and_position
 from tutelage.evaluation.predictions import Predictions
@@ -27,6 +33,8 @@ __all__ = [
     "TwoWay",
     "Verdict",
     "are_probabilities",
+    "average_accuracy",
+    "backward_transfer",
     "calibration",
     "classification",
     "compare",
@@ -35,6 +43,8 @@ __all__ = [
     "cost_of_callable",
     "credited",
     "fidelity",
+    "forgetting",
+    "forward_transfer",
     "gap_closed",
     "holm",
     "jackknife",

@@ -13,6 +13,7 @@ from tutelage.balancing import Fixed, Gate, Weight
 from tutelage.errors import ModelError, TutelageError, UnknownName
 from tutelage.losses import Loss
 from tutelage.match.checks import Layers, check_loss, check_one_shape
+from tutelage.match.classes import check_classes, labels_among, only
 from tutelage.match.masks import both, part_left
 from tutelage.match.values import few, named_labels, value_at
 from tutelage.stages import Pairing, pair
@@ -40,6 +41,8 @@ class Match(nn.Module):
             "shared" for a single one over all pairs, fitted likewise.
         transform: changes the student's and the teacher's logits before the loss sees them:
             `losses.transforms.Standardise()`.
+        classes: compare the logits of these classes alone, as a head of theirs would give them. A label
+            counts within them; one of another class counts as `UNLABELLED`. None for all.
         weight: multiplies the loss: a number, or one of `tutelage.balancing` that changes.
         labels: the name of the labels that the term is about, where a batch has several by name.
         gate: says on which items the term counts, one of `tutelage.balancing`; None for all.
@@ -62,6 +65,7 @@ class Match(nn.Module):
         stages: Pairing | None = None,
         projector: nn.Module | Literal["auto", "shared"] | None = "auto",
         transform: nn.Module | None = None,
+        classes: Sequence[int] | None = None,
         weight: float | Weight = 1.0,
         labels: str | None = None,
         gate: Gate | None = None,
@@ -83,6 +87,8 @@ class Match(nn.Module):
         self.fits_projector = isinstance(projector, str) and loss.same_shape and loss.place == "features"
         self.transform = transform
         self.labels = labels
+        layers = bool(self.guided or self.hints or stages)
+        self.classes = check_classes(classes, type(loss).__name__, compares_logits=not layers)
         self.weight = weight if isinstance(weight, Weight) else Fixed(weight)
         if gate is not None and not isinstance(gate, Gate):
             raise ModelError(f"a gate came as {gate!r}; expected one of tutelage.balancing, such as Right()")
@@ -114,7 +120,7 @@ class Match(nn.Module):
     @property
     def needs_all_classes(self) -> bool:
         """Whether few classes of the teacher's logits, the likely ones or some draws, are not enough."""
-        alone = not self.loss.reads_sparse or self.transform is not None
+        alone = not self.loss.reads_sparse or self.transform is not None or bool(self.classes)
         return self.gate is not None or (self.reads_teacher_logits and alone)
 
     def pair_stages(self, student: Sequence[str], teacher: Sequence[str]) -> None:
@@ -229,7 +235,12 @@ class Match(nn.Module):
         return [value if isinstance(value, SparseLogits) else value.detach() for value in values]
 
     def _value(self, outputs: Outputs, layer: str | None, who: str) -> Value:
-        """A feature, or the logits in a form that the loss can read."""
+        """A feature, or the logits of the term's classes in a form that the loss can read."""
+        value = self._whole(outputs, layer, who)
+        return only(value, self.classes, self.name) if self.classes else value
+
+    def _whole(self, outputs: Outputs, layer: str | None, who: str) -> Value:
+        """A feature, or the logits of all classes in a form that the loss can read."""
         if layer is not None or outputs.logits is not None:
             return value_at(outputs, layer, who, self.name)
         if outputs.head is not None:
@@ -250,7 +261,8 @@ class Match(nn.Module):
                 f"{self.name} compares the student with labels, and the batch has none; leave the match out, "
                 "or give labelled data"
             )
-        return cast(Tensor, getattr(batch, need))
+        found = cast(Tensor, getattr(batch, need))
+        return labels_among(found, self.classes) if need == "labels" and self.classes else found
 
     def _check_pairs(self, loss: Loss) -> None:
         ours, theirs = len(self.guided), len(self.hints)

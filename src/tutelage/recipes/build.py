@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from tutelage import corrections
-from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of
+from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of, of_classes
 from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.recipes.assistants import with_assistants
 from tutelage.recipes.names import call
@@ -142,8 +142,19 @@ def _make_stage(
             if name not in names:
                 raise UnknownName("network of a stage:", name, names)
         return change
-    data = {"train": field.problem.train, "labelled": labelled_part(source)}.get(spec.data)
-    return make_stage(spec, field, names, data)
+    own = {"train": field.problem.train, "labelled": labelled_part(source)}.get(spec.data)
+    part = _part(spec, source if own is None else own)
+    return make_stage(spec, field, names, own if part is None else part)
+
+
+def _part(spec: StageSpec, source: Source) -> Source | None:
+    """The examples of a stage's classes, with its memory; None where it says nothing of classes."""
+    if spec.classes is None:
+        return None
+    held = spec.memory
+    if held is None:
+        return of_classes(source, spec.classes)
+    return of_classes(source, spec.classes, memory=held.classes, per_class=held.per_class, seed=held.seed)
 
 
 def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
@@ -240,6 +251,12 @@ def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: 
     """
     spec = recipe.control
     assert spec is not False
+    parts = [stage for stage in recipe.stages if isinstance(stage, StageSpec) and stage.classes is not None]
+    if parts and spec.data != "labelled" and spec.stages is None:
+        raise RecipeError(
+            f"control.data is {spec.data}, and the student's stages train on classes of their own, which are "
+            "the control's too; leave control.data out, or give the control stages of its own"
+        )
     source = {"labelled": labelled, "train": field.problem.train, "noise": Noise(labelled)}[spec.data]
     names = list(student.networks)
     if spec.stages is not None:

@@ -169,6 +169,7 @@ def make_match(spec: MatchSpec) -> Match:
         stages=spec.stages,  # type: ignore[arg-type]
         projector=_projector(spec.projector),
         transform=_named_part("transform", spec.transform, transforms, transforms.__all__),
+        classes=spec.classes,
         weight=_weight(spec.weight),
         labels=spec.labels,
         gate=_named_part("gate", spec.gate, balancing, GATES),

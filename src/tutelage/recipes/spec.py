@@ -25,6 +25,7 @@ __all__ = [
     "ChangeSpec",
     "ControlSpec",
     "MatchSpec",
+    "MemorySpec",
     "Named",
     "NamedField",
     "NetworkSpec",
@@ -157,6 +158,7 @@ class MatchSpec(Spec):
     projector: Annotated[Any, BeforeValidator(_projector)] = "auto"
     transform: NamedField | None = None
     labels: str | None = None
+    classes: list[int] | None = None
     gate: NamedField | None = None
     name: str | None = None
 
@@ -182,8 +184,22 @@ def _teachers(came: Any) -> Any:
     return TogetherSpec.model_validate(came) if isinstance(came, Mapping) else came
 
 
+class MemorySpec(Spec):
+    """A rehearsal memory: of each of some classes a few examples, drawn by their ids.
+
+    Args:
+        classes: whose.
+        per_class: how many of each.
+        seed: of the draw.
+    """
+
+    classes: list[int] = Field(min_length=1)
+    per_class: Annotated[int, Field(ge=1)]
+    seed: int = 0
+
+
 class StageSpec(Spec):
-    """One training: who teaches whom, by which optimisers, for how long.
+    """One training: who teaches whom, by which optimisers, for how long, on which data.
 
     Args:
         scheme: a name and its settings.
@@ -191,6 +207,8 @@ class StageSpec(Spec):
         train: lengths and choices.
         data: `transfer`, what the student is taught on; `labelled`, what of it has a label; `train`, the
             whole training split; or `made`, what the stage before made.
+        classes: of these data the examples of these classes alone; all by default.
+        memory: a few examples of other classes beside them.
         teacher: `plan` for the recipe's teacher, `before` for the student as the stage before left it, the
             name of a network that was trained before, or several of these together.
         student: the network that learns here as the student.
@@ -202,9 +220,21 @@ class StageSpec(Spec):
     optimizers: dict[str, OptimizerField]
     train: TrainSpec
     data: Literal["transfer", "labelled", "train", "made"] = "transfer"
+    classes: list[int] | None = Field(default=None, min_length=1)
+    memory: MemorySpec | None = None
     teacher: Annotated[str | TogetherSpec, BeforeValidator(_teachers)] = "plan"
     student: str = "student"
     afresh: list[str] | dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _some_of_made(self) -> StageSpec:
+        if self.data == "made" and (self.classes is not None or self.memory is not None):
+            raise ValueError(
+                "classes and memory are of data that are there; leave them out beside data: made"
+            )
+        if self.memory is not None and self.classes is None:
+            raise ValueError("a memory stands beside the stage's own classes; name them: classes: [2, 3]")
+        return self
 
 
 class ChangeSpec(Spec):

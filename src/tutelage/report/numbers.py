@@ -29,8 +29,8 @@ __all__ = [
 
 DASH = "—"
 GAP = "\u00a0"
-_SHARES = ("accuracy", "recall", "precision", "f1", "agreement", "error_rate")
-_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl")
+_SHARES = ("accuracy", "recall", "precision", "f1", "agreement", "error_rate", "forgetting", "transfer")
+_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl", "forgetting")
 _LABELS = {
     "ece": "Calibration error (ECE)",
     "nll": "Log loss (NLL)",

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from tutelage.errors import OutputError
 from tutelage.report import numbers, roles, verdicts
 from tutelage.report.facts import facts
+from tutelage.report.lessons import lessons
 from tutelage.report.looks import looks
 from tutelage.report.numbers import mapping, mean, sequence
 from tutelage.report.rows import comparison, expected
@@ -37,7 +38,7 @@ def render(results: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         OutputError: results of a format that is not known.
     """
     results = upgraded(results)
-    parts = [_top(results), _measured(results), looks(results, details), _again(details)]
+    parts = [_top(results), _measured(results), lessons(results), looks(results, details), _again(details)]
     return _template().render(**{name: value for part in parts for name, value in part.items()})
 
 

@@ -17,6 +17,7 @@ from tutelage.runs.environment import environment
 from tutelage.runs.examined import Examined, examine
 from tutelage.runs.folder import RunFolder
 from tutelage.runs.judging import gap, judged, last_records, sane, warnings_of
+from tutelage.runs.lessons import lessons_of
 from tutelage.runs.measuring import (
     Measured,
     calibrations,
@@ -111,11 +112,22 @@ def collect(
         "differences": _differences(study),
         "fidelity": _fidelity(primary, answers, study),
     }
+    _add_lessons(results, study, examined, device)
     _time(results, examined, teacher, study, device)
     outcome = study.outcomes[study.primary]
     results["student"] = results["outcomes"][study.primary]
     results["control"] = results["outcomes"].get(outcome.against)
     return Collected(results, _details(study, examined, answers, folder))
+
+
+def _add_lessons(
+    results: dict[str, Any], study: Study, examined: Mapping[str, Examined], device: torch.device
+) -> None:
+    """What was kept of lessons that were learnt one after another: matrices, and measures as quality."""
+    found = lessons_of(study, examined, device)
+    results["lessons"] = found
+    for name, held in found.get("outcomes", {}).items():
+        results["outcomes"][name]["quality"] |= held["measures"]
 
 
 def _teaching(study: Study, one: Examined, taught: Taught) -> float:

@@ -27,6 +27,7 @@ from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
 from tutelage.studies import Outcome, Study
 from tutelage.studies.identity import identity_of
+from tutelage.studies.lessons import lesson_stages
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
 from tutelage.training.placebo_choice import placebo_beside
@@ -193,10 +194,13 @@ def _warn_of_teacher(study: Study, teacher: float, control: float | None) -> Non
 
 
 def _wanted_early(study: Study, arm: str) -> Collection[tuple[str, int]]:
-    """The networks of an arm that outcomes want as an earlier stage left them."""
+    """The networks of an arm that outcomes want as an earlier stage left them, or lessons after each."""
     outcomes = [one for one in study.outcomes.values() if one.arm == arm]
+    after = lesson_stages(study, arm)
     parts = [part for one in outcomes for part in one.parts]
-    return {(network, stage) for network, stage in parts if stage is not None}
+    return {(network, stage) for network, stage in parts if stage is not None} | {
+        (one.network, stage) for one in outcomes if one.stage is None for stage in after
+    }
 
 
 def _take_stages(trained: Path, where: Path, runtime: Runtime) -> None:

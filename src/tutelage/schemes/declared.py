@@ -94,5 +94,6 @@ def _said(match: Match) -> str:
     """A match's loss with its settings, on one line, and its place."""
     where = [f"at {', '.join(match.guided)}"] if match.guided else []
     where += [f"labels {match.labels}"] if match.labels is not None else []
+    where += [f"of classes {', '.join(map(str, match.classes))}"] if match.classes else []
     where += [f"gate {match.gate!r}"] if match.gate is not None else []
     return " ".join([*repr(match.loss).split(), *where])

@@ -61,6 +61,8 @@ def classes(
     *,
     class_names: Sequence[str],
     watch: Sequence[int] = (),
+    lessons: Sequence[Sequence[int]] = (),
+    lesson_given: bool = False,
     **rest: Any,
 ) -> Problem:
     """A problem whose answer is a class, measured by accuracy.
@@ -68,20 +70,23 @@ def classes(
     Args:
         class_names: the classes, in order.
         watch: classes whose recall is reported by itself.
+        lessons, lesson_given: as for `ClassExam`.
         rest: further fields of `Problem`.
     """
-    for kind in watch:
+    named = [("watch", kind) for kind in watch]
+    named += [("lessons", kind) for lesson in lessons for kind in lesson]
+    for where, kind in named:
         if not 0 <= kind < len(class_names):
-            raise DataError(f"watch names the class {kind}, and there are {len(class_names)} classes")
+            raise DataError(f"{where} names the class {kind}, and there are {len(class_names)} classes")
     held = (test or validation).labels
     return Problem(
         train=train,
         validation=validation,
         test=test,
-        exam=ClassExam(watch=watch),
+        exam=ClassExam(watch=watch, lessons=lessons, lesson_given=lesson_given),
         num_classes=len(class_names),
         class_names=tuple(class_names),
-        chance=None if held is None else _chance(held),
+        chance=None if held is None else _chance(held, lessons if lesson_given else ()),
         **rest,
     )
 
@@ -160,7 +165,9 @@ def labels_of(table: Any, column: str) -> Tensor:
     return torch.tensor(table[column][:], dtype=torch.int64)
 
 
-def _chance(labels: Tensor) -> float:
-    """The accuracy of always naming the commonest class."""
+def _chance(labels: Tensor, lessons: Sequence[Sequence[int]] = ()) -> float:
+    """The accuracy of always naming the commonest class, or that of each lesson where it is given."""
     counts = Counter(labels[labels >= 0].tolist())
-    return max(counts.values(), default=0) / max(1, len(labels))
+    given = {kind for lesson in lessons for kind in lesson}
+    parts = [*lessons, [kind for kind in counts if kind not in given]]
+    return sum(max((counts[kind] for kind in part), default=0) for part in parts) / max(1, len(labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor
 
 from tutelage.data import Source
+from tutelage.errors import DataError
 from tutelage.evaluation import Predictions, calibration, predict, quality
 from tutelage.losses import response
 from tutelage.match import Match
+from tutelage.tasks.lessons import accuracies, check_lessons, within
 from tutelage.types import Batch, Outputs
 
 __all__ = ["Answers", "ClassExam", "Exam", "TokenExam"]
@@ -34,12 +37,17 @@ class Exam(ABC):
         layers: what is read of a network's answer beside its logits, as `tutelage.capture` names it.
         calibrated: whether answers are probabilities of classes, so that calibration and the agreement of
             student and teacher can be measured.
+        lessons: the classes of each part of the data that stages learn one after another; each part is then
+            measured after every stage. Empty where there are no parts.
+        lesson_given: whether who is asked is told which lesson an example is of.
     """
 
     metric: str
     higher_is_better: bool = True
     layers: Sequence[str] = ()
     calibrated: ClassVar[bool] = False
+    lessons: Sequence[Sequence[int]] = ()
+    lesson_given: bool = False
 
     @abstractmethod
     def ask(
@@ -62,6 +70,14 @@ class Exam(ABC):
         out, for which answers need `take`.
         """
         return None
+
+    def by_lesson(self, answers: Answers, learnt: Sequence[int]) -> list[float]:
+        """What answers are worth on each lesson, when the classes `learnt` have been; for exams with lessons.
+
+        Raises:
+            NotImplementedError: this exam has none.
+        """
+        raise NotImplementedError
 
     def clusters(self, answers: Answers, source: Source) -> Tensor:  # noqa: ARG002
         """The example that each item is of: an image, not its boxes; a document, not its tokens."""
@@ -94,16 +110,61 @@ class ClassExam(_PredictionExam):
 
     Args:
         watch: classes whose recall is reported by itself.
+        lessons: the classes of each part that stages learn one after another; none where there are no parts.
+        lesson_given: compare the classes of an example's own lesson alone, as its own head would
+            (task-incremental); else all classes compete (class-incremental), and `accuracy_in_lesson` says
+            what the first would give.
+
+    Raises:
+        DataError: a lesson of fewer than two classes, or a class in two of them.
     """
 
     metric = "accuracy"
 
-    def __init__(self, *, watch: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        watch: Sequence[int] = (),
+        lessons: Sequence[Sequence[int]] = (),
+        lesson_given: bool = False,
+    ) -> None:
         self._measure = partial(quality.classification, watch=tuple(watch))
+        self.lessons, self.lesson_given = check_lessons(lessons), lesson_given
+        if lesson_given and not lessons:
+            raise DataError("lesson_given came without lessons; say which classes each has")
+
+    def ask(
+        self, answer: Callable[[Batch], Outputs], batches: Iterable[Batch], *, device: torch.device
+    ) -> Predictions:
+        """Logits, labels and scores; where the lesson is given, of its classes alone."""
+        if not self.lesson_given:
+            return super().ask(answer, batches, device=device)
+
+        def own(batch: Batch) -> Outputs:
+            outputs = answer(batch)
+            logits = outputs.logits if outputs.head is None else outputs.head.whole()
+            if logits is None:
+                return outputs
+            return replace(outputs, logits=within(logits, batch.labels, self.lessons), head=None)
+
+        return super().ask(own, batches, device=device)
 
     def measure(self, answers: Predictions) -> dict[str, float]:
         """Accuracy and its kin."""
-        return self._measure(answers)
+        found = self._measure(answers)
+        if self.lessons and not self.lesson_given:
+            known = answers.labelled
+            own = within(known.logits, known.labels, self.lessons).argmax(-1)
+            found["accuracy_in_lesson"] = float((own == known.labels).double().mean())
+        return found
+
+    def by_lesson(self, answers: Predictions, learnt: Sequence[int]) -> list[float]:
+        """The accuracy on each lesson, among the classes learnt so far and the lesson's own.
+
+        Where the lesson is given, among its own.
+        """
+        known = answers.labelled
+        return accuracies(known.logits, known.labels, self.lessons, () if self.lesson_given else learnt)
 
     def per_example(self, answers: Predictions) -> Tensor | None:
         """1 where the answer is right, of examples with a label."""

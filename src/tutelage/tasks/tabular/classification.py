@@ -29,6 +29,8 @@ def classification(
     test: float | int = 0.25,
     standardise: bool = True,
     watch: Sequence[int] = (),
+    lessons: Sequence[Sequence[int]] = (),
+    lesson_given: bool = False,
     seed: int = 0,
 ) -> Problem:
     """Rows of numbers, each with one class.
@@ -41,6 +43,10 @@ def classification(
         validation, test: the share or number of rows to draw where the set has no such split.
         standardise: scale each feature to mean 0 and deviation 1, by the training rows.
         watch: classes whose recall is reported by itself.
+        lessons: parts of the classes that stages learn one after another, [[0, 1], [2, 3]]; each is measured
+            after every stage.
+        lesson_given: compare the classes of an example's own lesson alone, as if its head were chosen for it
+            (task-incremental); else all classes compete (class-incremental).
         seed: of the splits.
     """
     tables = load_tables(data, config=config)
@@ -59,7 +65,16 @@ def classification(
         train, held, last = _standardised(train, held, last)
     width = int(train.batch([0]).inputs.shape[1])
     options = {"num_classes": len(names), "in_features": width}
-    return classes(train, held, last, class_names=names, watch=watch, network_options=options)
+    return classes(
+        train,
+        held,
+        last,
+        class_names=names,
+        watch=watch,
+        lessons=lessons,
+        lesson_given=lesson_given,
+        network_options=options,
+    )
 
 
 def _numbers(table: Any, columns: Sequence[str]) -> Tensor:

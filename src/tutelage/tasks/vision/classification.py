@@ -36,6 +36,8 @@ def classification(
     std: Sequence[float] | None = None,
     domain: Mapping[str, Any] | None = None,
     watch: Sequence[int] = (),
+    lessons: Sequence[Sequence[int]] = (),
+    lesson_given: bool = False,
     seed: int = 0,
 ) -> Problem:
     """Images of one size, each with one class.
@@ -52,6 +54,10 @@ def classification(
             training images is changed so and loses its labels, and the test split is changed as a whole;
             see `Domain`. Grey images get three channels where they are painted.
         watch: classes whose recall is reported by itself.
+        lessons: parts of the classes that stages learn one after another, [[0, 1], [2, 3]]; each is measured
+            after every stage.
+        lesson_given: compare the classes of an example's own lesson alone, as if its head were chosen for it
+            (task-incremental); else all classes compete (class-incremental).
         seed: of the splits.
     """
     tables = load_tables(data, config=config)
@@ -94,6 +100,8 @@ def classification(
         *parts,
         class_names=names,
         watch=watch,
+        lessons=lessons,
+        lesson_given=lesson_given,
         augment=Augment.of,
         offers={"augment": Augment.of},
         network_options={
