@@ -167,3 +167,8 @@ def test_settings_of_a_bare_name_are_set_as_a_whole(plain, tmp_path: Path):
 
 def test_a_parsed_recipe_passes_through(recipe: Recipe):
     assert parse(recipe) is recipe
+
+
+def test_a_change_is_made_at_one_of_the_places_of_an_anchor():
+    changed = load("vision/mnist_noisy_student", changes=["stages.1.train.steps=5"])
+    assert [stage.train.steps for stage in changed.stages] == [600, 5, 600]

@@ -82,6 +82,7 @@ def load(came: str, *, changes: Sequence[str] = ()) -> Recipe:
         raise UnknownName(
             "recipe", came, names(), hint="Give one of these, or the path of a .yaml or .py file."
         )
+    tree = _unshared(tree)
     for change in changes:
         _set(tree, change)
     return parse(tree, came)
@@ -133,6 +134,13 @@ def _from_python(path: Path) -> Any:
     if isinstance(recipe, Recipe):
         return recipe.model_dump(mode="json", exclude_unset=True)
     return copy.deepcopy(recipe)  # what is set on it must not change the module's own
+
+
+def _unshared(tree: Any) -> Any:
+    """The same data, where what an anchor names is a copy at each place: a change is made at one of them."""
+    if isinstance(tree, dict):
+        return {key: _unshared(value) for key, value in tree.items()}
+    return [_unshared(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def _set(tree: Any, change: str) -> None:
