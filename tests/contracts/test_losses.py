@@ -107,7 +107,7 @@ def inputs_for(
 
 
 def made(kind: type[Loss], inputs: dict[str, Any], **options: Any) -> Loss:
-    """A loss, fitted to the inputs where it learns; two of them have equal parameters, and memories are small."""
+    """A loss, fitted to the inputs where it learns; two of them have equal parameters. Memories are small."""
     torch.manual_seed(5)
     small = {"num_ids": 50, "num_negatives": 100}
     loss = kind(
