@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["about_mean", "centred"]
+__all__ = ["ROUNDING", "about_mean", "centred"]
 
-_ROUNDING = 8
+ROUNDING = 8
 """Values that differ by so many units in the last place differ by rounding alone."""
 
 
@@ -33,7 +33,7 @@ def about_mean(
     if counts is not None:
         low, high = low.masked_fill(~counts, torch.inf), high.masked_fill(~counts, -torch.inf)
     low, high = low.amin(-1, keepdim=True), high.amax(-1, keepdim=True)
-    reach = _ROUNDING * torch.finfo(values.dtype).eps * torch.maximum(low.abs(), high.abs())
+    reach = ROUNDING * torch.finfo(values.dtype).eps * torch.maximum(low.abs(), high.abs())
     equal = (high - low <= reach) & reach.isfinite()
     if counts is None:
         centred = values - values.mean(-1, keepdim=True)

@@ -73,3 +73,15 @@ def test_features_of_two_layouts():
     student, teacher = features((5, 2, 3, 3), (5, 4, 6))
     expected = KernelAlignment()(student.flatten(1), teacher.flatten(1))
     torch.testing.assert_close(KernelAlignment()(student, teacher), expected)
+
+
+def test_rounding_is_no_variation():
+    teacher = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    row = torch.randn(1, 4, generator=torch.Generator().manual_seed(1))
+    eps = torch.finfo(torch.float32).eps
+    student = (row * (1 + eps * torch.arange(6).remainder(3).unsqueeze(1))).requires_grad_()
+    assert len(student.unique(dim=0)) > 1
+    value = KernelAlignment()(student, teacher)
+    assert value.item() == 1
+    assert (torch.autograd.grad(value, student)[0] == 0).all()
+    assert KernelAlignment()(teacher, student) == 0

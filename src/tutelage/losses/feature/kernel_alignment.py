@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tutelage.losses.features import example_rows
-from tutelage.losses.kernels import centred
+from tutelage.losses.kernels import ROUNDING, centred
 from tutelage.losses.loss import Loss
 from tutelage.losses.pairs import product
 
@@ -24,8 +24,8 @@ class KernelAlignment(Loss):
     Shapes: student and teacher [items, ...], any axes after the first, which are laid end to end; mask
     [items] or [items, length] -> a scalar, 1 − ‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖) in Frobenius norms, X and Y the rows
     of the unmasked examples less their mean. Range 0 to 1; zero where one feature is a rotation, scale and
-    shift of the other. Where the teacher's rows do not vary, as with a single example, it is 0; where only
-    the student's do not, it is 1, with gradient 0. It takes a matrix of [items, items] or of
+    shift of the other. Where the teacher's rows vary by rounding alone, as with a single example, it is 0;
+    where only the student's do, it is 1, with gradient 0. It takes a matrix of [items, items] or of
     [channels, channels] numbers, whichever is smaller.
 
     Raises:
@@ -54,7 +54,7 @@ class KernelAlignment(Loss):
     ) -> Float[Tensor, ""]:
         """Compare which items the student and the teacher find alike."""
         *both, counts = example_rows(student, teacher, mask)
-        ours, theirs = (_scaled(centred(rows, counts)) for rows in both)
+        ours, theirs = (_scaled(centred(rows, counts), rows) for rows in both)
         if len(ours) > max(ours.shape[1], theirs.shape[1]):
             shared, own, other = product(theirs.T, ours), product(ours.T, ours), product(theirs.T, theirs)
             common = shared.square().sum()
@@ -66,11 +66,16 @@ class KernelAlignment(Loss):
         return (1 - alignment).masked_fill((other == 0).all(), 0)
 
 
-def _scaled(rows: Float[Tensor, "items channels"]) -> Float[Tensor, "items channels"]:
-    """Rows of Frobenius norm 1, so that fourth powers neither overflow nor vanish.
+def _scaled(
+    rows: Float[Tensor, "items channels"], before: Float[Tensor, "items channels"]
+) -> Float[Tensor, "items channels"]:
+    """Centred rows of Frobenius norm 1, so that fourth powers neither overflow nor vanish.
 
-    The alignment does not depend on the scale, so that its gradient through the scale is 0: it is left out.
+    Rows which, beside what they were before, vary by rounding alone do not vary: they become zeros. The
+    alignment does not depend on the scale, so that its gradient through the scale is 0: it is left out.
     """
-    length = torch.linalg.vector_norm(rows.detach())
-    scaled: Tensor = rows / length.masked_fill(length == 0, 1)
+    length, reach = (torch.linalg.vector_norm(held.detach()) for held in (rows, before))
+    scaled: Tensor = rows / length.masked_fill(
+        length <= ROUNDING * torch.finfo(rows.dtype).eps * reach, torch.inf
+    )
     return scaled

@@ -39,7 +39,8 @@ class HardLabel(Loss):
 
     Shapes: student [items, classes] or [items, length, classes], labels [items] or [items, length], mask
     [items] or [items, length] -> a scalar, the mean over unmasked items in nats. Range 0 to infinity; without
-    smoothing, zero where the student is sure of the label.
+    smoothing, zero where the student is sure of the label. With it a class at −inf has its share of the
+    label, and makes the loss infinite.
 
     Raises:
         ValueError: the smoothing is out of range, the labels are not integers or have another shape than the

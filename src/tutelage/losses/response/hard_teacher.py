@@ -25,7 +25,8 @@ class HardTeacher(Loss):
 
     Shapes: student and teacher [items, classes] or [items, length, classes], mask [items] or
     [items, length] -> a scalar, the mean over unmasked items in nats. Range 0 to infinity; without smoothing,
-    zero where the student is sure of the teacher's class. It is not least where the logits are equal.
+    zero where the student is sure of the teacher's class. It is not least where the logits are equal. With
+    smoothing a class at −inf has its share of the target, and makes the loss infinite.
 
     Raises:
         ValueError: the smoothing is out of range, shapes differ, or the mask does not fit.
