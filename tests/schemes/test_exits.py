@@ -22,6 +22,7 @@ from tutelage.losses import feature, response
 from tutelage.match import Match
 from tutelage.recipes import build, load
 from tutelage.runs import run
+from tutelage.runs.measuring import cost_of_network
 from tutelage.schemes import Exits
 from tutelage.studies import fresh_networks
 from tutelage.studies.compared import differences
@@ -130,6 +131,21 @@ def test_it_hands_over_a_network_that_stops_early_for_each_threshold():
     stopped = declared.students[3].view(network)
     assert stopped.threshold == 0.5
     assert torch.equal(stopped(rows), network.stopping(0.5)(rows))
+
+
+def test_what_a_network_that_stops_early_costs_is_a_mean_over_examples():
+    problem = build(load(RECIPE), "exits").problem
+    network = mlp_with_exits(num_classes=10, in_features=64, widths=[8, 32, 64]).eval()
+
+    def operations(one: nn.Module) -> int:
+        return cost_of_network(one, problem, torch.device("cpu"), latency=False)["flops"]
+
+    first, all_exits = operations(network.ending_at("exit1")), operations(network)
+    assert operations(network.stopping(0.0)) == first
+    assert operations(network.stopping(0.9999)) == all_exits
+    images = problem.validation.batch(range(64)).inputs
+    middle = float(network(images)["exit1"].detach().softmax(-1).amax(-1).median())
+    assert first < operations(network.stopping(middle)) < all_exits
 
 
 def test_a_network_that_cannot_stop_is_told_how():

@@ -269,10 +269,16 @@ class _InTurn(nn.Module):
         self.network, self.inputs, self.count, self.next = network, inputs, count, 0
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        came: list[int] = []
-        map_tensors(named or inputs, lambda tensor: came.append(len(tensor)) or tensor)
-        numbers = [(self.next + step) % self.count for step in range(came[0])]
-        self.next = (self.next + came[0]) % self.count
+        came = 0
+
+        def note(tensor: Tensor) -> Tensor:
+            nonlocal came
+            came = len(tensor)
+            return tensor
+
+        map_tensors(named or inputs, note)
+        numbers = [(self.next + step) % self.count for step in range(came)]
+        self.next = (self.next + came) % self.count
         return call(self.network, map_tensors(self.inputs, lambda tensor: tensor[numbers]))
 
 

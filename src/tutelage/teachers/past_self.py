@@ -30,8 +30,8 @@ class PastSelf(Follower):
         Kim et al. 2021, "Self-Knowledge Distillation with Progressive Refinement of Targets", section 3.1;
         their last weight is 0.8, and in epoch t of T it is 0.8 · t / T. Differences: the term's own weight
         takes the place of mixed targets, which gives the same gradient with
-        `response.SoftTarget(temperature=1.0)`; by the ramp above it is one epoch behind, 0.8 · (t − 1) / T, so
-        that the untrained student counts for nothing.
+        `response.SoftTarget(temperature=1.0)`; by the ramp above it is one epoch behind, 0.8 · (t − 1) / T,
+        so that the untrained student counts for nothing.
 
     Example:
         >>> from torch import nn
