@@ -30,10 +30,10 @@ _FIXED = 0
 class Showing:
     """A view of each example for the student, and what the teacher is shown of it (function matching).
 
-    With `mixup` each example is mixed with another one of the data, and student and teacher are shown the mix.
-    Who is mixed with whom, and how much, is drawn from the example's id and the view, among all of the data and
-    not of the batch: the same mix comes back under any batch size, on any process, after any resumption. Inputs
-    alone are mixed; the labels are taken away, since they are true of no mix.
+    With `mixup` each example is mixed with another one of the data, and student and teacher are shown the
+    mix. Who is mixed with whom, and how much, is drawn from the example's id and the view, among all of the
+    data and not of the batch: the same mix comes back under any batch size, on any process, after any
+    resumption. Inputs alone are mixed; the labels are taken away, since they are true of no mix.
 
     Args:
         augment: a change of each example, random by its id and the view; None for none.
@@ -54,8 +54,8 @@ class Showing:
     Source: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent", section 3,
     whose consistent teaching is `same`, with `mixup` function matching; their fixed teacher is `plain` or
     `fixed`, their independent noise `independent`. Zhang et al. 2018, "mixup: Beyond Empirical Risk
-    Minimization", section 2. Differences: partners are drawn from all of the data, where both papers shuffle a
-    batch; each example has a share of its own.
+    Minimization", section 2. Differences: partners are drawn from all of the data, where both papers shuffle
+    a batch; each example has a share of its own.
 
     Example:
         >>> from tutelage.data import Examples
@@ -85,8 +85,8 @@ class Showing:
             )
         if augment is None and teacher in ("fixed", "independent"):
             raise RecipeError(
-                f"the teacher is to be shown the {teacher} view, and there is no augmentation that would make "
-                "one; give `augment`, such as {jitter: 2}"
+                f"the teacher is to be shown the {teacher} view, and there is no augmentation that would "
+                "make one; give `augment`, such as {jitter: 2}"
             )
         self.augment, self.mixup, self.teacher, self.source = augment, mixup, teacher, source
 

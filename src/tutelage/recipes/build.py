@@ -213,8 +213,8 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
 def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: Source, field: Field) -> Arm:
     """The student's walk without the teacher: the same networks, changes and data, and as many steps.
 
-    What only taught it is not trained. Trainings that follow one another without a change between them are one:
-    without their teacher's terms they would differ in nothing but where a schedule begins again.
+    What only taught it is not trained. Trainings that follow one another without a change between them are
+    one: without their teacher's terms they would differ in nothing but where a schedule begins again.
     """
     spec = recipe.control
     assert spec is not False

@@ -25,8 +25,8 @@ def check_teachers(arm: Arm) -> Arm:
             if not any(before < number for before, _ in arm.learning(network)):
                 raise RecipeError(
                     f"stage {number} says `teacher: {name}`, and nothing trains the {network} before it; "
-                    "give it the recipe's teacher (leave `teacher` out of the stage), or a training before it "
-                    f"(`student: {network}`)"
+                    "give it the recipe's teacher (leave `teacher` out of the stage), or a training before "
+                    f"it (`student: {network}`)"
                 )
     return arm
 
