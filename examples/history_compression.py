@@ -23,7 +23,7 @@ def ask(net: nn.ModuleDict, symbols: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def train(net: nn.ModuleDict, places: Tensor, chunker=None, surprises=None) -> Tensor:
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for symbols in map(sequences, [16] * 150):
+    for symbols in map(sequences, [16] * 200):
         _, logits, imitated = ask(net, symbols[:, places[:-1]])
         loss = response.HardLabel()(logits, symbols[:, places[1:]])
         if chunker is not None:  # to which the surprises are neighbours; between them its state stays
