@@ -204,7 +204,19 @@ WAYS: dict[str, Way] = {
     "a word as student": Way("expected an nn.Module", False, student="resnet"),
     "one student twice": Way("same network twice", False, student=(lambda held: lambda: held)(Net())),
     "an unknown argument": Way("argument of distill", False, options={"temprature": 3}),
-    "a rate out of place": Way("optimizer", False, options={"lr": 0.1}),
+    "a learning rate": Way("accuracy", options={"lr": 0.1}),
+    "two learning rates": Way(
+        "give one of them", False, options={"lr": 0.1, "optimizer": {"sgd": {"lr": 0.2}}}
+    ),
+    "a temperature and a weight": Way("accuracy", options={"temperature": 2, "label_weight": 0.5}),
+    "a temperature beside matches": Way(
+        "write them into", False, options={"temperature": 2, "matches": response.SoftTarget()}
+    ),
+    "a temperature of numbers": Way(
+        "have none", False, (X, NUMBERS), student=two, teacher=two(), options={"temperature": 2}
+    ),
+    "a device that is not there": Way("this machine has", False, options={"device": "tpu"}),
+    "the processor": Way("accuracy", options={"device": "cpu"}),
 }
 
 

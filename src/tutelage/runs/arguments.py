@@ -14,9 +14,11 @@ from tutelage.engine import OptimizerSettings, TrainSettings, complaints, seeded
 from tutelage.errors import DataError, ModelError, RecipeError
 from tutelage.match import Match
 from tutelage.tasks.metric import Metric
+from tutelage.tasks.targets import Targets
 from tutelage.teachers import Ensemble, Frozen, Function, Predictor, Teacher
 
 __all__ = [
+    "on_cpu",
     "read_matches",
     "read_metric",
     "read_optimizer",
@@ -25,6 +27,7 @@ __all__ = [
     "read_student",
     "read_teacher",
     "read_text_labels",
+    "usual_matches",
 ]
 
 
@@ -151,20 +154,77 @@ def _numbered(part: Any, names: Sequence[str]) -> Any:
     return (*part[:-1], torch.tensor([place[str(one)] for one in part[-1]]))
 
 
-def read_optimizer(came: Any) -> OptimizerSettings:
+def usual_matches(targets: Targets, temperature: float | None, label_weight: float | None) -> list[Match]:
+    """The terms where nothing was said of them: the teacher's word, and labels where there are any.
+
+    Raises:
+        ModelError: a temperature or a weight that nothing has.
+    """
+    losses, found = targets.losses, []
+    if temperature is not None and not any(hasattr(loss, "temperature") for loss in losses):
+        raise ModelError(
+            f"temperature came as {temperature:g}, and answers that are numbers have none; leave it out"
+        )
+    if label_weight is not None and targets.kind == "none":
+        raise ModelError(f"label_weight came as {label_weight:g}, and the data has no labels; leave it out")
+    for loss in losses:
+        if temperature is not None and hasattr(loss, "temperature"):
+            loss = type(loss)(temperature=temperature)  # type: ignore[call-arg]
+        own = "teacher" not in loss.needs and label_weight is not None
+        found.append(Match(loss, weight=label_weight if own and label_weight is not None else 1.0))
+    return found
+
+
+def on_cpu(device: str | None) -> bool:
+    """Whether a run stays on the CPU.
+
+    Raises:
+        RecipeError: a device that cannot be had.
+    """
+    if device is None:
+        return False
+    name = str(device).partition(":")[0]
+    if name == "cpu":
+        return True
+    there = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if there is None or there.type != name:
+        has = "none" if there is None else there.type
+        raise RecipeError(
+            f"device came as {device!r}, and this machine has {has}; give "
+            "device='cpu', or leave it out for what there is. Which of several devices is chosen by "
+            "CUDA_VISIBLE_DEVICES or torchrun"
+        )
+    return False
+
+
+def read_optimizer(came: Any, lr: float | None = None) -> OptimizerSettings:
     """A name, `{name: {option: value}}`, settings, or None for AdamW at 1e-3 with a cosine schedule.
+
+    Args:
+        came: what the user gave.
+        lr: a learning rate beside it; None for the optimiser's own.
 
     Raises:
         RecipeError: something else came.
     """
     if came is None:
-        return OptimizerSettings(name="adamw", options={"lr": 1e-3}, schedule="cosine_annealing_lr")
+        options = {"lr": 1e-3 if lr is None else lr}
+        return OptimizerSettings(name="adamw", options=options, schedule="cosine_annealing_lr")
     try:
-        return OptimizerSettings.read(came)
+        read = OptimizerSettings.read(came)
+        return read if lr is None else _with_rate(read, lr)
     except ValidationError as error:
         raise RecipeError(f"optimizer: {complaints(error)}") from error
     except ValueError as error:
         raise RecipeError(f"optimizer: {error}; for example {{'adamw': {{'lr': 0.001}}}}") from error
+
+
+def _with_rate(settings: OptimizerSettings, lr: float) -> OptimizerSettings:
+    if "lr" in settings.options:
+        raise RecipeError(
+            f"lr came as {lr:g}, and the optimizer has one of {settings.options['lr']:g}; give one of them"
+        )
+    return settings.model_copy(update={"options": {**settings.options, "lr": lr}})
 
 
 def read_settings(given: Mapping[str, Any]) -> TrainSettings:

@@ -18,12 +18,13 @@ from tutelage.balancing import Fixed
 from tutelage.capture import capture
 from tutelage.data import ChangedLabels, Items, Source, Subset, source_of, split
 from tutelage.engine import OptimizerSettings, TrainSettings
-from tutelage.errors import ModelError, TutelageWarning, UnknownName
+from tutelage.errors import ModelError, RecipeError, TutelageWarning, UnknownName
 from tutelage.evaluation import PROBABILITIES, are_probabilities
 from tutelage.losses import Loss
 from tutelage.match import Match
 from tutelage.modes import evaluating, returned_as_it_was
 from tutelage.runs.arguments import (
+    on_cpu,
     read_matches,
     read_metric,
     read_optimizer,
@@ -32,6 +33,7 @@ from tutelage.runs.arguments import (
     read_student,
     read_teacher,
     read_text_labels,
+    usual_matches,
 )
 from tutelage.runs.checks import asked
 from tutelage.runs.run import Run, run
@@ -57,15 +59,20 @@ def distill(
     *,
     test: Any = None,
     matches: Match | Loss | Sequence[Match | Loss] | None = None,
+    temperature: float | None = None,
+    label_weight: float | None = None,
     metric: Any = None,
     epochs: int = 20,
     batch_size: int | None = None,
     optimizer: OptimizerSettings | Mapping[str, Any] | str | None = None,
+    lr: float | None = None,
     seeds: int | Sequence[int] = 3,
     control: bool = True,
     placebo: bool | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    device: str | None = None,
+    trackers: Sequence[str] = (),
     quiet: bool = False,
     **training: Any,
 ) -> Run:
@@ -83,6 +90,8 @@ def distill(
         matches: the terms that the student minimises, losses on logits among them; by default, each with
             weight 1, soft targets at temperature 4 and labels; for several labels `BinarySoftTarget` and
             `BinaryLabel`, for numbers `BoundedRegression` and `ValueLabel`.
+        temperature: of the soft targets, where `matches` is not given.
+        label_weight: multiplies what is learnt from labels, where `matches` is not given; 1 by default.
         metric: what the verdict is about: a metric of torchmetrics, a function (outputs, labels) -> number,
             or a `tutelage.Metric` of it. By default it follows the labels: accuracy of classes, mean average
             precision of several labels, mean squared error of numbers, agreement with the teacher where
@@ -91,6 +100,7 @@ def distill(
         batch_size: examples in a step; the DataLoader's, or 128.
         optimizer: `name`, or `{name: {option: value}}`, for student and control; AdamW at 1e-3 with a cosine
             schedule by default.
+        lr: the optimiser's learning rate, in place of its own.
         seeds: how many, or which; nothing is judged below three. With `resume` and more of them, a finished
             run is gone on with.
         control: train the student alone too: the same training with the teacher's terms taken out, on the
@@ -99,6 +109,8 @@ def distill(
             what the recipe does; by default where that costs less than a third of the run.
         out: the run's folder; `runs/distill` or the next free one by default.
         resume: go on with a run that was stopped.
+        device: "cpu", though there is an accelerator; else the one that Accelerate finds.
+        trackers: where numbers are logged too: "tensorboard", "wandb" and others that Accelerate knows.
         quiet: show no progress.
         training: further fields of `TrainSettings`: precision, accumulate, clip, average, keep …
 
@@ -119,7 +131,13 @@ def distill(
     from_loader = {"batch_size": loader.batch_size, "workers": loader.num_workers} if loader else {}
     chosen_size = {} if batch_size is None else {"batch_size": batch_size}
     settings = read_settings({"epochs": epochs} | from_loader | chosen_size | training)
-    moved_by = {"student": read_optimizer(optimizer)}
+    moved_by = {"student": read_optimizer(optimizer, lr)}
+    cpu = on_cpu(device)
+    if matches is not None and (temperature is not None or label_weight is not None):
+        raise RecipeError(
+            "temperature and label_weight belong to the usual terms, and matches were given: write them into "
+            "these, tutelage.Match(losses.response.SoftTarget(temperature=…), weight=…)"
+        )
     build = read_student(student)
     with returned_as_it_was(*_networks(teacher)):
         taught_by = read_teacher(teacher, names)
@@ -128,7 +146,7 @@ def distill(
         given = None if matches is None else read_matches(matches)
         width = _width(taught_by, splits["train"], build, given)
         targets = read_targets(splits, width)
-        terms = read_matches(targets.losses) if given is None else given
+        terms = usual_matches(targets, temperature, label_weight) if given is None else given
         problem = _problem(splits, targets, taught_by, names)
         if metric is not None:
             problem = replace(problem, exam=MetricExam(problem.exam, read_metric(metric)))
@@ -141,7 +159,8 @@ def distill(
             resolved=_record(settings, moved_by["student"], terms),
             uncontrolled=_uncontrolled(student),
         )
-        return run(study, Path(out) if out else None, resume=resume, quiet=quiet)
+        where = Path(out) if out else None
+        return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers)
 
 
 def _study(

@@ -56,6 +56,10 @@ class Run:
     students: Mapping[str, nn.Module]
     speaks: bool = True
 
+    def __repr__(self) -> str:
+        """The verdict in a line, and where the rest lies."""
+        return f"Run({self.results['verdict']['word']}: {self.results['verdict']['why']}; {self.report})"
+
     @property
     def verdict(self) -> Verdict:
         """Whether distilling helped."""
