@@ -101,15 +101,15 @@ def test_an_image_in_colour_has_no_strokes(monkeypatch, problem):
 
 @pytest.mark.slow
 def test_k_parts_are_one_batch_and_two_processes_one(tmp_path: Path):
-    short = ["teacher.members.digit.train.epochs=1", "teacher.members.stroke.train.epochs=1"]
+    short = ["teacher.members.digit.frozen.train.epochs=1", "teacher.members.stroke.frozen.train.epochs=1"]
     arms = ["stages.0.train.epochs=null", "stages.0.train.steps=4", "also={}"]
-    dry = ["teacher.members.digit.model.dropout=0", "teacher.members.stroke.model.dropout=0"]
+    dry = ["teacher.members.digit.frozen.model.dropout=0", "teacher.members.stroke.frozen.model.dropout=0"]
     same_in_parts_and_together("vision/mnist_two_tasks", [*TINY, *short, *arms, *dry], tmp_path)
 
 
 @pytest.mark.slow
 def test_a_run_reports_each_head(tmp_path: Path):
-    recipe = load("vision/mnist_two_tasks", changes=[*TINY, "stages.0.train.epochs=3"])
+    recipe = load("vision/mnist_two_tasks", changes=[*TINY, "task.train=800"])
     done = run(build(recipe, "two", seeds=1), tmp_path / "run", quiet=True, cpu=True)
     for name in ("teacher", "student", "control", "two_halves"):
         held = done.results["teacher"] if name == "teacher" else done.results["outcomes"][name]
