@@ -28,10 +28,7 @@ def test_a_row_for_each_lesson_and_a_column_for_each_stage(results, read):
     assert "Lesson by lesson" in parsed.text
     for said in ("99.00 %", "60.00 %", "98.50 %", "the lesson is given"):
         assert said in parsed.text
-    assert (
-        "Forgetting −38.50 pp against control, 95 % interval −40.00 pp to −37.00 pp"
-        in parsed.text
-    )
+    assert "Forgetting −38.50 pp against control, 95 % interval −40.00 pp to −37.00 pp" in parsed.text
 
 
 def test_what_is_not_learnt_yet_is_told_apart():
