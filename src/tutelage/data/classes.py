@@ -26,12 +26,12 @@ def of_classes(
         source: the data, whose labels are known.
         classes: whose examples are all there.
         memory: whose examples are remembered.
-        per_class: how many of each of these.
+        per_class: how many of each of these; all of a class that has fewer.
         seed: of the draw.
 
     Raises:
-        DataError: labels that are not known or no classes, a class without an example, or with too few of
-            them to remember, or a class that is new and remembered.
+        DataError: labels that are not known or no classes, a class without an example, or one that is new
+            and remembered.
 
     Source: Rebuffi et al., iCaRL: Incremental Classifier and Representation Learning, 2017, section 2, for
         training on new classes together with exemplars of each old one. Differences: exemplars are drawn at
@@ -51,7 +51,7 @@ def of_classes(
     if both:
         raise DataError(f"the classes {both} are a stage's own and in its memory; name each in one of them")
     own = [_members(labels, each) for each in classes]
-    remembered = [_drawn(source, _members(labels, each), each, per_class, seed) for each in memory]
+    remembered = [_drawn(source, _members(labels, each), per_class, seed) for each in memory]
     return Subset(source, torch.cat([*own, *remembered]).sort().values.tolist())
 
 
@@ -63,11 +63,6 @@ def _members(labels: Tensor, kind: int) -> Tensor:
     return found
 
 
-def _drawn(source: Source, members: Tensor, kind: int, count: int, seed: int) -> Tensor:
-    if count > len(members):
-        raise DataError(
-            f"a memory of {count} for each class, and class {kind} has {len(members)} examples; "
-            "remember fewer"
-        )
+def _drawn(source: Source, members: Tensor, count: int, seed: int) -> Tensor:
     ids = source.batch(members.tolist()).ids
     return members[uniform(ids, seed=seed, draw="memory").argsort(stable=True)[:count]]

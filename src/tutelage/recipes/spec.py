@@ -189,7 +189,7 @@ class MemorySpec(Spec):
 
     Args:
         classes: whose.
-        per_class: how many of each.
+        per_class: how many of each; all of a class that has fewer.
         seed: of the draw.
     """
 
