@@ -107,10 +107,19 @@ class Loss(nn.Module):
 
 
 def _savable(value: Any) -> Any:
-    """The same, of tensors that autograd may keep for a backward pass."""
+    """What autograd may keep for a backward pass: the very same, or copies where it may not keep a tensor."""
     if isinstance(value, HeadLogits | SparseLogits):
-        return replace(value, **{each.name: _savable(getattr(value, each.name)) for each in fields(value)})
-    return map_tensors(value, lambda tensor: tensor.clone() if tensor.is_inference() else tensor)
+        held = {each.name: getattr(value, each.name) for each in fields(value)}
+        copies = {name: _savable(part) for name, part in held.items()}
+        return replace(value, **copies) if any(copies[name] is not held[name] for name in held) else value
+    found: list[bool] = []
+
+    def savable(tensor: Tensor) -> Tensor:
+        found.append(tensor.is_inference())
+        return tensor.clone() if found[-1] else tensor
+
+    copied = map_tensors(value, savable)
+    return copied if any(found) else value
 
 
 def _read_needs(cls: type[Loss]) -> frozenset[str]:

@@ -43,6 +43,7 @@ class ClassRelation(Loss):
     Difference: theirs adds 10⁻⁸ to the product of two deviations, which leaves a constant row with noise.
 
     Example:
+        >>> import torch
         >>> teacher = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0]])
         >>> print(f"{ClassRelation()(teacher, teacher).item():.4f}")
         0.0000
