@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from tutelage.cli.rebuild import rebuild
 from tutelage.engine import Runtime
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.files import read_json
@@ -152,6 +153,8 @@ def test_an_ensemble_is_measured_handed_over_and_measured_again(tmp_path):
     again = read_json(weights.with_name("network.json"))
     assert [one["network"] for one in again["members"]] == ["student", "student"]
     assert len(load_file(weights)) == 2 * len(members[0].state_dict())
+    made = rebuild(str(tmp_path / "run"), weights=weights).network
+    assert torch.allclose(made(rows), MeanOfNetworks(members)(rows))
 
 
 @pytest.mark.slow
