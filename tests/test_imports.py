@@ -32,6 +32,7 @@ def test_public_names_are_pinned():
     assert sorted(tutelage.__all__) == [
         "Batch",
         "Match",
+        "Metric",
         "Outputs",
         "Run",
         "Turn",

@@ -327,9 +327,12 @@ def edges(kind: type[Loss], layout: str) -> Iterator[tuple[str, dict[str, Any]]]
     if kind.place == "logits":
         away = torch.tensor([0.0] * (NUM_CLASSES - 1) + [-torch.inf])
         ruled_out = of_both(plain, lambda held: held + away)
-        if kind.targets == "classes" and "labels" in ruled_out:
+        if "labels" in ruled_out and kind.targets == "classes":
             ruled_out["labels"] = ruled_out["labels"].clamp(max=NUM_CLASSES - 2)
-        yield "a class at -inf", ruled_out
+        elif "labels" in ruled_out:  # no share of it, and no
+            ruled_out["labels"] = ruled_out["labels"].where(away == 0, 0.0)
+        if kind.targets != "values" or "teacher" in kind.needs:
+            yield "a class at -inf", ruled_out
 
 
 @each_loss(last=True)

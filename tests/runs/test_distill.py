@@ -197,7 +197,7 @@ def test_a_teacher_at_chance_is_a_warning_on_top(distil: Distil) -> None:
     hopeless = nn.Linear(5, 3)
     nn.init.zeros_(hopeless.weight)
     with torch.no_grad():
-        hopeless.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+        hopeless.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
     with pytest.warns(TutelageWarning, match="at chance") as said:
         run = distil(hopeless, small, blobs(90, 0), blobs(30, 1))
     assert "nothing to teach" in str(said[0].message)

@@ -104,6 +104,9 @@ def fit(
     return loop.run()
 
 
+_SHORT = 10
+"""Steps that are too few to speak of an average."""
+
 _SHOWN = 16
 """Steps whose batches gather the statistics of batch norms, where weights are averaged."""
 
@@ -162,11 +165,11 @@ class _Loop:
         self.saves = Saves(parts, folder, every=self.settings.checkpoint_every)
 
     def _averaging(self, decay: float) -> WeightAverage:
-        if decay > 1 - 1 / max(1, self.total_steps):
+        if self.total_steps > _SHORT and decay > 1 - 1 / self.total_steps:
             warnings.warn(
                 f"average: {decay:g} remembers {1 / (1 - decay):,.0f} steps and the training has "
                 f"{self.total_steps:,}, so that the average is mostly of the first weights; take "
-                f"{max(0.0, 1 - 10 / max(10, self.total_steps)):.2g} or less, or train for longer",
+                f"{1 - 10 / self.total_steps:.2g} or less, or train for longer",
                 TutelageWarning,
                 stacklevel=2,
             )

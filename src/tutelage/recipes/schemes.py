@@ -58,7 +58,7 @@ def make_stage(spec: StageSpec, field: Field, networks: Sequence[str], data: Sou
         data="made" if spec.data == "made" else data,
         teacher=_taught_by(spec.teacher, networks),
         student=_known([spec.student], networks, "student")[0],
-        afresh=_known(spec.afresh, networks, "afresh"),
+        afresh=_afresh(spec, networks),
     )
 
 
@@ -226,7 +226,7 @@ def _taught_by(came: str | TogetherSpec, networks: Sequence[str]) -> str | Toget
             f"teacher: {came.drop} of {len(came.by)} are left out at each step; leave at least one in (drop: "
             f"{len(came.by) - 1} or less)"
         )
-    return Together(_known(came.by, legal, "teacher"), came.drop, came.temperature)
+    return Together(tuple(_known(came.by, legal, "teacher")), came.drop, came.temperature)
 
 
 def _match_specs(name: str, came: Any) -> list[MatchSpec] | None:
@@ -242,6 +242,11 @@ def _is_network(parameter: inspect.Parameter) -> bool:
 
 
 Names = TypeVar("Names", list[str], dict[str, int], list[str] | dict[str, int])
+
+
+def _afresh(spec: StageSpec, networks: Sequence[str]) -> Sequence[str] | Mapping[str, int]:
+    known = _known(spec.afresh, networks, "afresh")
+    return known if isinstance(known, Mapping) else tuple(known)
 
 
 def _known(names: Names, networks: Sequence[str], where: str) -> Names:

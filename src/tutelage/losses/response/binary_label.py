@@ -55,6 +55,7 @@ class BinaryLabel(Loss):
         labels = torch.where(known, labels, 0)
         if not torch.compiler.is_compiling() and bool(((labels < 0) | (labels > 1)).any()):
             raise ValueError("labels came outside 0 to 1; expected 0 for no, 1 for yes, or a share between")
-        student = torch.where(known, student, 0)
-        values = F.binary_cross_entropy_with_logits(student, labels.to(student), reduction="none")
-        return masked_mean(torch.where(known, values, 0).sum(-1), mask)
+        student, labels = torch.where(known, student, 0), labels.to(student)
+        yes = torch.where(labels > 0, -labels * F.logsigmoid(student), 0)  # no 0 · infinity
+        no = torch.where(labels < 1, (labels - 1) * F.logsigmoid(-student), 0)
+        return masked_mean(torch.where(known, yes + no, 0).sum(-1), mask)
