@@ -41,6 +41,7 @@ def test_sums(case, world, tmp_path):
     assert ends(case, tmp_path, world) == [0] * world
 
 
+@pytest.mark.slow
 def test_memory_that_one_does_not_find_serves_nobody(tmp_path):
     assert ends("unreachable", tmp_path, 2) == [0, 0]
 

@@ -134,6 +134,7 @@ def test_a_placebo_repeats_the_labels_by_the_same_terms(teacher, tmp_path):
         distil(teacher, tmp_path / "layers", placebo=True, matches=[hint, response.HardLabel()])
 
 
+@pytest.mark.slow
 def test_a_placebo_runs_by_itself_where_it_is_cheap(teacher, tmp_path):
     dear = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), teacher[2])
     assert "placebo" in distil(dear, tmp_path / "dear", placebo=None, seeds=1).results["outcomes"]

@@ -239,7 +239,12 @@ def bring(way: Way, folder: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", WAYS)
+def each_way() -> list[Any]:
+    """All ways; those that are served train, and are slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if way.served else []) for name, way in WAYS.items()]
+
+
+@pytest.mark.parametrize("name", each_way())
 @pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
 def test_each_way_is_served_or_refused_before_the_first_step(name: str, tmp_path: Any) -> None:
     way, Net.steps = WAYS[name], 0

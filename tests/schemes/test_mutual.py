@@ -205,6 +205,7 @@ def test_in_parts_and_on_two_processes(tmp_path):
     same_in_parts_and_together(RECIPE, changes, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_on_digits(tmp_path: Path):
     study = build(load(RECIPE, changes=["stages.0.train.epochs=4"]), "mutual", seeds=3)
     done = run(study, tmp_path / "run", quiet=True, cpu=True)
