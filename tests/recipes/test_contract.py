@@ -69,8 +69,9 @@ def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> li
     folder = request.getfixturevalue("shared_data") / task["data"].rpartition("/")[2]
     if not folder.is_dir():
         pytest.skip(f"no copy of {task['data']} at {folder}")
-    counted = [part for part in ("validation", "test") if isinstance(task.get(part), int)]
-    return [*fewer, f"task.data={tiny_copy(folder, tmp_path)}", *(f"task.{part}=0.2" for part in counted)]
+    shares = {"train": 0.8, "validation": 0.2, "test": 0.2}
+    counted = [f"task.{part}={share}" for part, share in shares.items() if isinstance(task.get(part), int)]
+    return [*fewer, f"task.data={tiny_copy(folder, tmp_path)}", *counted]
 
 
 def shortened(stage: Stage | Change) -> Stage | Change:
