@@ -131,7 +131,8 @@ def cost_of_network(
     asked, example = _callable(network, problem, device, name)
     found = cost(asked, example.inputs, device=device, batch_sizes=_batch_sizes(example), latency=latency)
     if isinstance(asked, _InTurn):
-        each = [flops(partial(call, asked, example.to(device).inputs)) for _ in range(asked.count)]
+        with evaluating(asked):
+            each = [flops(partial(call, asked, example.to(device).inputs)) for _ in range(asked.count)]
         found["flops"] = round(fmean(held or 0 for held in each))
     return found
 
