@@ -21,7 +21,8 @@ from tutelage.cli import app
 from tutelage.engine import TrainSettings
 from tutelage.recipes import build, load, names
 from tutelage.recipes.load import parse
-from tutelage.recipes.spec import ArmSpec, MatchSpec, Recipe, TrainSpec, TransferSpec
+from tutelage.recipes.spec import ArmSpec, Recipe, TransferSpec
+from tutelage.recipes.stage_spec import MatchSpec, TrainSpec
 from tutelage.recipes.teachers import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from tutelage.data import Showing
 from tutelage.errors import RecipeError, TutelageError, UnknownName
 from tutelage.recipes import build
 from tutelage.recipes.assistants import between
+from tutelage.recipes.form import Named
 from tutelage.recipes.load import parse
-from tutelage.recipes.spec import Named
 from tutelage.studies import Together
 from tutelage.studies.compared import differences, total_steps
 from tutelage.studies.placebo import can_have_placebo

@@ -6,8 +6,9 @@ import yaml
 from tutelage.engine import OptimizerSettings
 from tutelage.errors import RecipeError
 from tutelage.recipes import Recipe
+from tutelage.recipes.form import named
 from tutelage.recipes.load import parse
-from tutelage.recipes.spec import TransferSpec, named
+from tutelage.recipes.spec import TransferSpec
 
 
 def test_a_recipe_of_the_least_has_documented_defaults(plain):

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from tutelage.errors import RecipeError
+from tutelage.recipes.form import Named, named
 from tutelage.recipes.parts import Field, make_network
-from tutelage.recipes.spec import AssistantsSpec, Named, NetworkSpec, Recipe, StageSpec, TogetherSpec, named
+from tutelage.recipes.spec import AssistantsSpec, NetworkSpec, Recipe
+from tutelage.recipes.stage_spec import StageSpec, TogetherSpec
 
 __all__ = ["between", "with_assistants"]
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from tutelage import corrections
-from tutelage.data import Loader, Noise, Source, Subset, Unlabelled, fraction_of, of_classes
+from tutelage.data import Source, Subset, Unlabelled, fraction_of
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.recipes.arms import arm_like, models_of, other_arm, student_arm
 from tutelage.recipes.assistants import with_assistants
-from tutelage.recipes.names import call
-from tutelage.recipes.parts import Field, field_of, make_change, make_network
-from tutelage.recipes.schemes import control_stage, make_stage
-from tutelage.recipes.spec import (
-    ArmSpec,
-    ChangeSpec,
-    Named,
-    Recipe,
-    StageSpec,
-    TrainSpec,
-    TransferSpec,
-    checked,
-    named,
-)
+from tutelage.recipes.control import control_arm
+from tutelage.recipes.form import named
+from tutelage.recipes.outcomes import against_controls, control_of, controls, is_taught, outcomes_of, pairs
+from tutelage.recipes.parts import field_of, make_network
+from tutelage.recipes.spec import Recipe, TransferSpec
 from tutelage.recipes.teachers import make_teacher
-from tutelage.recipes.walks import check_teachers, only_teaching, walks_alone, without_idle
-from tutelage.studies import Arm, Change, Outcome, Stage, Study
+from tutelage.recipes.walks import without_idle
+from tutelage.studies import Study
 from tutelage.studies.control import labelled_part
 from tutelage.tasks.problem import Problem
 
@@ -50,19 +40,19 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
     field = field_of(recipe.task)
     recipe = with_assistants(recipe, field)
     taught, labelled = _transfer(recipe.transfer, field.problem.train)
-    student = _student(recipe, field, taught)
-    arms, outcomes = {"student": student}, _outcomes(recipe, student)
+    student = student_arm(recipe, field, taught)
+    arms, outcomes = {"student": student}, outcomes_of(recipe, student)
     primary = recipe.primary or next(iter(outcomes))
     if primary not in outcomes:
         raise UnknownName("primary outcome", primary, outcomes)
     if recipe.control is not False:
         measured = {outcome.network for outcome in outcomes.values()}
-        arms = {"control": _control(recipe, student, measured, labelled, field)} | arms
-        judged = {name: one for name, one in outcomes.items() if _is_taught(one, student)}
-        outcomes = _controls(judged) | outcomes | _against(judged)
+        arms = {"control": control_arm(recipe, student, measured, labelled, field)} | arms
+        judged = {name: one for name, one in outcomes.items() if is_taught(one, student)}
+        outcomes = controls(judged) | outcomes | against_controls(judged)
     for other, spec in recipe.also.items():
-        arms[other] = _also(spec, student, field) if spec.like is None else _like(spec, arms)
-        against = _control_of(primary, outcomes) if recipe.control is not False else None
+        arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms)
+        against = control_of(primary, outcomes) if recipe.control is not False else None
         outcomes[other] = replace(outcomes[primary], arm=other, against=against)
     arms = without_idle(arms)
     if any(arm.needs_teacher for arm in arms.values()) and recipe.teacher is None:
@@ -78,7 +68,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         placebo=recipe.placebo if recipe.control is not False else False,
         seeds=list(range(seeds or recipe.seeds)),
         resolved=recipe.model_dump(mode="json", exclude_unset=True),
-        compare=_pairs(recipe, outcomes),
+        compare=pairs(recipe, outcomes),
         uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
         expected=recipe.expected,
     )
@@ -95,7 +85,7 @@ def student_of(
         built_by: the model that built it, as it stands beside its weights; the recipe's where that is None.
     """
     field = field_of(recipe.task)
-    models = _models(recipe)
+    models = models_of(recipe)
     if built_by is None and network not in models:
         raise UnknownName("network", network, models)
     return field.problem, make_network(models[network] if built_by is None else named(built_by), field)
@@ -108,117 +98,6 @@ def view_of(recipe: Recipe, outcome: str) -> Callable[[nn.Module], nn.Module]:
     if view is None:
         raise UnknownName("view", outcome, [name for name, one in outcomes.items() if one.view is not None])
     return view
-
-
-def _models(recipe: Recipe) -> dict[str, Named]:
-    """The networks' models, by name; the student first."""
-    if "student" in recipe.networks:
-        raise RecipeError("networks: the name student is taken; choose another")
-    return {"student": recipe.student.model} | {name: each.model for name, each in recipe.networks.items()}
-
-
-def _student(recipe: Recipe, field: Field, source: Source) -> Arm:
-    models = _models(recipe)
-    names = list(models)
-    stages = [_make_stage(stage, field, names, source) for stage in recipe.stages]
-    return check_teachers(
-        Arm(
-            {name: make_network(model, field) for name, model in models.items()},
-            stages,
-            source,
-            _correction(recipe.correct),
-            built_by={name: {model.name: model.settings} for name, model in models.items()},
-        )
-    )
-
-
-def _make_stage(
-    spec: StageSpec | ChangeSpec, field: Field, names: Sequence[str], source: Source
-) -> Stage | Change:
-    """One part of an arm that trains on a source."""
-    if isinstance(spec, ChangeSpec):
-        change = make_change(spec)
-        for name in change.networks:
-            if name not in names:
-                raise UnknownName("network of a stage:", name, names)
-        return change
-    own = {"train": field.problem.train, "labelled": labelled_part(source)}.get(spec.data)
-    part = _part(spec, source if own is None else own)
-    return make_stage(spec, field, names, own if part is None else part)
-
-
-def _part(spec: StageSpec, source: Source) -> Source | None:
-    """The examples of a stage's classes, with its memory; None where it says nothing of classes."""
-    if spec.classes is None:
-        return None
-    held = spec.memory
-    if held is None:
-        return of_classes(source, spec.classes)
-    return of_classes(source, spec.classes, memory=held.classes, per_class=held.per_class, seed=held.seed)
-
-
-def _outcomes(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
-    """What is measured: what the recipe names, or what the last training's scheme hands over."""
-    if recipe.outcomes:
-        return {name: _outcome(recipe, name, student) for name in recipe.outcomes}
-    trainings = list(student.trainings)
-    if not trainings:
-        raise RecipeError("stages: none of them trains; add one with `scheme`")
-    last = trainings[-1][1]
-    handed = last.declared.students
-    if not handed:
-        raise RecipeError(
-            "the last training hands over no student; add one that trains on what it made (data: made)"
-        )
-    return {one.name: Outcome("student", last.named(one.network), view=one.view) for one in handed}
-
-
-def _outcome(recipe: Recipe, name: str, student: Arm) -> Outcome:
-    """An outcome that the recipe names: one network after some stage, or several that answer as one."""
-    spec = recipe.outcomes[name]
-    if not spec.members:
-        if spec.network not in student.networks:
-            raise UnknownName("network of an outcome", spec.network, student.networks)
-        if spec.stage is not None and not 0 <= spec.stage < len(student.stages):
-            raise RecipeError(f"outcomes: there is no stage {spec.stage}; the walk has {len(student.stages)}")
-        return Outcome("student", spec.network, spec.stage)
-    legal = [other for other, one in recipe.outcomes.items() if not one.members]
-    for member in spec.members:
-        if member not in legal:
-            raise UnknownName(f"member of the outcome {name}:", member, legal)
-    parts = [(recipe.outcomes[member].network, recipe.outcomes[member].stage) for member in spec.members]
-    last = max(parts, key=lambda part: len(student.stages) if part[1] is None else part[1])
-    return Outcome("student", *last, members=parts)
-
-
-def _is_taught(outcome: Outcome, arm: Arm) -> bool:
-    """Whether a teacher was looked at by then; the control of a stage before that is itself."""
-    looks = [n for n, stage in arm.trainings if any(term.needs_teacher for term in stage.declared.terms)]
-    return outcome.stage is None or not looks or min(looks) <= outcome.stage
-
-
-def _control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:
-    """What to call the control of an outcome: control, where there is one student; else by its name."""
-    return "control" if "control" in outcomes else f"{name} alone"
-
-
-def _controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    if len(outcomes) == 1:
-        (only,) = outcomes.values()
-        return {"control": replace(only, arm="control")}
-    return {f"{name} alone": replace(one, arm="control") for name, one in outcomes.items()}
-
-
-def _against(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    alone = "control" if len(outcomes) == 1 else None
-    return {name: replace(one, against=alone or f"{name} alone") for name, one in outcomes.items()}
-
-
-def _pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, str]]:
-    for name in (each for pair in recipe.compare for each in pair):
-        if name not in outcomes:
-            raise UnknownName("outcome to compare", name, outcomes)
-    return [(of, against) for of, against in recipe.compare]
 
 
 def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
@@ -241,121 +120,6 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
         return taught, labelled_part(taught)
     seen = fraction_of(labels[numbers], spec.labelled, seed=spec.seed)
     return Unlabelled(taught, seen), Subset(taught, seen)
-
-
-def _control(recipe: Recipe, student: Arm, measured: Collection[str], labelled: Source, field: Field) -> Arm:
-    """The student's walk without the teacher: the same networks, changes and data, and as many steps.
-
-    What only taught it is not trained. Trainings that follow one another without a change between them are
-    one: without their teacher's terms they would differ in nothing but where a schedule begins again.
-    """
-    spec = recipe.control
-    assert spec is not False
-    parts = [stage for stage in recipe.stages if isinstance(stage, StageSpec) and stage.classes is not None]
-    if parts and spec.data != "labelled" and spec.stages is None:
-        raise RecipeError(
-            f"control.data is {spec.data}, and the student's stages train on classes of their own, which are "
-            "the control's too; leave control.data out, or give the control stages of its own"
-        )
-    source = {"labelled": labelled, "train": field.problem.train, "noise": Noise(labelled)}[spec.data]
-    names = list(student.networks)
-    if spec.stages is not None:
-        stages = [_make_stage(stage, field, names, source) for stage in spec.stages]
-        return replace(student, stages=stages, source=source, correction=None)
-    walk: list[Stage | Change] = []
-    left_out = only_teaching(student, measured)
-    kept = [
-        pair for pair in zip(recipe.stages, student.stages, strict=True) if walks_alone(pair[1], left_out)
-    ]
-    for part in _joined([spec for spec, _ in kept], [stage for _, stage in kept]):
-        if isinstance(part, Change):
-            walk.append(part)
-        else:
-            walk.append(_alone(recipe, part, student, source, field))
-    return replace(student, stages=walk, source=source, correction=None)
-
-
-_Training = tuple[StageSpec, Sequence[Stage]]
-"""What the last of some trainings says, and all of them."""
-
-
-def _joined(
-    specs: Sequence[StageSpec | ChangeSpec], stages: Sequence[Stage | Change]
-) -> list[Change | _Training]:
-    """The walk, with trainings that follow one another joined."""
-    found: list[Change | _Training] = []
-    for spec, stage in zip(specs, stages, strict=True):
-        if isinstance(stage, Change):
-            found.append(stage)
-            continue
-        assert isinstance(spec, StageSpec)
-        last = found[-1] if found else None
-        joins = stage.data is None and not stage.afresh
-        if joins and isinstance(last, tuple) and _goes_on(last[1][-1], stage):
-            found[-1] = (spec, [*last[1], stage])
-        else:
-            found.append((spec, [stage]))
-    return found
-
-
-def _goes_on(last: Stage, stage: Stage) -> bool:
-    return last.data is None and last.student == stage.student
-
-
-def _alone(recipe: Recipe, part: _Training, student: Arm, source: Source, field: Field) -> Stage:
-    """Some trainings without a teacher: the last one's settings, with as many steps as all of them."""
-    spec, joined = part
-    own = recipe.control
-    assert own is not False
-    taught_on = [student.source_of(stage) for stage in joined]
-    train = spec.train.model_copy(update={"mixup": None, "teacher_sees": "same"})  # labels are true of no mix
-    if taught_on[0] is not None:
-        steps = sum(_steps(stage, held) for stage, held in zip(joined, taught_on, strict=True) if held)
-        length = {"epochs": None, "steps": None if own.train.get("epochs") is not None else steps}
-        train = checked(TrainSpec, {**train.model_dump(), **length, **own.train}, "control.train")
-        if "validate_every" not in own.train:  # as many looks at the validation split as the student
-            ratio = len(student.source) / len(source)
-            looks = max(1, math.ceil(train.validate_every * ratio))
-            train = train.model_copy(update={"validate_every": looks})
-    optimizers = {**spec.optimizers, **(own.optimizers or {})}
-    changed = spec.model_copy(update={"train": train, "optimizers": optimizers, "teacher": "plan"})
-    data = joined[-1].data if isinstance(joined[-1].data, Source) else None
-    stage = control_stage(changed, field, list(student.networks), own.matches)
-    return stage if stage.data == "made" else replace(stage, data=data)
-
-
-def _also(spec: ArmSpec, student: Arm, field: Field) -> Arm:
-    source = field.problem.train if spec.data == "train" else student.source
-    stages = [_make_stage(stage, field, list(student.networks), source) for stage in spec.stages]
-    arm = replace(student, stages=stages, source=source, correction=_correction(spec.correct))
-    if spec.student is not None:
-        own = spec.student.model
-        arm = replace(
-            arm,
-            networks={**arm.networks, "student": make_network(own, field)},
-            built_by={**arm.built_by, "student": {own.name: own.settings}},
-        )
-    return check_teachers(arm)
-
-
-def _like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:
-    assert spec.like is not None
-    if spec.like not in arms:
-        raise RecipeError("also: an arm is like the control, and there is none; leave one of the two out")
-    return replace(arms[spec.like], correction=_correction(spec.correct), like=spec.like)
-
-
-def _steps(stage: Stage, source: Source) -> int:
-    return stage.settings.total_steps(len(Loader(source, batch_size=stage.settings.batch_size)))
-
-
-def _correction(spec: Named | None) -> Any:
-    if spec is None:
-        return None
-    legal = {"prior_bias": corrections.PriorBias}
-    if spec.name not in legal:
-        raise UnknownName("correction", spec.name, legal)
-    return call("correction", spec.name, legal[spec.name], spec.settings)
 
 
 def _tuning(recipe: Recipe) -> Sequence[str]:

@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 
 from tutelage.errors import RecipeError, UnknownName
-from tutelage.recipes.spec import ArmSpec, ControlSpec, Recipe, StageSpec, TrainSpec, checked
+from tutelage.recipes.form import checked
+from tutelage.recipes.spec import ArmSpec, ControlSpec, Recipe
+from tutelage.recipes.stage_spec import StageSpec, TrainSpec
 from tutelage.shelf import recipe_names, recipe_text
 
 __all__ = ["load", "name_of", "names", "parse"]

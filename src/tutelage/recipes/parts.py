@@ -18,8 +18,9 @@ from tutelage.engine import OptimizerSettings, build_optimizer, build_schedule
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.losses import transforms
 from tutelage.match import Match
+from tutelage.recipes.form import Named, checked, named
 from tutelage.recipes.names import call, check_settings, find
-from tutelage.recipes.spec import ChangeSpec, MatchSpec, Named, TrainSpec, checked, named
+from tutelage.recipes.stage_spec import ChangeSpec, MatchSpec, TrainSpec
 from tutelage.studies import Change
 from tutelage.tasks import detection, language, paired, tabular, vision
 from tutelage.tasks.problem import Problem

@@ -14,9 +14,10 @@ from tutelage import schemes
 from tutelage.data import Source
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.match import Match
+from tutelage.recipes.form import Named
 from tutelage.recipes.names import find
 from tutelage.recipes.parts import Field, check_optimizers, make_match, make_transform, match_spec
-from tutelage.recipes.spec import MatchSpec, Named, StageSpec, TogetherSpec, TrainSpec
+from tutelage.recipes.stage_spec import MatchSpec, StageSpec, TogetherSpec, TrainSpec
 from tutelage.schemes import Alone, Scheme
 from tutelage.schemes.declared import Declared
 from tutelage.studies import Stage, Together

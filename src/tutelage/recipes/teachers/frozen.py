@@ -11,9 +11,10 @@ from torch import nn
 
 from tutelage.engine import load_weights, seeded
 from tutelage.errors import CheckpointError, RecipeError
+from tutelage.recipes.form import NamedField, Spec
 from tutelage.recipes.parts import Field, make_network
 from tutelage.recipes.schemes import alone_stage
-from tutelage.recipes.spec import NamedField, OptimizerField, Spec, TrainSpec
+from tutelage.recipes.stage_spec import OptimizerField, TrainSpec
 from tutelage.studies import Arm, Stage, TeacherPlan
 from tutelage.studies.control import labelled_part
 from tutelage.teachers import Frozen

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field as Setting
 
 from tutelage.errors import RecipeError, UnknownName
+from tutelage.recipes.form import NamedField, Spec
 from tutelage.recipes.parts import Field
-from tutelage.recipes.spec import NamedField, Spec
 from tutelage.recipes.teachers.built import built
 from tutelage.recipes.teachers.members import PlanOf, gathered
 from tutelage.studies import TeacherPlan

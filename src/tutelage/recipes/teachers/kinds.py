@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from tutelage.errors import UnknownName
+from tutelage.recipes.form import Spec, checked, named
 from tutelage.recipes.parts import Field
-from tutelage.recipes.spec import Spec, checked, named
 from tutelage.recipes.teachers.frozen import FrozenSpec, plan_frozen
 from tutelage.recipes.teachers.joined import HeadsSpec, UnionSpec, plan_heads, plan_union
 from tutelage.recipes.teachers.members import (

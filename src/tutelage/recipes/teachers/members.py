@@ -10,8 +10,8 @@ from pydantic import Field as Setting
 from torch import nn
 
 from tutelage.errors import RecipeError
+from tutelage.recipes.form import Named, NamedField, Spec
 from tutelage.recipes.parts import Field
-from tutelage.recipes.spec import Named, NamedField, Spec
 from tutelage.recipes.teachers.built import built
 from tutelage.studies import TeacherPlan
 from tutelage.teachers import Cautious, Committee, Ensemble, Panel, Teacher, learn_weights

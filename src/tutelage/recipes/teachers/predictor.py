@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 from tutelage.errors import DataError
+from tutelage.recipes.form import NamedField, Spec
 from tutelage.recipes.names import call, find
 from tutelage.recipes.parts import Field
-from tutelage.recipes.spec import NamedField, Spec
 from tutelage.studies import TeacherPlan
 from tutelage.tasks import vision
 from tutelage.teachers import Predictor, Teacher

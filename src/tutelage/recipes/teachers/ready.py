@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tutelage.answers import Answers
 from tutelage.errors import RecipeError
+from tutelage.recipes.form import Spec
 from tutelage.recipes.parts import Field
-from tutelage.recipes.spec import Spec
 from tutelage.recipes.teachers.built import built
 from tutelage.studies import TeacherPlan
 from tutelage.teachers import MovingAverage, PastSelf, Stored, Virtual

@@ -1,0 +1,79 @@
+"""What is measured and held against what, from a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tutelage.errors import RecipeError, UnknownName
+from tutelage.recipes.spec import Recipe
+from tutelage.studies import Arm, Outcome
+
+__all__ = ["against_controls", "control_of", "controls", "is_taught", "outcomes_of", "pairs"]
+
+
+def outcomes_of(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
+    """What is measured: what the recipe names, or what the last training's scheme hands over."""
+    if recipe.outcomes:
+        return {name: _outcome(recipe, name, student) for name in recipe.outcomes}
+    trainings = list(student.trainings)
+    if not trainings:
+        raise RecipeError("stages: none of them trains; add one with `scheme`")
+    last = trainings[-1][1]
+    handed = last.declared.students
+    if not handed:
+        raise RecipeError(
+            "the last training hands over no student; add one that trains on what it made (data: made)"
+        )
+    return {one.name: Outcome("student", last.named(one.network), view=one.view) for one in handed}
+
+
+def _outcome(recipe: Recipe, name: str, student: Arm) -> Outcome:
+    """An outcome that the recipe names: one network after some stage, or several that answer as one."""
+    spec = recipe.outcomes[name]
+    if not spec.members:
+        if spec.network not in student.networks:
+            raise UnknownName("network of an outcome", spec.network, student.networks)
+        if spec.stage is not None and not 0 <= spec.stage < len(student.stages):
+            raise RecipeError(f"outcomes: there is no stage {spec.stage}; the walk has {len(student.stages)}")
+        return Outcome("student", spec.network, spec.stage)
+    legal = [other for other, one in recipe.outcomes.items() if not one.members]
+    for member in spec.members:
+        if member not in legal:
+            raise UnknownName(f"member of the outcome {name}:", member, legal)
+    parts = [(recipe.outcomes[member].network, recipe.outcomes[member].stage) for member in spec.members]
+    last = max(parts, key=lambda part: len(student.stages) if part[1] is None else part[1])
+    return Outcome("student", *last, members=parts)
+
+
+def pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, str]]:
+    """Further pairs that are held against each other."""
+    for name in (each for pair in recipe.compare for each in pair):
+        if name not in outcomes:
+            raise UnknownName("outcome to compare", name, outcomes)
+    return [(of, against) for of, against in recipe.compare]
+
+
+def is_taught(outcome: Outcome, arm: Arm) -> bool:
+    """Whether a teacher was looked at by then; the control of a stage before that is itself."""
+    looks = [n for n, stage in arm.trainings if any(term.needs_teacher for term in stage.declared.terms)]
+    return outcome.stage is None or not looks or min(looks) <= outcome.stage
+
+
+def control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:
+    """What to call the control of an outcome: control, where there is one student; else by its name."""
+    return "control" if "control" in outcomes else f"{name} alone"
+
+
+def controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """The control of each outcome: the same network of the control's arm."""
+    if len(outcomes) == 1:
+        (only,) = outcomes.values()
+        return {"control": replace(only, arm="control")}
+    return {f"{name} alone": replace(one, arm="control") for name, one in outcomes.items()}
+
+
+def against_controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """The outcomes, each against its control."""
+    alone = "control" if len(outcomes) == 1 else None
+    return {name: replace(one, against=alone or f"{name} alone") for name, one in outcomes.items()}
