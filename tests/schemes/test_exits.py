@@ -227,6 +227,18 @@ def test_parts_and_processes_leave_the_same_weights(tmp_path: Path):
     same_in_parts_and_together(RECIPE, FEW_STEPS, tmp_path)
 
 
+@pytest.mark.slow
+def test_attached_exits_leave_the_same_weights_in_parts_and_together(tmp_path: Path):
+    attached = "{with_exits: {network: {mlp: {widths: [8, 16, 16]}}, at: [hidden.0, hidden.1], width: 4}}"
+    hint = "{loss: feature.Hint, guided: exits.exit1.bottleneck, hint: network.hidden.2}"
+    changes = [
+        *FEW_STEPS,
+        f"student.model={attached}",
+        f"stages.0.scheme.matches=[{{loss: response.HardLabel}}, {{loss: response.SoftTarget}}, {hint}]",
+    ]
+    same_in_parts_and_together(RECIPE, changes, tmp_path)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exits") / "run"
