@@ -246,6 +246,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_run_judges_each_exit_against_its_own_control(finished: Path):
     results = json.loads((finished / "results.json").read_text())
     exits = ["student", "exit1", "exit2"]
@@ -262,6 +263,7 @@ def test_a_run_judges_each_exit_against_its_own_control(finished: Path):
         assert one["cost"]["flops"] == alone["cost"]["flops"]
 
 
+@pytest.mark.slow
 def test_costs_grow_with_the_exits(finished: Path):
     outcomes = json.loads((finished / "results.json").read_text())["outcomes"]
     costs = [outcomes[name]["cost"] for name in ("exit1", "exit2", "student")]
@@ -271,6 +273,7 @@ def test_costs_grow_with_the_exits(finished: Path):
     assert all(cost["latency_ms"]["1"]["p50"] > 0 for cost in costs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "widths"), [("exit1", [8]), ("exit2", [8, 32])])
 def test_each_exit_is_handed_over_as_a_plain_network(finished: Path, name: str, widths: list[int]):
     whole = mlp_with_exits(num_classes=10, in_features=64, widths=[8, 32, 64]).eval()
@@ -295,6 +298,7 @@ def test_an_exit_is_measured_again_by_itself(finished: Path):
         assert found["cost"]["parameters"] == outcomes[name]["cost"]["parameters"]
 
 
+@pytest.mark.slow
 def test_the_report_shows_all_exits(finished: Path):
     page = (finished / "report.html").read_text()
     assert all(name in page for name in ("student alone", "exit1 alone", "exit2 alone"))

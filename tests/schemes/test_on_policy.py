@@ -218,6 +218,7 @@ def done(corpus, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_run_has_its_outcomes_and_a_verdict_over_documents(done):
     held = json.loads((done / "results.json").read_text())
     assert list(held["outcomes"]) == ["control", "student"]
@@ -231,6 +232,7 @@ def test_a_run_has_its_outcomes_and_a_verdict_over_documents(done):
     assert held["teacher"]["quality"]["nll"]["mean"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_files_and_a_report(done):
     assert {"results.json", "student.safetensors", "tokenizer", "recipe.yaml"} <= {
         path.name for path in done.iterdir()

@@ -66,6 +66,7 @@ def done(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(study, tmp_path_factory.mktemp("paired") / "run", quiet=True, cpu=True)
 
 
+@pytest.mark.slow
 def test_outcomes_and_their_controls(done: Run):
     found = done.results
     assert list(found["outcomes"]) == ["control", "student", "contrast"]
@@ -81,6 +82,7 @@ def test_outcomes_and_their_controls(done: Run):
     assert found["fidelity"]["agreement"]["mean"] > 0.7
 
 
+@pytest.mark.slow
 def test_the_verdict_runs_over_pairs(done: Run):
     verdict = done.results["verdict"]
     assert (verdict["of"], verdict["against"], verdict["metric"]) == ("student", "control", "accuracy")
@@ -89,6 +91,7 @@ def test_the_verdict_runs_over_pairs(done: Run):
     assert any("what is seen" in line for line in verdict["uncontrolled"])
 
 
+@pytest.mark.slow
 def test_the_files_and_the_report(done: Run):
     for name in ("results.json", "details.json", "student.safetensors", "network.json", "recipe.yaml"):
         assert (done.out / name).is_file()
@@ -98,6 +101,7 @@ def test_the_files_and_the_report(done: Run):
     assert "paired/digits" in page
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_own_part(done: Run):
     teacher, student = (done.results[who]["cost"] for who in ("teacher", "student"))
     first = 16 * 64 + 64
@@ -107,6 +111,7 @@ def test_costs_are_those_of_the_own_part(done: Run):
     assert teacher["flops"] == pytest.approx(2 * (64 * 128 + 128 * 64 + 64 * 10), rel=0.05)
 
 
+@pytest.mark.slow
 def test_nobody_sees_the_image_but_the_teacher(done: Run, study: Study):
     problem = study.problem
     blind = replace(problem, test=Blind(problem.test, "image"))
@@ -167,6 +172,7 @@ def test_evaluate_finds_the_numbers_of_the_run(done: Run, run_dir: Path):
     assert found["cost"]["flops"] == done.results["student"]["cost"]["flops"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["torch_export", "safetensors"])
 def test_export_is_called_with_the_own_part_alone(done: Run, study: Study, run_dir: Path, form: str):
     found = ask("export", run_dir, "--format", form, "--json")
