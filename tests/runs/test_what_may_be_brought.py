@@ -127,6 +127,9 @@ WAYS: dict[str, Way] = {
     ),
     "several labels": Way("mean_average_precision", data=(X, SEVERAL)),
     "several labels as whole numbers": Way("mean_average_precision", data=(X, SEVERAL.long())),
+    "several labels as truth values, nothing to validate on": Way(
+        "mean_average_precision", data=TensorDataset(X, SEVERAL > 0)
+    ),
     "several labels, some unknown": Way(
         "mean_average_precision", data=(X, SEVERAL.masked_fill(torch.rand(N, OUT) < 0.1, torch.nan))
     ),
@@ -212,6 +215,7 @@ WAYS: dict[str, Way] = {
     "a temperature beside matches": Way(
         "write them into", False, options={"temperature": 2, "matches": response.SoftTarget()}
     ),
+    "a temperature below 0": Way("above 0 is expected", False, options={"temperature": -1}),
     "a temperature of numbers": Way(
         "have none", False, (X, NUMBERS), student=two, teacher=two(), options={"temperature": 2}
     ),

@@ -33,7 +33,7 @@ def split(
             "Give a larger share below 1, or a whole number of examples"
         )
     generator = np.random.default_rng(seed)
-    if labels is None or labels.is_floating_point():
+    if labels is None or labels.is_floating_point() or labels.ndim != 1:
         order = generator.permutation(count)
         return sorted(order[size:].tolist()), sorted(order[:size].tolist())
     chosen = _stratified(labels.numpy(), size, generator)

@@ -169,7 +169,10 @@ def usual_matches(targets: Targets, temperature: float | None, label_weight: flo
         raise ModelError(f"label_weight came as {label_weight:g}, and the data has no labels; leave it out")
     for loss in losses:
         if temperature is not None and hasattr(loss, "temperature"):
-            loss = type(loss)(temperature=temperature)  # type: ignore[call-arg]
+            try:
+                loss = type(loss)(temperature=temperature)  # type: ignore[call-arg]
+            except ValueError as error:
+                raise ModelError(str(error)) from error
         own = "teacher" not in loss.needs and label_weight is not None
         found.append(Match(loss, weight=label_weight if own and label_weight is not None else 1.0))
     return found

@@ -55,6 +55,10 @@ class Domain:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Domain:
         """The domain that a recipe describes."""
+        if not isinstance(settings, Mapping):
+            raise RecipeError(
+                f"task.domain came as {settings!r}; expected a mapping, such as {{invert: true}}"
+            )
         for name in settings:
             if name not in cls.__dataclass_fields__:
                 raise UnknownName("key of task.domain", name, cls.__dataclass_fields__)
