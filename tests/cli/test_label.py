@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # answers in shards of some hundred examples
 SMALL = [
     "--set",

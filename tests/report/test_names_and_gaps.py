@@ -8,6 +8,8 @@ from tutelage.report import render
 from tutelage.report.svg import clean
 from tutelage.report.trade_off import trade_off
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

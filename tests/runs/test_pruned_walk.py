@@ -27,6 +27,8 @@ from tutelage.runs import run
 from tutelage.tasks.networks import mlp
 from tutelage.training import Classroom, arm, train_arm, train_teacher
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "vision/digits_pruned"
 SHORT = [
     "teacher.train.epochs=2",

@@ -18,6 +18,8 @@ from tutelage.studies import Study
 from tutelage.studies.stored import about_answers, check_answers, other_teacher
 from tutelage.teachers import Stored
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["teacher.frozen.train.epochs=1", "stages.0.train.epochs=2", "seeds=1", "task.train=300"]
 VIEWS = "stages.0.train.augment={jitter: 1}"
 
