@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+pytestmark = pytest.mark.slow
+
 
 def test_evaluate_finds_the_numbers_of_the_run(cli, done, run_dir: Path):
     expected = done[1].json

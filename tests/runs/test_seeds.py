@@ -13,6 +13,8 @@ import tutelage as tl
 from tutelage.errors import OutputError
 from tutelage.losses import feature, response
 
+pytestmark = pytest.mark.slow
+
 SGD = {"sgd": {"lr": 0.1}}
 
 
