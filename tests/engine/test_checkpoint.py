@@ -284,3 +284,28 @@ def test_weights_are_plain_safetensors(tmp_path):
     save_weights(tmp_path / "w", network)
     held = load_file(tmp_path / "w")
     assert all(torch.equal(held[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [nn.DataParallel, lambda network: torch.compile(network, backend="eager")],
+    ids=["parallel", "compiled"],
+)
+def test_a_wrappers_part_of_a_name_is_left_out_and_not_missed(tmp_path, wrap):
+    plain = nn.Sequential(nn.Linear(2, 3))
+    save_weights(tmp_path / "wrapped.safetensors", wrap(plain))
+    assert set(load_file(tmp_path / "wrapped.safetensors")) == {"0.weight", "0.bias"}
+    other = wrap(nn.Sequential(nn.Linear(2, 3)))
+    load_weights(tmp_path / "wrapped.safetensors", other)
+    assert torch.equal(next(other.parameters()), plain[0].weight)
+
+
+def test_names_of_a_wrapper_in_a_file_are_read(tmp_path):
+    plain = nn.Linear(2, 3)
+    save_file(
+        {f"module.{name}": held for name, held in plain.state_dict().items()},
+        tmp_path / "weights.safetensors",
+    )
+    other = nn.Linear(2, 3)
+    load_weights(tmp_path / "weights.safetensors", other)
+    assert torch.equal(other.weight, plain.weight)

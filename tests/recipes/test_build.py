@@ -270,3 +270,14 @@ def test_a_transform_is_named_in_a_match(make, plain):
     assert scheme.matches[0].transform.gain == 0.5
     with pytest.raises(UnknownName, match="Nearest: 'standardise'"):
         make(stages=[stage | {"scheme": {"offline": {"matches": [term | {"transform": "standardize"}]}}}])
+
+
+def test_a_mistyped_turn_is_named_before_one_without_an_optimizer(plain):
+    plain["networks"] = {"peer": {"model": "mlp"}}
+    sgd = {"sgd": {"lr": 0.1}}
+    plain["stages"][0] |= {"scheme": {"mutual": {}}, "optimizers": {"student": sgd, "pear": sgd}}
+    with pytest.raises(UnknownName, match="'pear'"):
+        build(parse(plain), "x")
+    plain["stages"][0]["optimizers"] = {"student": sgd}
+    with pytest.raises(RecipeError, match="moves student, peer, and peer has no optimizer"):
+        build(parse(plain), "x")

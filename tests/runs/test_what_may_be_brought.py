@@ -269,3 +269,15 @@ def test_a_teacher_that_ends_in_a_softmax_is_told_of(tmp_path: Any) -> None:
         run = bring(WAYS["a teacher that ends in a softmax"], tmp_path)
     assert any("without its softmax" in str(each.message) for each in said)
     assert any("without its softmax" in each for each in run.results["warnings"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
+def test_without_labels_there_is_no_control_and_the_teacher_is_the_measure(tmp_path: Any) -> None:
+    teacher = Net()
+    run = bring(Way("agreement", data=(X,), teacher=teacher), tmp_path)
+    assert list(run.results["outcomes"]) == ["student"]
+    assert run.results["teacher"]["quality"]["agreement"]["mean"] == 1
+    with torch.no_grad():
+        same = run.student(X[:60]).argmax(-1) == teacher.eval()(X[:60]).argmax(-1)
+    assert run.results["student"]["quality"]["agreement"]["mean"] == pytest.approx(same.double().mean())

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 
 from tutelage.errors import ModelError
 from tutelage.match import Match
-from tutelage.schemes.declared import Declared, Student, terms_of
+from tutelage.schemes.declared import Declared
 from tutelage.schemes.learner import Learner
-from tutelage.schemes.peers import mean_of, passes_of, refuse_layers
-from tutelage.schemes.scheme import Scheme
+from tutelage.schemes.peers import Peers, mean_of
 from tutelage.teachers import Frozen
 from tutelage.types import Batch, Exchange, Moment, Outputs, Turn
 
 __all__ = ["Codistillation"]
 
 
-class Codistillation(Scheme):
+class Codistillation(Peers):
     """Codistillation: each peer follows labels, and what copies of the other peers from a while ago say.
 
     What a peer predicts changes more slowly than its weights, so that a copy of some steps ago teaches about
@@ -71,19 +70,9 @@ class Codistillation(Scheme):
         every: int = 50,
         burn_in: int = 0,
     ) -> None:
-        if len(networks) < 2:
-            raise ModelError(
-                f"Codistillation came with the networks {list(networks)}; it needs two or more: add one, "
-                "`networks: {peer: {model: …}}`"
-            )
-        refuse_layers(matches, "Codistillation")
         _check_steps(every, burn_in)
+        super().__init__(networks, matches)
         self.every, self.silent = every, max(every, burn_in)
-        self.peers = [
-            Learner(name, network, matches if number == 0 else copy.deepcopy(list(matches)), alone=False)
-            for number, (name, network) in enumerate(networks.items())
-        ]
-        self.student = self.peers[0].network
         self.asks = self.peers[0].asks
         self.copies = {one.name: Frozen(copy.deepcopy(one.network)) for one in self.peers if self.asks}
         self._heard = False
@@ -97,30 +86,14 @@ class Codistillation(Scheme):
         burn_in: int = 0,
         **options: Any,  # noqa: ARG003
     ) -> Declared:
-        """Each network is handed over, and nobody else is asked; a copy of each answers all others."""
+        """As all peers do; it is a copy that answers."""
         _check_steps(every, burn_in)
-        return Declared(
-            tuple(Student(name, name) for name in networks),
-            asks="nobody",
-            terms=terms_of(matches),
-            passes=passes_of(len(networks), matches),
-        )
-
-    @classmethod
-    def without_teacher(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The same peers; with terms that need no teacher each learns for itself."""
-        return dict(settings)
+        return super().declare(matches, networks)
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
         """The peers, each with its matches, and their copies."""
-        held = {name: module for peer in self.peers for name, module in peer.modules.items()}
-        return held | {f"{name}_copy": copied for name, copied in self.copies.items()}
-
-    @property
-    def learners(self) -> Sequence[Learner]:
-        """The peers."""
-        return self.peers
+        return {**super().modules, **{f"{name}_copy": copied for name, copied in self.copies.items()}}
 
     def turns(self) -> Sequence[Turn]:
         """One turn a peer, in the order of the networks."""
@@ -156,10 +129,6 @@ class Codistillation(Scheme):
                 self.copies[other.name].reads = other.reads
                 answers[other.name] = cast(Outputs, self.copies[other.name](batch))
         return mean_of(answers)
-
-    def _fit(self, batch: Batch) -> None:
-        for peer in self.peers:
-            peer.fit(*self.observe(peer, batch), batch)
 
 
 def _check_steps(every: int, burn_in: int) -> None:

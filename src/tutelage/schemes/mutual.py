@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tutelage.errors import ModelError
 from tutelage.match import Match
 from tutelage.modes import evaluating
-from tutelage.schemes.declared import Declared, Student, terms_of
+from tutelage.schemes.declared import Declared
 from tutelage.schemes.learner import Learner
-from tutelage.schemes.peers import check_ensemble, ensemble_of, mean_of, passes_of, refuse_layers
-from tutelage.schemes.scheme import Scheme
+from tutelage.schemes.peers import Peers, check_ensemble, ensemble_of, mean_of
 from tutelage.types import Batch, Outputs, Turn
 
 __all__ = ["Mutual"]
 
 
-class Mutual(Scheme):
+class Mutual(Peers):
     """Deep mutual learning (DML): each peer follows labels, and what the other peers say on average.
 
     Nobody is trained beforehand. Peers that begin differently err differently, and each learns from the
@@ -73,19 +70,9 @@ class Mutual(Scheme):
     def __init__(
         self, networks: Mapping[str, nn.Module], matches: Sequence[Match], *, ensemble: str | None = None
     ) -> None:
-        if len(networks) < 2:
-            raise ModelError(
-                f"Mutual came with the networks {list(networks)}; it needs two or more: add one, "
-                "`networks: {peer: {model: …}}`"
-            )
-        refuse_layers(matches, "Mutual")
         _check(ensemble)
+        super().__init__(networks, matches)
         self.ensemble = ensemble
-        self.peers = [
-            Learner(name, network, matches if number == 0 else copy.deepcopy(list(matches)), alone=False)
-            for number, (name, network) in enumerate(networks.items())
-        ]
-        self.student = self.peers[0].network
 
     @classmethod
     def declare(
@@ -95,29 +82,9 @@ class Mutual(Scheme):
         ensemble: str | None = None,
         **options: Any,  # noqa: ARG003
     ) -> Declared:
-        """Each network is handed over, and nobody else is asked; each answers all others."""
+        """As all peers do."""
         _check(ensemble)
-        return Declared(
-            tuple(Student(name, name) for name in networks),
-            asks="nobody",
-            terms=terms_of(matches),
-            passes=passes_of(len(networks), matches),
-        )
-
-    @classmethod
-    def without_teacher(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The same peers; with terms that need no teacher each learns for itself."""
-        return dict(settings)
-
-    @property
-    def modules(self) -> Mapping[str, nn.Module]:
-        """The peers, each with its matches."""
-        return {name: module for peer in self.peers for name, module in peer.modules.items()}
-
-    @property
-    def learners(self) -> Sequence[Learner]:
-        """The peers."""
-        return self.peers
+        return super().declare(matches, networks)
 
     def turns(self) -> Sequence[Turn]:
         """One turn a peer, in the order of the networks."""
@@ -133,17 +100,10 @@ class Mutual(Scheme):
             return own, mean_of(others)
         return own, ensemble_of({peer.name: own, **others}, batch, self.ensemble)
 
-    def _terms(self, peer: Learner, batch: Batch) -> dict[str, Tensor]:
-        return peer.terms(*self.observe(peer, batch), batch)
-
     def _others(self, peer: Learner, batch: Batch) -> dict[str, Outputs]:
         others = [other for other in self.peers if other is not peer]
         with torch.no_grad(), evaluating(*(other.network for other in others)):
             return {other.name: other.ask(batch) for other in others}
-
-    def _fit(self, batch: Batch) -> None:
-        for peer in self.peers:
-            peer.fit(*self.observe(peer, batch), batch)
 
 
 def _check(ensemble: str | None) -> None:

@@ -1,22 +1,90 @@
-"""What peers say together: the mean of the others, or an ensemble of all of them."""
+"""Networks that hear one another: what they share, and what they say together."""
 
 from __future__ import annotations
 
+import copy
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.errors import ModelError, UnknownName
 from tutelage.losses.reduction import check_labels, labelled, widen
 from tutelage.match import Match
+from tutelage.schemes.declared import Declared, Student, terms_of
+from tutelage.schemes.learner import Learner
+from tutelage.schemes.scheme import Scheme
 from tutelage.types import Batch, Outputs
 
-__all__ = ["check_ensemble", "ensemble_of", "mean_of", "passes_of", "refuse_layers"]
+__all__ = ["Peers", "check_ensemble", "ensemble_of", "mean_of"]
 
 _Stacked = Float[Tensor, "peers *items classes"]
+
+
+class Peers(Scheme):
+    """Two or more networks, each with its own copy of the terms, each handed over, each hearing the others.
+
+    Args:
+        networks: by name; they answer about the same classes.
+        matches: the terms of each.
+
+    Raises:
+        ModelError: fewer than two networks, or a term that looks at a teacher's layers.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], matches: Sequence[Match]) -> None:
+        own = type(self).__name__
+        if len(networks) < 2:
+            raise ModelError(
+                f"{own} came with the networks {list(networks)}; it needs two or more: add one, "
+                "`networks: {peer: {model: …}}`"
+            )
+        _refuse_layers(matches, own)
+        self.peers = [
+            Learner(name, network, matches if number == 0 else copy.deepcopy(list(matches)), alone=False)
+            for number, (name, network) in enumerate(networks.items())
+        ]
+        self.student = self.peers[0].network
+
+    @classmethod
+    def declare(cls, matches: Sequence[Match], networks: Sequence[str], **options: Any) -> Declared:  # noqa: ARG003
+        """Each network is handed over, and nobody else is asked; each answers all others."""
+        return Declared(
+            tuple(Student(name, name) for name in networks),
+            asks="nobody",
+            terms=terms_of(matches),
+            passes=_passes_of(len(networks), matches),
+        )
+
+    @classmethod
+    def without_teacher(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The same peers; with terms that need no teacher each learns for itself."""
+        return dict(settings)
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The peers, each with its matches."""
+        return {name: module for peer in self.peers for name, module in peer.modules.items()}
+
+    @property
+    def learners(self) -> Sequence[Learner]:
+        """The peers."""
+        return self.peers
+
+    @abstractmethod
+    def observe(self, peer: Learner, batch: Batch) -> tuple[Outputs, Outputs | None]:
+        """What a peer says about a batch, and whom it follows."""
+
+    def _terms(self, peer: Learner, batch: Batch) -> dict[str, Tensor]:
+        return peer.terms(*self.observe(peer, batch), batch)
+
+    def _fit(self, batch: Batch) -> None:
+        for peer in self.peers:
+            peer.fit(*self.observe(peer, batch), batch)
 
 
 def mean_of(answers: Mapping[str, Outputs]) -> Outputs:
@@ -81,12 +149,12 @@ def check_ensemble(kind: str) -> None:
         raise UnknownName("ensemble", str(kind), [*_BY_LABELS, "mean"])
 
 
-def passes_of(peers: int, matches: Sequence[Match]) -> int:
+def _passes_of(peers: int, matches: Sequence[Match]) -> int:
     """Forward passes of a step in which so many peers answer one another."""
     return peers * (peers - 1) if any(match.needs_teacher for match in matches) else 0
 
 
-def refuse_layers(matches: Sequence[Match], who: str) -> None:
+def _refuse_layers(matches: Sequence[Match], who: str) -> None:
     """Refuse a term that looks at layers of several networks at once.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data import Source
-from tutelage.errors import DataError
+from tutelage.errors import DataError, ModelError
 from tutelage.evaluation import Predictions, calibration, predict, quality
 from tutelage.losses import response
 from tutelage.match import Match
@@ -71,13 +71,16 @@ class Exam(ABC):
         """
         return None
 
-    def by_lesson(self, answers: Answers, learnt: Sequence[int]) -> list[float]:
+    def by_lesson(self, answers: Answers, learnt: Sequence[int]) -> list[float]:  # noqa: ARG002
         """What answers are worth on each lesson, when the classes `learnt` have been; for exams with lessons.
 
         Raises:
-            NotImplementedError: this exam has none.
+            ModelError: this exam knows of none.
         """
-        raise NotImplementedError
+        raise ModelError(
+            f"{type(self).__name__} measures no lessons (asked after {list(learnt)}); give it a method "
+            "by_lesson(answers, learnt) -> one number for each lesson"
+        )
 
     def clusters(self, answers: Answers, source: Source) -> Tensor:  # noqa: ARG002
         """The example that each item is of: an image, not its boxes; a document, not its tokens."""
