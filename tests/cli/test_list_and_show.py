@@ -36,6 +36,13 @@ def test_each_kind_is_listed_with_a_line_about_each(cli, kind: str, one: str):
         assert each["name"] in plain.stdout
 
 
+def test_schemes_are_listed_with_the_recipes_that_name_them(cli):
+    found = {each["name"]: each["recipes"] for each in cli("list", "schemes", "--json").json["schemes"]}
+    assert found["exits"][:2] == ["vision/digits_exits", "vision/mnist_one"]
+    assert "vision/digits_condensed" in found["alone"]
+    assert "Recipes: vision/digits_codistillation" in cli("list", "schemes").stdout
+
+
 def test_recipes_are_listed_unless_another_kind_is_named(cli):
     listed = cli("list", "--json").json["recipes"]
     assert [each["name"] for each in listed] == names()

@@ -45,6 +45,13 @@ def test_classes_too_small_for_a_share_draw_lots():
     assert 40 < taken.mean() < 60
 
 
+def test_several_labels_are_no_classes():
+    labels = torch.ones(40, 3, dtype=torch.bool)
+    rest, part = split(40, 0.25, labels=labels)
+    assert sorted([*rest, *part]) == list(range(40))
+    assert len(part) == 10
+
+
 def test_targets_that_are_no_classes():
     _, chosen = split(50, 0.2, labels=torch.linspace(0, 1, 50))
     assert len(chosen) == 10

@@ -29,8 +29,13 @@ def test_numbers():
     assert ValuesExam().per_example(held).tolist() == [1.0, 0.0, 1.0]
 
 
+def test_examples_come_in_the_order_of_their_ids():
+    held = collected([[1.0], [2.0], [5.0]], [[0.0], [2.0], [3.0]]).take(torch.tensor([2, 0, 1]))
+    assert ValuesExam().per_example(held).tolist() == [1.0, 0.0, 4.0]
+
+
 def test_several_labels():
-    held = collected([[2.0, -1.0], [-1.0, 1.0], [1.0, -2.0]], [[1, 0], [0, 0], [0, 1]])
+    held = collected([[2.0, -1.0], [-1.0, 0.25], [0.25, -2.0]], [[1, 0], [0, 0], [0, 1]])
     found = LabelsExam(2).measure(held)
     # right: yes no, yes no, no no: three of six; both said and true 1, said 3, true 2
     assert found["accuracy"] == pytest.approx(3 / 6)
