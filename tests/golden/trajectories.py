@@ -6,7 +6,7 @@ A changed trajectory means changed mathematics: the commit that rewrites one say
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from tutelage.schemes import (
     DatasetDistillation,
     Exits,
     Mutual,
-    NoisyStudent,
     Offline,
     OnPolicy,
     Scheme,
@@ -138,16 +137,6 @@ def distilled(student: nn.Module) -> DatasetDistillation:
     return scheme
 
 
-def shaken(settings: Mapping[str, Any]) -> Callable[[Batch, int], Batch]:
-    """A change of rows: each is moved by a number of its own."""
-
-    def change(batch: Batch, view: int) -> Batch:
-        moved = (uniform(batch.ids, seed=view, draw="shaken") - 0.5) * settings["far"]
-        return replace(batch, inputs=batch.inputs + moved.unsqueeze(1))
-
-    return change
-
-
 FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
     Adversarial: lambda student: Adversarial(
         student, critic(), Frozen(network(8, 3)), [soft(), hard()], adversarial_weight=0.5
@@ -163,9 +152,6 @@ FACTORIES: dict[type[Scheme], Callable[[nn.Module], Scheme]] = {
     Exits: lambda deep: Exits(Staged(deep), [soft(), hard(), deepest_hint()], early=["early"]),
     Mutual: lambda student: Mutual(
         {"student": student, "peer": network(4, 5), "other": network(7, 6)}, [soft(), hard()]
-    ),
-    NoisyStudent: lambda student: NoisyStudent(
-        student, Frozen(network(8, 3)), [soft(), hard()], shaken, noise={"far": 2.0}
     ),
     Offline: lambda student: Offline(student, Frozen(network(8, 3)), [soft(), hard(), hint()]),
     OnPolicy: lambda student: OnPolicy(

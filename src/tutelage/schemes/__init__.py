@@ -4,10 +4,9 @@
 is how controls and teachers are trained. `Mutual` is peers that teach one another, `Codistillation` peers
 that hear stale copies of one another; `Adversarial` a student whose logits or features a critic tells from
 its teacher's. `Exits` is a network that teaches its own early exits, or its branches. `OnPolicy` asks the
-teacher about what the student writes itself, `Searched` about inputs on which the two disagree;
-`NoisyStudent` shows the student a changed view of what the teacher sees. Ensembles, past selves and stored
-answers are teachers, not schemes. A scheme declares what it hands over, whom it asks and by which terms it
-learns.
+teacher about what the student writes itself, `Searched` about inputs on which the two disagree.
+Ensembles, past selves and stored answers are teachers, not schemes. A scheme declares what it hands over,
+whom it asks and by which terms it learns.
 """
 
 from tutelage.schemes.adversarial import Adversarial
@@ -17,7 +16,6 @@ from tutelage.schemes.data_free import DataFree
 from tutelage.schemes.dataset_distillation import DatasetDistillation
 from tutelage.schemes.exits import Exits
 from tutelage.schemes.mutual import Mutual
-from tutelage.schemes.noisy_student import NoisyStudent
 from tutelage.schemes.offline import Offline
 from tutelage.schemes.on_policy import OnPolicy
 from tutelage.schemes.scheme import Scheme
@@ -31,7 +29,6 @@ __all__ = [
     "DatasetDistillation",
     "Exits",
     "Mutual",
-    "NoisyStudent",
     "Offline",
     "OnPolicy",
     "Scheme",

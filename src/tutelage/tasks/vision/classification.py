@@ -103,7 +103,6 @@ def classification(
         lessons=lessons,
         lesson_given=lesson_given,
         augment=Augment.of,
-        offers={"augment": Augment.of},
         network_options={
             "num_classes": len(names),
             "in_channels": channels,
