@@ -13,9 +13,7 @@ from tutelage.data import uniform
 from tutelage.errors import ModelError
 from tutelage.match import Match
 from tutelage.schemes.declared import Declared, terms_of
-from tutelage.schemes.learner import Learner
 from tutelage.schemes.offline import Offline
-from tutelage.schemes.scheme import Scheme
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Moment, Turn, map_tensors
 
@@ -40,7 +38,7 @@ class Rollout(Protocol):
         """
 
 
-class OnPolicy(Scheme):
+class OnPolicy(Offline):
     """On-policy distillation (GKD): before each update the student writes, and the teacher judges that.
 
     A student that has only seen text of others goes astray once it goes on from its own, since nobody has
@@ -94,8 +92,7 @@ class OnPolicy(Scheme):
         prompt: int = 16,
     ) -> None:
         _check(matches, share, prompt)
-        self.offline = Offline(student, teacher, matches)
-        self.student, self.teacher = student, self.offline.teacher
+        super().__init__(student, teacher, matches)
         self.rollout, self.share, self.prompt = rollout, share, prompt
 
     @classmethod
@@ -104,19 +101,9 @@ class OnPolicy(Scheme):
         _check(matches, options.get("share", 1.0), options.get("prompt", 16))
         return Declared(asks="made", terms=terms_of(matches))
 
-    @property
-    def modules(self) -> Mapping[str, nn.Module]:
-        """What is trained and stored, by name; a teacher that moves with the student is stored too."""
-        return self.offline.modules
-
-    @property
-    def learners(self) -> Sequence[Learner]:
-        """The student."""
-        return self.offline.learners
-
     def turns(self) -> Sequence[Turn]:
         """One turn, the student's, on what it wrote."""
-        return [replace(turn, makes=self._rolled_out, ahead=None) for turn in self.offline.turns()]
+        return [replace(turn, makes=self._rolled_out, ahead=None) for turn in super().turns()]
 
     def _rolled_out(self, batch: Batch, moment: Moment) -> Batch:
         """The batch, with what the student did in place of some examples."""
@@ -130,7 +117,7 @@ class OnPolicy(Scheme):
 
     def _fit(self, batch: Batch) -> None:
         made = self.rollout(self.student, batch, seed=0, prompt=self.prompt)
-        self.offline.prepare(replace(made, keys=None))
+        super()._fit(replace(made, keys=None))
 
 
 def _check(matches: Sequence[Match], share: float, prompt: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,7 @@ from tutelage.losses.divergences import forward_kl
 from tutelage.match import Match
 from tutelage.modes import returned_as_it_was
 from tutelage.schemes.declared import Declared, terms_of
-from tutelage.schemes.learner import Learner
 from tutelage.schemes.offline import Offline
-from tutelage.schemes.scheme import Scheme
 from tutelage.schemes.through_the_teacher import answer_with_gradient, let_through, logits_of
 from tutelage.teachers import Teacher
 from tutelage.types import UNLABELLED, Batch, Moment, Turn
@@ -25,7 +23,7 @@ from tutelage.types import UNLABELLED, Batch, Moment, Turn
 __all__ = ["Searched"]
 
 
-class Searched(Scheme):
+class Searched(Offline):
     """Inputs searched for where teacher and student disagree (near BSS): the student learns there.
 
     Data say little about where a student will differ from its teacher. Before each update some examples of
@@ -81,8 +79,7 @@ class Searched(Scheme):
         high: float | None = None,
     ) -> None:
         _check(matches, share=share, steps=steps, size=size, low=low, high=high)
-        self.offline = Offline(student, teacher, matches)
-        self.student, self.teacher = student, self.offline.teacher
+        super().__init__(student, teacher, matches)
         self.share, self.steps, self.size, self.low, self.high = share, steps, size, low, high
         assert self.teacher is not None
         let_through(self.teacher)
@@ -93,19 +90,9 @@ class Searched(Scheme):
         _check(matches, **options)
         return Declared(asks="made", terms=terms_of(matches))
 
-    @property
-    def modules(self) -> Mapping[str, nn.Module]:
-        """What is trained and stored, by name; a teacher that moves with the student is stored too."""
-        return self.offline.modules
-
-    @property
-    def learners(self) -> Sequence[Learner]:
-        """The student."""
-        return self.offline.learners
-
     def turns(self) -> Sequence[Turn]:
         """One turn, the student's, on what was found."""
-        return [replace(turn, makes=self._searched, ahead=None) for turn in self.offline.turns()]
+        return [replace(turn, makes=self._searched, ahead=None) for turn in super().turns()]
 
     def _searched(self, batch: Batch, moment: Moment) -> Batch:
         """The batch, with what was found in the place of some examples."""
@@ -137,7 +124,7 @@ class Searched(Scheme):
     def _apart(self, batch: Batch) -> Tensor:
         """KL(teacher ‖ student) of each item."""
         assert self.teacher is not None
-        own = logits_of(self.offline.learner.ask(batch), "student")
+        own = logits_of(self.learner.ask(batch), "student")
         teacher = logits_of(self.teacher(batch), "teacher")
         return forward_kl(own.log_softmax(-1), teacher.log_softmax(-1))
 
@@ -145,7 +132,7 @@ class Searched(Scheme):
         _check_inputs(batch)
         assert self.teacher is not None
         answer_with_gradient(self.teacher, batch)
-        self.offline.prepare(replace(batch, keys=None))
+        super()._fit(replace(batch, keys=None))
 
 
 def _check(
