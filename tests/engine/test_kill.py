@@ -16,7 +16,7 @@ TRAIN = {
         "name": "adamw",
         "options": {"lr": 0.01},
         "schedule": "cosine_annealing_lr",
-        "warmup": 10,
+        "warmup": "10 steps",
     },
     "net": {"dropout": 0.3},
     "validate": True,

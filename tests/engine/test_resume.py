@@ -33,7 +33,7 @@ KINDS = {
             "options": {"lr": 0.1},
             "schedule": "multi_step_lr",
             "schedule_options": {"milestones": [0.5]},
-            "warmup": 4,
+            "warmup": "4 steps",
         }
     },
     "best": {"validate": True, "net": {"dropout": 0.5}},

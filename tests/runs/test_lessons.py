@@ -69,7 +69,9 @@ def examined_of(held, folder, names=("control", "student")):
             )
             for seed in held.seeds
         ]
-        found[name] = Examined(name, outcome, held.problem, trained, [None] * len(trained), held.seeds)
+        found[name] = Examined(
+            name, outcome, held.problem, held.arms[outcome.arm], trained, [None] * len(trained), held.seeds
+        )
     return found
 
 

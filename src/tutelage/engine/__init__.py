@@ -11,6 +11,7 @@ from tutelage.engine.checkpoint import Checkpoint, load_weights, save_weights
 from tutelage.engine.division import Division
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.loop import Fitted, fit
+from tutelage.engine.optimizer_steps import OptimizerSteps
 from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.parallel import Runtime
 from tutelage.engine.seed import seed_everything, seeded
@@ -24,6 +25,7 @@ __all__ = [
     "Division",
     "Fitted",
     "OptimizerSettings",
+    "OptimizerSteps",
     "Progress",
     "Runtime",
     "StopRequest",

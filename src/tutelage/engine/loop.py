@@ -126,7 +126,12 @@ class _Loop:
         self.layout = torch.channels_last if settings.channels_last else None
         self.total_steps = settings.total_steps(len(batches))
         self.optimizer_steps = OptimizerSteps(
-            turns, optimizers, total_steps=self.total_steps, clip=settings.clip
+            turns,
+            optimizers,
+            total_steps=self.total_steps,
+            clip=settings.clip,
+            per_epoch=len(batches),
+            epochs=settings.epochs,
         )
         self.shares = Shares(turns)
         self.division = Division(turns, runtime)
@@ -193,7 +198,7 @@ class _Loop:
         self.step, self.seconds = self.saves.resume()
         with Progress(self.label, self.total_steps, quiet=self.runtime.quiet) as self.progress:
             self.progress.start_at(self.step)
-            while self.step < self.total_steps:
+            while self.step < self.total_steps and not self._enough():
                 self._epoch()
             self._log()
         self.division.bring(self.average)
@@ -306,6 +311,11 @@ class _Loop:
         """Whether it is time: after every so many whole epochs, and at the end."""
         due = self.step % len(self.batches) == 0 and epoch % self.settings.validate_every == 0
         return bool(self.selections.each) and (due or self.step == self.total_steps)
+
+    def _enough(self) -> bool:
+        """Whether no student got better for as long as it may take."""
+        patience = self.settings.patience
+        return patience is not None and self.selections.waited(self.history.records) >= patience
 
     def _validate(self, epoch: int) -> None:
         self._log()

@@ -26,6 +26,8 @@ class OptimizerSteps:
         optimizers: settings by the turn's name.
         total_steps: batches in all; a turn makes `repeat` updates on each.
         clip: the largest norm of a turn's gradient, or None.
+        per_epoch: batches in an epoch.
+        epochs: of the run, where its length was given so.
 
     Raises:
         ModelError: two turns of one name.
@@ -40,12 +42,20 @@ class OptimizerSteps:
         *,
         total_steps: int,
         clip: float | None,
+        per_epoch: int | None = None,
+        epochs: int | None = None,
     ) -> None:
         _check_names(turns, optimizers)
         self.clip = clip
         self.optimizers = {t.name: build_optimizer(optimizers[t.name], t.parameters) for t in turns}
         self.schedules = {
-            t.name: build_schedule(optimizers[t.name], self.optimizers[t.name], total_steps * t.repeat)
+            t.name: build_schedule(
+                optimizers[t.name],
+                self.optimizers[t.name],
+                total_steps * t.repeat,
+                per_epoch=None if per_epoch is None else per_epoch * t.repeat,
+                epochs=epochs,
+            )
             for t in turns
         }
 

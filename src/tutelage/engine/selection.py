@@ -84,6 +84,16 @@ class Selection:
         elif self.average is not None:
             self.average.settle()
 
+    def waited(self, looks: Sequence[Mapping[str, float]]) -> int:
+        """How many of these validations came after the best of them."""
+        assert self.validation is not None
+        best, since = math.nan, 0
+        for look in looks:
+            value = look[self.validation.metric]
+            since = 0 if self._better(value, best) else since + 1
+            best = value if since == 0 else best
+        return since
+
     def _weigh(self, step: int, value: float) -> None:
         if self.keep == "best" and self.best is not None and not self._better(value, self.best["value"]):
             return
@@ -140,6 +150,17 @@ class Selections:
         """Measure the weights of now, student by student."""
         return {name: selection.look(step) for name, selection in self.each.items()}
 
+    def waited(self, records: Sequence[Mapping[str, Any]]) -> int:
+        """How many validations in a row, up to the last, no student has got better in.
+
+        Args:
+            records: the history, whose validations are looked through.
+        """
+        looks = [record for record in records if "validation" in record]
+        return min(
+            (one.waited([_of(name, held) for held in looks]) for name, one in self.each.items()), default=0
+        )
+
     def settle(self) -> None:
         """Leave in the modules the weights that were chosen."""
         for selection in self.each.values():
@@ -155,3 +176,9 @@ class Selections:
         """Take up what `state` gave."""
         for name, selection in self.each.items():
             selection.best = state[name]
+
+
+def _of(student: str, record: Mapping[str, Any]) -> Mapping[str, float]:
+    """What a history record's validation says of one student."""
+    found: Mapping[str, float] = record.get("validations", {}).get(student, record["validation"])
+    return found

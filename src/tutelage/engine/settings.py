@@ -51,8 +51,10 @@ class OptimizerSettings(BaseModel):
         name: a class of `torch.optim`, in any case: `sgd`, `adamw`.
         options: its keyword arguments: `lr`, `momentum`, `weight_decay` …
         schedule: a class of `torch.optim.lr_scheduler`, stepped once an update, or None.
-        schedule_options: its keyword arguments; lengths that are left out become the length of the run.
-        warmup: updates over which the learning rate grows linearly from zero before the schedule starts.
+        schedule_options: its keyword arguments; lengths that are left out become the length of the run. One
+            is written as updates (`2000`), with its unit (`"30 epochs"`, `"30 steps"`), or as a share of
+            the run (`0.5`).
+        warmup: how long the learning rate grows linearly from zero before the schedule starts, likewise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,7 +63,7 @@ class OptimizerSettings(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     schedule: str | None = None
     schedule_options: dict[str, Any] = Field(default_factory=dict)
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int | float | str, Field(union_mode="left_to_right")] = 0
 
     @classmethod
     def read(cls, came: Any) -> OptimizerSettings:
@@ -97,6 +99,8 @@ class TrainSettings(BaseModel):
         average: decay of a moving average of the weights, which is then validated and kept, or None.
         keep: `best` by the validation metric, or the `last` weights.
         validate_every: epochs from one validation to the next.
+        patience: end after so many validations in a row in which no student got better; None to train to the
+            end. The learning rate's schedule is that of the whole length all the same.
         checkpoint_every: seconds from one checkpoint to the next; 0 writes one after each step.
         log_every: steps from one line of history to the next.
         workers: processes that load data; 0 loads in the training process.
@@ -117,6 +121,7 @@ class TrainSettings(BaseModel):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     keep: Literal["best", "last"] = "best"
     validate_every: Annotated[int, Field(ge=1)] = 1
+    patience: Annotated[int, Field(ge=1)] | None = None
     checkpoint_every: Annotated[float, Field(ge=0)] = 60.0
     log_every: Annotated[int, Field(ge=1)] = 50
     workers: Annotated[int, Field(ge=0)] = 0

@@ -156,7 +156,7 @@ def check_optimizers(optimizers: Mapping[str, OptimizerSettings]) -> None:
     """Refuse names and options that torch does not know now, not after the teacher was trained."""
     for settings in optimizers.values():
         optimizer = build_optimizer(settings, [nn.Parameter(torch.zeros(1, 1))])
-        build_schedule(settings, optimizer, 1_000_000)
+        build_schedule(settings, optimizer, 1_000_000, per_epoch=1000)
 
 
 def make_match(spec: MatchSpec) -> Match:

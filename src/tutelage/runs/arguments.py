@@ -19,6 +19,7 @@ from tutelage.teachers import Ensemble, Frozen, Function, Predictor, Teacher
 
 __all__ = [
     "on_cpu",
+    "read_callbacks",
     "read_matches",
     "read_metric",
     "read_optimizer",
@@ -198,6 +199,22 @@ def on_cpu(device: str | None) -> bool:
             "CUDA_VISIBLE_DEVICES or torchrun"
         )
     return False
+
+
+def read_callbacks(came: Any) -> list[Callable[[Mapping[str, Any]], object]]:
+    """A function that hears each line of the history, or several.
+
+    Raises:
+        RecipeError: something that cannot be called.
+    """
+    many = list(came) if isinstance(came, Sequence) and not isinstance(came, str) else [came]
+    for one in many:
+        if not callable(one) or isinstance(one, type):
+            raise RecipeError(
+                f"callbacks came with {_said(one)}; expected a function, or a list of them, each called with "
+                "a mapping: `label`, `step`, and `terms` or `validation`"
+            )
+    return many
 
 
 def read_optimizer(came: Any, lr: float | None = None) -> OptimizerSettings:

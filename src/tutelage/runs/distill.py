@@ -25,6 +25,7 @@ from tutelage.match import Match
 from tutelage.modes import evaluating, returned_as_it_was
 from tutelage.runs.arguments import (
     on_cpu,
+    read_callbacks,
     read_matches,
     read_metric,
     read_optimizer,
@@ -73,6 +74,7 @@ def distill(
     resume: bool = False,
     device: str | None = None,
     trackers: Sequence[str] = (),
+    callbacks: Callable[[Mapping[str, Any]], object] | Sequence[Callable[[Mapping[str, Any]], object]] = (),
     quiet: bool = False,
     **training: Any,
 ) -> Run:
@@ -111,8 +113,10 @@ def distill(
         resume: go on with a run that was stopped.
         device: "cpu", though there is an accelerator; else the one that Accelerate finds.
         trackers: where numbers are logged too: "tensorboard", "wandb" and others that Accelerate knows.
+        callbacks: a function, or several, called with each line of the history as it is written: `label`,
+            `step`, `epoch`, and `terms` or `validation`. What one raises ends the run, which can be resumed.
         quiet: show no progress.
-        training: further fields of `TrainSettings`: precision, accumulate, clip, average, keep …
+        training: further fields of `TrainSettings`: patience, precision, accumulate, clip, average, keep …
 
     Returns:
         the run: `.verdict`, `.student`, `.report`, `.results`, `.out`; of several processes to each.
@@ -160,7 +164,8 @@ def distill(
             uncontrolled=_uncontrolled(student),
         )
         where = Path(out) if out else None
-        return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers)
+        called = read_callbacks(callbacks)
+        return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)
 
 
 def _study(

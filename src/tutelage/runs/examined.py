@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tutelage.evaluation import jackknife
 from tutelage.runs.measuring import Measured, calibrations, cost_of_network, measure_network, spread
-from tutelage.studies import Outcome, Study
+from tutelage.studies import Arm, Outcome, Study
 from tutelage.tasks.problem import Problem
 from tutelage.training import Trained
 
@@ -29,6 +29,7 @@ class Examined:
         name: of the outcome.
         outcome: which network of which arm it is.
         problem: data and exam.
+        arm: whose.
         trained: what its arm came to, by seed.
         measured: the answers of each seed; None where the training broke off.
         seeds: the seeds.
@@ -37,6 +38,7 @@ class Examined:
     name: str
     outcome: Outcome
     problem: Problem
+    arm: Arm
     trained: Sequence[Trained]
     measured: Sequence[Measured | None]
     seeds: Sequence[int]
@@ -69,6 +71,13 @@ class Examined:
         """The network of a seed, as the outcome sees it."""
         return self.outcome.of(trained.of)
 
+    @property
+    def steps(self) -> float:
+        """Updates of its network, the mean over the seeds that ended well."""
+        own = self.arm.learning(self.outcome.network, self.outcome.stage)
+        done = [one for one in self.trained if one.failed is None]
+        return sum(one.steps[number] for one in done for number, _ in own) / max(1, len(done))
+
     def scores(self, *, failed: float) -> list[float]:
         """The metric of each seed; one that broke off counts as given."""
         metric = self.problem.metric
@@ -91,17 +100,15 @@ class Examined:
             each = torch.unique(exam.clusters(one.answers, self.problem.reported))
         return len(each)
 
-    def entry(self, study: Study, device: torch.device, teaching: float) -> dict[str, Any]:
+    def entry(self, device: torch.device, teaching: float) -> dict[str, Any]:
         """What the results say of it, latencies apart.
 
         Args:
-            study: whose.
             device: where costs are measured.
             teaching: seconds of the teacher's that its training is charged with.
         """
-        arm, outcome = study.arms[self.outcome.arm], self.outcome
+        arm, outcome = self.arm, self.outcome
         done = [one for one in self.trained if one.failed is None]
-        own_stages = arm.learning(outcome.network, outcome.stage)
         own = sum(one.seconds_until(outcome.stage) for one in done) / max(1, len(done))
         network = self.network
         cost = (
@@ -115,7 +122,7 @@ class Examined:
             "stage": len(arm.stages) - 1 if outcome.stage is None else outcome.stage,
             "view": None if outcome.view is None else self.name,
             "against": outcome.against,
-            "steps": sum(done[0].steps[number] for number, _ in own_stages) if done else 0,
+            "steps": round(self.steps),
             "failed_seeds": self.failed,
             "quality": spread([one.quality for one in self.finished]),
             "calibration": calibrations(self.finished),
@@ -148,12 +155,14 @@ def examine(
     """
     found = {}
     for name, outcome in study.outcomes.items():
-        one = Examined(name, outcome, study.problem, trained[outcome.arm], [], study.seeds)
+        one = Examined(
+            name, outcome, study.problem, study.arms[outcome.arm], trained[outcome.arm], [], study.seeds
+        )
         measured = [
             None
             if each.failed is not None
             else measure_network(one.of(each), study.problem, device, name=outcome.network)
             for each in one.trained
         ]
-        found[name] = Examined(name, outcome, study.problem, one.trained, measured, study.seeds)
+        found[name] = replace(one, measured=measured)
     return found

@@ -101,7 +101,7 @@ def collect(
         "primary": study.primary,
         "teacher": None if teacher is None else _teacher(study, teacher, answers, taught, device),
         "outcomes": {
-            name: one.entry(study, device, _teaching(study, one, taught)) for name, one in examined.items()
+            name: one.entry(device, _teaching(study, one, taught)) for name, one in examined.items()
         },
         "verdict": verdicts[0],
         "verdicts": verdicts,
@@ -109,7 +109,7 @@ def collect(
         "sanity": sane(study, examined, judging, _last(study, folder)),
         "warnings": warnings_of(study, taught.teacher, answers),
         "expected": study.expected,
-        "differences": _differences(study),
+        "differences": _differences(study, examined),
         "fidelity": _fidelity(primary, answers, study),
     }
     _add_lessons(results, study, examined, device)
@@ -181,9 +181,19 @@ def _fidelity(primary: Examined, answers: Measured | None, study: Study) -> dict
     return spread([fidelity(one.answers, answers.answers) for one in primary.finished])
 
 
-def _differences(study: Study) -> list[str]:
+def _differences(study: Study, examined: Mapping[str, Examined]) -> list[str]:
     against = study.outcomes[study.primary].against
-    return [] if against is None else differences(study, study.primary, against)
+    if against is None:
+        return []
+    found = differences(study, study.primary, against)
+    one, other = (examined[name] for name in (study.primary, against))
+    stops = any(stage.settings.patience for each in (one, other) for _, stage in each.arm.trainings)
+    if stops and round(one.steps) != round(other.steps):
+        found.append(
+            f"steps: the {study.primary} made {one.steps:,.0f} on average and the {against} "
+            f"{other.steps:,.0f}, since each ended when it got no better (patience)"
+        )
+    return found
 
 
 def _last(study: Study, folder: RunFolder) -> dict[str, list[list[dict[str, Any]]]]:

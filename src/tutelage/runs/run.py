@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,7 @@ def run(
     quiet: bool = False,
     cpu: bool = False,
     trackers: Sequence[str] = (),
+    callbacks: Sequence[Callable[[Mapping[str, Any]], object]] = (),
 ) -> Run:
     """Train, measure, compare and report.
 
@@ -94,6 +95,7 @@ def run(
         quiet: show no progress.
         cpu: stay on the CPU though there is an accelerator.
         trackers: names that Accelerate knows.
+        callbacks: functions that are called with each record of a training's history, as it is written.
 
     Returns:
         the finished run, on every process.
@@ -103,9 +105,12 @@ def run(
         Interrupted: a stop was asked for; `resume` goes on from its checkpoint.
     """
     with StopRequest() as stop:
-        runtime = Runtime(cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop)
+        runtime = Runtime(
+            cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop, callbacks=callbacks
+        )
         out = runtime.share(free_folder(study.name) if out is None else out)
         check_study(study, runtime.device)
+        rehearse(study, runtime)
         recipe = {key: value for key, value in study.resolved.items() if key != "seeds"}
         identity = {"name": study.name, "seeds": list(study.seeds), "recipe": recipe}
         identity |= {"made_of": identity_of(study)}
@@ -131,7 +136,6 @@ def _train(
     taught = train_teacher(study, folder.path, runtime) if study.asks else []
     classroom = Classroom(study, [one.network for one in taught], runtime)
     study = placebo_beside(study, classroom, runtime)
-    rehearse(study, [one.network for one in taught], runtime)
     known = _look_at_teacher(study, classroom, runtime)
     trained: dict[str, list[Trained]] = {name: [] for name in study.arms}
     for seed in study.seeds:

@@ -1,55 +1,117 @@
-"""A walk through all stages without training: what does not fit is refused before anything is trained."""
+"""A walk through all stages in two small steps: what does not fit is refused before anything is trained."""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from tutelage.data import Source
-from tutelage.engine import Runtime
-from tutelage.studies import Change, Study
+from tutelage.data import Loader, Source, Subset
+from tutelage.engine import OptimizerSteps, Runtime, fit
+from tutelage.errors import ModelError
+from tutelage.studies import Arm, Change, Study
+from tutelage.tasks.problem import Problem
 from tutelage.training.classroom import Classroom
-from tutelage.training.stage import Ready
+from tutelage.training.stage import Ready, evaluation_loader, validations_of
 from tutelage.training.walk import State, walk
 
 __all__ = ["rehearse"]
 
+_STEPS = 2
+_EXAMPLES = 8  # of a step: two would do, and losses that compare items or count classes want some
+_VALIDATED = 64
 
-def rehearse(study: Study, networks: list[nn.Module], runtime: Runtime) -> None:
-    """Set every stage of every arm up, with the teacher as it is, and show each one example.
+
+def rehearse(study: Study, runtime: Runtime) -> None:
+    """Take every arm, the teacher's own too, through two small steps of each stage, measure it and drop it.
+
+    Each goes through optimiser, schedule, teacher, terms, backward, metric and correction, on networks of its
+    own and a few examples; what it would warn of is said where the training does it.
 
     Args:
         study: what is about to be trained.
-        networks: what the teacher's arms trained.
         runtime: where.
 
     Raises:
-        TutelageError: networks, terms or data that do not fit each other.
+        TutelageError: networks, terms, settings or data that do not fit each other.
     """
-    classroom = Classroom(study, networks, runtime, ahead=False)
+    quiet, problem = runtime.unheard(), _small(study.problem)
+    taught: list[nn.Module] = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are said where the stage trains
+        warnings.simplefilter("ignore")
+        for number, arm in enumerate(study.teacher.arms if study.teacher is not None else ()):
+            own = _small((arm.problem or study.problem).of_teacher)
+            state = walk(arm, own, quiet, _Rehearsal(own, quiet), seed=study.plan.seed + number, teacher=None)
+            taught.append(next(iter(state.networks.values())))
+        classroom = Classroom(study, taught, quiet, ahead=False)
         for arm in study.arms.values():
             if arm.like is None:
-                asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
-                visitor = _Rehearsal()
-                walk(arm, study.problem, runtime, visitor, seed=study.seeds[0], teacher=asked)
+                _rehearse_arm(arm, problem, quiet, classroom, study.seeds[0])
+
+
+def _rehearse_arm(arm: Arm, problem: Problem, runtime: Runtime, classroom: Classroom, seed: int) -> None:
+    asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
+    state = walk(arm, problem, runtime, _Rehearsal(problem, runtime), seed=seed, teacher=asked)
+    for name, network in state.networks.items():
+        for key, held in network.state_dict().items():
+            if not isinstance(held, Tensor):
+                raise ModelError(
+                    f"the {name}'s state has {key}, a {type(held).__name__}; weights are kept as "
+                    "safetensors, which holds tensors alone: keep it as a buffer, or leave get_extra_state out"
+                )
+    if arm.correction is not None:
+        first = next(iter(state.networks.values()))
+        inputs = evaluation_loader(problem.validation)
+        arm.correction(first, asked(None) if asked else None, inputs, runtime.device)
+
+
+def _small(problem: Problem) -> Problem:
+    """The same problem with a few examples to validate on, spread over all."""
+    source = problem.validation
+    step = max(1, len(source) // _VALIDATED)
+    few = Subset(source, list(range(0, len(source), step))[:_VALIDATED], where="the validation data")
+    return replace(problem, validation=few)
 
 
 class _Rehearsal:
-    """What is done at each stage of a walk that trains nothing."""
+    """What is done at each stage of a walk that trains nothing worth keeping."""
+
+    def __init__(self, problem: Problem, runtime: Runtime) -> None:
+        self.problem, self.runtime = problem, runtime
 
     def finished(self, number: int, state: State) -> bool:  # noqa: ARG002
         """Nothing is done beforehand."""
         return False
 
     def train(self, ready: Ready) -> Source | None:
-        """Look at the turns' names; the rest was looked at when the stage was set up."""
-        ready.scheme.turns()
+        """Make two steps with the first examples, and measure; what is computed otherwise is not tried."""
+        turns, settings, batches = ready.scheme.turns(), ready.stage.settings, ready.loader
+        OptimizerSteps(
+            turns,
+            ready.stage.optimizers,
+            total_steps=settings.total_steps(len(batches)),
+            clip=settings.clip,
+            per_epoch=len(batches),
+            epochs=settings.epochs,
+        )
+        if not settings.sharded and not settings.compiled:
+            plain = {"epochs": None, "steps": _STEPS, "patience": None, "validate_every": 1}
+            fit(
+                turns,
+                ready.scheme.modules,
+                _short(ready.loader),
+                settings.model_copy(update=plain),
+                optimizers=ready.stage.optimizers,
+                runtime=self.runtime,
+                validation=validations_of(
+                    ready.stage, ready.networks, ready.scheme.modules, self.problem, self.runtime
+                ),
+            )
         return ready.scheme.made()
 
     def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:  # noqa: ARG002
@@ -58,3 +120,11 @@ class _Rehearsal:
 
     def left(self, number: int, state: State) -> None:
         """Nothing is kept."""
+
+
+def _short(loader: Loader) -> Loader:
+    """The same loader with few examples in each micro-batch."""
+    found = copy.copy(loader)
+    found.workers = 0
+    found.batch_size = min(loader.batch_size, _EXAMPLES * loader.world * loader.accumulate)
+    return found
