@@ -62,7 +62,7 @@ def _rehearse_arm(arm: Arm, problem: Problem, runtime: Runtime, classroom: Class
             if not isinstance(held, Tensor):
                 raise ModelError(
                     f"the {name}'s state has {key}, a {type(held).__name__}; weights are kept as "
-                    "safetensors, which holds tensors alone: keep it as a buffer, or leave get_extra_state out"
+                    "safetensors, which holds tensors: keep it as a buffer, or leave the extra state out"
                 )
     if arm.correction is not None:
         first = next(iter(state.networks.values()))
