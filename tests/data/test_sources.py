@@ -152,7 +152,7 @@ class Stream(IterableDataset):
     "loader",
     [
         DataLoader(Stream(), batch_size=2),
-        DataLoader(TensorDataset(X, Y), sampler=WeightedRandomSampler([1.0] * 6, 6)),
+        DataLoader(TensorDataset(X, Y), sampler=WeightedRandomSampler([1.0] * 6, 3)),
         DataLoader(TensorDataset(X, Y), sampler=RandomSampler(X, replacement=True)),
         DataLoader(TensorDataset(X, Y), sampler=RandomSampler(X, num_samples=3)),
         DataLoader(TensorDataset(X, Y), batch_size=None),

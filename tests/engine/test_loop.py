@@ -60,8 +60,7 @@ def run(turns, batches, modules=None, optimizers=None, **options):
         batches,
         TrainSettings(**settings),
         optimizers=optimizers or names,
-        runtime=runtime(),
-        **options,
+        **({"runtime": runtime()} | options),
     )
 
 
@@ -348,6 +347,31 @@ def test_the_last_weights_are_kept_if_asked():
     weight, fitted = counting([0.9, 0.5, 0.2], keep="last")
     assert weight == 6
     assert fitted.best == {"step": 6, "value": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "steps"), [([3, 1, 2, 4], 2, 6), ([1, 2, 1, 3], 2, 8), ([3, 1, 9, 9], 1, 4)]
+)
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_training_ends_when_nothing_got_better_for_long_enough(values, patience, steps, keep):
+    _, fitted = counting(values, patience=patience, keep=keep)
+    assert fitted.steps == steps
+
+
+def test_a_run_that_ran_out_of_patience_stays_ended(tmp_path):
+    counting([3, 1, 2, 4], tmp_path, patience=2, checkpoint_every=0)
+    weight, fitted = counting([], tmp_path, epochs=4, patience=2, checkpoint_every=0)
+    assert (weight, fitted.steps) == (2, 6)
+
+
+def test_a_callback_hears_each_line_of_the_history():
+    heard = []
+    quiet = Runtime(cpu=True, quiet=True, callbacks=[heard.append])
+    _, fitted = counting([0.1, 0.2], runtime=quiet)
+    assert [{key: each[key] for key in each if key != "label"} for each in heard] == fitted.history
+    assert {each["label"] for each in heard} == {"train"}
+    counting([0.1], runtime=quiet.unheard())
+    assert len(heard) == len(fitted.history)
 
 
 def test_validation_comes_every_few_epochs_and_at_the_end():

@@ -210,3 +210,35 @@ def test_a_stored_schedule_goes_on_as_if_nothing_had_been(name, warmup, at, tmp_
         optimizer.step()
         schedule.step()
     assert found == rates(settings, total)
+
+
+def step_lr(size, **lengths):
+    settings = OptimizerSettings(
+        name="sgd", options={"lr": 1.0}, schedule="step_lr", schedule_options={"step_size": size}
+    )
+    return build_schedule(settings, SGD(parameters(), lr=1.0), 60, **lengths).step_size
+
+
+@pytest.mark.parametrize(
+    ("came", "steps"), [("2 epochs", 20), ("1 epoch", 10), ("30 steps", 30), (0.5, 30), (40, 40)]
+)
+def test_a_length_in_epochs_in_steps_or_as_a_share(came, steps):
+    assert step_lr(came, per_epoch=10, epochs=6) == steps
+
+
+def test_a_number_that_may_be_epochs_or_steps_is_asked_about():
+    with pytest.raises(RecipeError, match='step_size came as 3, .* write "3 epochs" or "3 steps"'):
+        step_lr(3, per_epoch=10, epochs=6)
+    assert step_lr(3, per_epoch=10) == 3  # of a run whose length is in steps
+
+
+@pytest.mark.parametrize("came", ["soon", "3 days", "-1 epochs", "three epochs"])
+def test_a_length_that_cannot_be_read(came):
+    with pytest.raises(RecipeError, match="expected a number of updates"):
+        step_lr(came, per_epoch=10, epochs=6)
+
+
+def test_a_warmup_in_epochs():
+    settings = OptimizerSettings(name="sgd", options={"lr": 1.0}, warmup="1 epoch")
+    schedule = build_schedule(settings, SGD(parameters(), lr=1.0), 60, per_epoch=10, epochs=6)
+    assert schedule.total_iters == 10

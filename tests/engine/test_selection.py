@@ -8,7 +8,7 @@ from torch import nn
 
 from tutelage.engine import Runtime, Validation
 from tutelage.engine.average import WeightAverage
-from tutelage.engine.selection import Selection
+from tutelage.engine.selection import Selection, Selections
 
 
 def chosen(values, *, keep="best", higher=True, folder=None, decay=None):
@@ -66,3 +66,19 @@ def test_without_validation_the_weights_stay():
     )
     selection.settle()
     assert (selection.best, module.weight.item()) == (None, before)
+
+
+@pytest.mark.parametrize(
+    ("values", "waited"),
+    [([], 0), ([1.0], 0), ([1, 3, 2], 1), ([3, 1, 3], 2), ([1, 2, 3], 0), ([math.nan, 1], 0)],
+)
+def test_how_long_nobody_got_better(values, waited):
+    runtime = Runtime(cpu=True, quiet=True)
+    validations = [Validation(dict, "m", student=name) for name in ("a", "b")]
+    modules = {name: nn.Linear(1, 1) for name in ("a", "b")}
+    several = Selections(modules, validations, None, keep="best", folder=None, runtime=runtime)
+    one = Selections({"a": modules["a"]}, validations[:1], None, keep="best", folder=None, runtime=runtime)
+    looks = [{"step": n, "validation": {"m": v}} for n, v in enumerate(values)]
+    assert one.waited([{"step": 0, "terms": {}}, *looks]) == waited
+    rising = [look | {"validations": {"a": look["validation"], "b": {"m": look["step"]}}} for look in looks]
+    assert several.waited(rising) == 0

@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
 
 import tutelage as tl
 from tutelage.losses import feature, response
@@ -219,6 +219,38 @@ WAYS: dict[str, Way] = {
     "a temperature of numbers": Way(
         "have none", False, (X, NUMBERS), student=two, teacher=two(), options={"temperature": 2}
     ),
+    "weights of classes": Way("accuracy", options={"class_weights": [1, 2, 3]}),
+    "balanced classes": Way(
+        "accuracy", data=DataLoader(TensorDataset(X, Y), 30), options={"class_weights": "balanced"}
+    ),
+    "weights of too few classes": Way("expected 3", False, options={"class_weights": [1, 2]}),
+    "weights of classes beside numbers": Way(
+        "not one class",
+        False,
+        (X, NUMBERS),
+        student=two,
+        teacher=two(),
+        options={"class_weights": "balanced"},
+    ),
+    "weights of examples": Way("accuracy", options={"example_weights": Y + 1.0}),
+    "weights of too few examples": Way("expected 120", False, options={"example_weights": [1.0]}),
+    "a loader that draws by weights": Way(
+        "accuracy", data=DataLoader(TensorDataset(X, Y), 30, sampler=WeightedRandomSampler([1.0] * N, N))
+    ),
+    "patience": Way("accuracy", options={"patience": 1}),
+    "patience of nothing": Way("patience", False, options={"patience": 0}),
+    "a function that listens": Way("accuracy", options={"callbacks": print}),
+    "a word that listens": Way("expected a function", False, options={"callbacks": "print"}),
+    "a schedule in epochs": Way(
+        "accuracy",
+        options={"optimizer": {"sgd": {"lr": 0.1, "schedule": {"step_lr": {"step_size": "1 epoch"}}}}},
+    ),
+    "a schedule in epochs or steps": Way(
+        "may be epochs",
+        False,
+        options={"optimizer": {"sgd": {"lr": 0.1, "schedule": {"step_lr": {"step_size": 1}}}}},
+    ),
+    "an optimiser that torch lacks": Way("optimizer", False, options={"optimizer": "adamx"}),
     "a device that is not there": Way("this machine has", False, options={"device": "tpu"}),
     "the processor": Way("accuracy", options={"device": "cpu"}),
 }

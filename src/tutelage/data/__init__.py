@@ -7,6 +7,7 @@ epoch alone, and cuts each global batch into the parts of processes and micro-ba
 from tutelage.data.batches import as_batch, check_labels, reading
 from tutelage.data.changed_labels import ChangedLabels
 from tutelage.data.classes import of_classes
+from tutelage.data.drawn import Drawn, read_weights, weights_by_class
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.random import normal, uniform
@@ -18,6 +19,7 @@ from tutelage.data.tables import load_tables
 
 __all__ = [
     "ChangedLabels",
+    "Drawn",
     "Examples",
     "Items",
     "Loader",
@@ -37,9 +39,11 @@ __all__ = [
     "load_tables",
     "normal",
     "of_classes",
+    "read_weights",
     "reading",
     "source_of",
     "split",
     "uniform",
     "view_of",
+    "weights_by_class",
 ]

@@ -33,7 +33,8 @@ class Loader:
         source: the examples.
         batch_size: examples in a step, over all processes and micro-batches.
         seed: the order's seed; an epoch's order depends on it and the epoch alone.
-        shuffle: a new order each epoch, or the source's order.
+        shuffle: a new order each epoch, or the source's order. Where examples have weights an epoch draws as
+            many as there are, in proportion to them.
         transform: a change of each batch, whose randomness depends on the example, the seed and the epoch.
         rank, world: which process this is, of how many.
         accumulate: micro-batches in this process's part of a whole step.
@@ -95,7 +96,7 @@ class Loader:
     def _steps(self, epoch: int) -> list[np.ndarray[Any, Any]]:
         count = len(self.source)
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(count)
+            order = _order(self.source, np.random.default_rng([self.seed, epoch]))
         else:
             order = np.arange(count)
         return np.split(order, self._starts()[1:])
@@ -114,6 +115,14 @@ class Loader:
         mine = shares[self.rank]
         count = len(mine) if size == 1 else -(-(len(mine) - 1) // size)
         return [part.tolist() for part in np.array_split(mine, max(1, count))]
+
+
+def _order(source: Source, draw: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Each example once; where they have weights as many, drawn with replacement."""
+    weights = source.weights
+    if weights is None:
+        return draw.permutation(len(source))
+    return draw.choice(len(source), len(source), p=(weights / weights.sum()).numpy())
 
 
 def view_of(seed: int, epoch: int) -> int:

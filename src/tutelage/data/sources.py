@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    WeightedRandomSampler,
+    default_collate,
+)
 
 from tutelage.data.batches import as_batch, check_labels, tensors_in
 from tutelage.data.random import normal, own_draws
@@ -41,6 +48,11 @@ class Source(ABC):
     @property
     def labels(self) -> Tensor | None:
         """All labels, where they are known without reading each example."""
+        return None
+
+    @property
+    def weights(self) -> Tensor | None:
+        """How often each example is drawn for training, in proportion; None for once an epoch."""
         return None
 
     def examples_of(self, ids: Tensor) -> Tensor:
@@ -122,6 +134,7 @@ class Items(Source):
         collate: items -> a batch that `as_batch` reads.
         num_classes: if given, each batch's labels are checked against it.
         where: what to call this in messages.
+        weights: how often each example is drawn for training, in proportion; None for once an epoch.
     """
 
     draws = True
@@ -133,13 +146,20 @@ class Items(Source):
         *,
         num_classes: int | None = None,
         where: str = "the data",
+        weights: Tensor | None = None,
     ) -> None:
+        self._weights = weights
         if len(dataset) == 0:
             raise DataError(f"{where} is empty; at least one example is needed")
         self.dataset, self.collate, self.num_classes, self.where = dataset, collate, num_classes, where
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Those of the sampler that the user's loader has."""
+        return self._weights
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The examples of these numbers, collated; an example's id is its number."""
@@ -168,6 +188,12 @@ class Subset(Source):
     def labels(self) -> Tensor | None:
         """The labels of these examples."""
         held = self.source.labels
+        return None if held is None else held[self.numbers]
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Those of these examples."""
+        held = self.source.weights
         return None if held is None else held[self.numbers]
 
     def batch(self, numbers: Sequence[int]) -> Batch:
@@ -269,7 +295,8 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
             raise DataError(
                 f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student "
                 "and its control must see the same examples in the same order. Give the map-style data set "
-                "itself, or a DataLoader with shuffle=True or False"
+                "itself, or a DataLoader with shuffle=True or False, or with a WeightedRandomSampler that "
+                "draws as many examples as there are"
             )
         if data.drop_last:
             said = (
@@ -277,7 +304,7 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
                 "example, and one that is left alone joins the batch before it"
             )
             warnings.warn(said, TutelageWarning, stacklevel=3)
-        return Items(data.dataset, data.collate_fn, where=where), data
+        return Items(data.dataset, data.collate_fn, where=where, weights=_drawn_by(data)), data
     if isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
         tensors = [torch.as_tensor(part) for part in data]
         *inputs, labels = tensors if len(tensors) > 1 else (*tensors, None)
@@ -305,7 +332,19 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
 def _plain_order(loader: DataLoader[Any]) -> bool:
     sampler = loader.sampler
     once = type(sampler) is RandomSampler and not sampler.replacement and len(sampler) == len(loader.dataset)  # type: ignore[arg-type]
-    return loader.batch_size is not None and (once or type(sampler) is SequentialSampler)
+    told = once or type(sampler) is SequentialSampler or _drawn_by(loader) is not None
+    return loader.batch_size is not None and told
+
+
+def _drawn_by(loader: DataLoader[Any]) -> Tensor | None:
+    """The weights of a loader that draws as many examples as there are, with replacement."""
+    sampler: Any = loader.sampler
+    if type(sampler) is not WeightedRandomSampler or not sampler.replacement:
+        return None
+    if not len(sampler.weights) == len(sampler) == len(loader.dataset):  # type: ignore[arg-type]
+        return None
+    weights: Tensor = sampler.weights.double()
+    return weights
 
 
 def _bytes(tensor: Tensor) -> bytes:

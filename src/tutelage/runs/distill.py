@@ -16,9 +16,19 @@ from torch import Tensor, nn
 
 from tutelage.balancing import Fixed
 from tutelage.capture import capture
-from tutelage.data import ChangedLabels, Items, Source, Subset, source_of, split
+from tutelage.data import (
+    ChangedLabels,
+    Drawn,
+    Items,
+    Source,
+    Subset,
+    read_weights,
+    source_of,
+    split,
+    weights_by_class,
+)
 from tutelage.engine import OptimizerSettings, TrainSettings
-from tutelage.errors import ModelError, RecipeError, TutelageWarning, UnknownName
+from tutelage.errors import DataError, ModelError, RecipeError, TutelageWarning, UnknownName
 from tutelage.evaluation import PROBABILITIES, are_probabilities
 from tutelage.losses import Loss
 from tutelage.match import Match
@@ -62,6 +72,8 @@ def distill(
     matches: Match | Loss | Sequence[Match | Loss] | None = None,
     temperature: float | None = None,
     label_weight: float | None = None,
+    class_weights: Sequence[float] | str | None = None,
+    example_weights: Sequence[float] | None = None,
     metric: Any = None,
     epochs: int = 20,
     batch_size: int | None = None,
@@ -94,6 +106,9 @@ def distill(
             `BinaryLabel`, for numbers `BoundedRegression` and `ValueLabel`.
         temperature: of the soft targets, where `matches` is not given.
         label_weight: multiplies what is learnt from labels, where `matches` is not given; 1 by default.
+        class_weights: how often examples of each class are drawn in training, in proportion, for student and
+            control alike; "balanced" for as if all classes had as many examples.
+        example_weights: likewise, a number for each example of `train`.
         metric: what the verdict is about: a metric of torchmetrics, a function (outputs, labels) -> number,
             or a `tutelage.Metric` of it. By default it follows the labels: accuracy of classes, mean average
             precision of several labels, mean squared error of numbers, agreement with the teacher where
@@ -145,6 +160,9 @@ def distill(
     build = read_student(student)
     with returned_as_it_was(*_networks(teacher)):
         taught_by = read_teacher(teacher, names)
+        if example_weights is not None:
+            weights = read_weights(example_weights, len(source), name="example_weights")
+            source = Drawn(source, weights)
         splits = _splits(source, validation, test)
         build = partial(_materialised, build, splits["train"])
         given = None if matches is None else read_matches(matches)
@@ -152,6 +170,8 @@ def distill(
         targets = read_targets(splits, width)
         terms = usual_matches(targets, temperature, label_weight) if given is None else given
         problem = _problem(splits, targets, taught_by, names)
+        if class_weights is not None:
+            problem = replace(problem, train=_by_class(problem, targets, class_weights))
         if metric is not None:
             problem = replace(problem, exam=MetricExam(problem.exam, read_metric(metric)))
         control = control and _can_have_control(targets)
@@ -232,6 +252,15 @@ def _problem(
     )
 
 
+def _by_class(problem: Problem, targets: Targets, came: Any) -> Source:
+    """The training data, drawn by the weights of classes."""
+    if targets.kind != "classes" or targets.num_classes is None:
+        raise DataError("class_weights came, and the labels are not one class for each example; leave it out")
+    by_class = weights_by_class(problem.train, came, targets.num_classes)
+    own = problem.train.weights
+    return Drawn(problem.train, by_class if own is None else by_class * own)
+
+
 def _materialised(build: Callable[[], nn.Module], source: Source) -> nn.Module:
     """The network, with the shapes of lazy layers found on an example."""
     network = build()
@@ -243,7 +272,7 @@ def _materialised(build: Callable[[], nn.Module], source: Source) -> nn.Module:
 
 def _check_later(source: Source, num_classes: int, where: str) -> None:
     """Let a source whose labels are not known beforehand look at those of each batch."""
-    while isinstance(source, Subset | ChangedLabels):
+    while isinstance(source, Subset | ChangedLabels | Drawn):
         source = source.source
     if isinstance(source, Items) and source.num_classes is None:
         source.num_classes, source.where = num_classes, where
