@@ -39,6 +39,7 @@ def test_public_names_are_pinned():
         "TutelageError",
         "TutelageWarning",
         "distill",
+        "load",
     ]
     assert all(getattr(tutelage, name).__module__.startswith("tutelage.") for name in tutelage.__all__)
     assert tutelage.__version__

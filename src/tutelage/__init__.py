@@ -3,6 +3,7 @@
 >>> import tutelage as tl
 >>> run = tl.distill(teacher, student, train, validation, test=test)  # doctest: +SKIP
 >>> run.verdict, run.student, run.report  # doctest: +SKIP
+>>> student = tl.load(run.out, student)  # doctest: +SKIP
 
 Names are imported when they are first used, so that the command line answers at once.
 """
@@ -14,6 +15,7 @@ from tutelage.lazy import lazy
 if TYPE_CHECKING:
     from tutelage.errors import TutelageError, TutelageWarning
     from tutelage.match import Match
+    from tutelage.recipes.rebuild import load
     from tutelage.runs.distill import distill
     from tutelage.runs.run import Run
     from tutelage.tasks.metric import Metric
@@ -31,6 +33,7 @@ else:
             "TutelageError": "tutelage.errors",
             "TutelageWarning": "tutelage.errors",
             "distill": "tutelage.runs",
+            "load": "tutelage.recipes.rebuild",
         },
     )
 
@@ -44,6 +47,7 @@ __all__ = [
     "TutelageError",
     "TutelageWarning",
     "distill",
+    "load",
 ]
 
 __version__ = "0.1.0"

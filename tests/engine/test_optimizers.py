@@ -227,7 +227,7 @@ def test_a_length_in_epochs_in_steps_or_as_a_share(came, steps):
 
 
 def test_a_number_that_may_be_epochs_or_steps_is_asked_about():
-    with pytest.raises(RecipeError, match='step_size came as 3, .* write "3 epochs" or "3 steps"'):
+    with pytest.raises(RecipeError, match=r'step_size came as 3, .* write "3 epochs" or "3 steps"'):
         step_lr(3, per_epoch=10, epochs=6)
     assert step_lr(3, per_epoch=10) == 3  # of a run whose length is in steps
 

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from tutelage.cli.rebuild import rebuild
 from tutelage.engine import Runtime
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.files import read_json
 from tutelage.recipes import build
 from tutelage.recipes.load import parse
+from tutelage.recipes.rebuild import rebuild
 from tutelage.runs import run
 from tutelage.schemes import Offline
 from tutelage.studies import Study, fresh_network, fresh_networks

@@ -44,9 +44,9 @@ def evaluate(
 ) -> None:
     """Measure the student of a run: quality, calibration, cost."""
     with output.only_results():
-        from tutelage.cli.rebuild import rebuild
         from tutelage.engine import Runtime
         from tutelage.errors import DataError
+        from tutelage.recipes.rebuild import rebuild
         from tutelage.runs.measuring import calibrations, cost_of_network, measure_network, spread
 
         made = rebuild(source, changes=changes or [], weights=weights)

@@ -13,8 +13,6 @@ from tutelage.errors import OutputError
 
 __all__ = ["export"]
 
-_SUFFIXES = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}
-
 
 def export(
     run_dir: RunFolder,
@@ -41,17 +39,17 @@ def export(
 ) -> None:
     """Write the student of a run in a format that other programs read, and check what was written."""
     with output.only_results():
-        from tutelage.cli.rebuild import read_run, rebuild
         from tutelage.data import reading
         from tutelage.errors import UnknownName
         from tutelage.export import export as write
-        from tutelage.export import formats
+        from tutelage.export import formats, suffixes
+        from tutelage.recipes.rebuild import read_run, rebuild
         from tutelage.training.networks import write_beside
 
         if format_ not in formats:
             raise UnknownName("format", format_, formats)
         read_run(run_dir, "results.json")
-        target = path or run_dir / "export" / f"student{_SUFFIXES.get(format_, '.' + format_)}"
+        target = path or run_dir / "export" / f"student{suffixes[format_]}"
         if target.exists() and not overwrite:
             raise OutputError(f"{target} is there already; replace it with --overwrite, or choose --output")
         made = rebuild(str(run_dir), changes=changes or [])

@@ -17,7 +17,10 @@ from tutelage.export.onnx import onnx
 from tutelage.export.safetensors import safetensors
 from tutelage.export.torch_export import torch_export
 
-__all__ = ["export", "formats", "onnx", "safetensors", "torch_export"]
+__all__ = ["export", "formats", "onnx", "safetensors", "suffixes", "torch_export"]
+
+suffixes = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}
+"""How the files of each format are called."""
 
 formats: dict[str, Callable[..., Record]] = {
     function.__name__: function for function in (safetensors, torch_export, onnx)

@@ -1,7 +1,7 @@
 """One named choice of task, teacher, student and scheme, plus numbers: data, not code.
 
-`spec` is the typed model, `load` reads YAML or Python into it, `names` finds what a recipe names, and `build`
-makes a study of it.
+`spec` is the typed model, `load` reads YAML or Python into it, `names` finds what a recipe names, `build`
+makes a study of it, and `rebuild` gives the student of a finished run back.
 """
 
 from tutelage.recipes.build import build, student_of, view_of

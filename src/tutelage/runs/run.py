@@ -9,16 +9,21 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 from torch import nn
 
 from tutelage import report
+from tutelage.data import reading
 from tutelage.engine import Runtime, StopRequest, save_weights
-from tutelage.errors import ModelError, TutelageWarning
+from tutelage.errors import ModelError, OutputError, TutelageWarning
 from tutelage.evaluation import Verdict, teacher_before_training
+from tutelage.export import export, suffixes
+from tutelage.export.checking import Record
 from tutelage.files import read_json
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
@@ -46,6 +51,7 @@ class Run:
         report: the page.
         out: the folder.
         students: the same of every outcome, by name.
+        example: what the student is called with, one example of the training data.
         speaks: whether this process is the one that measured and reports.
     """
 
@@ -54,11 +60,61 @@ class Run:
     report: Path
     out: Path
     students: Mapping[str, nn.Module]
+    example: Any = None
     speaks: bool = True
 
     def __repr__(self) -> str:
         """The verdict in a line, and where the rest lies."""
         return f"Run({self.results['verdict']['word']}: {self.results['verdict']['why']}; {self.report})"
+
+    def _repr_html_(self) -> str:
+        """The table and the verdict, for notebooks."""
+        console = Console(record=True, file=StringIO(), width=110)
+        console.print(report.summary(self.results))
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
+    def export(
+        self,
+        format: str,  # noqa: A002
+        path: str | Path | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> Record:
+        """Write the student for use elsewhere, and check what was written.
+
+        Args:
+            format: "onnx", "torch_export" or "safetensors".
+            path: the file; by default `export/student` in the run's folder.
+            overwrite: replace the file if it is there.
+
+        Returns:
+            `format`, `path`, `bytes` and `max_difference`, to the student's answers.
+
+        Raises:
+            UnknownName, MissingExtra, ModelError, OutputError: see `tutelage.export.export`.
+        """
+        suffix = suffixes.get(format, "")
+        target = self.out / "export" / f"student{suffix}" if path is None else Path(path)
+        return export(self.student, self.example, target, format=format, overwrite=overwrite)
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the student, what lies beside it and the report, without the trainings of each seed.
+
+        Args:
+            folder: a new one; `tutelage.load` and `tutelage report` read it as they read the run's own.
+
+        Returns:
+            the folder.
+
+        Raises:
+            OutputError: it is there already.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise OutputError(f"{target} is there already; choose another folder, or delete that one")
+        left_out = shutil.ignore_patterns("seed*", "teacher*", "placebo", "export", "checkpoint.safetensors")
+        shutil.copytree(self.out, target, ignore=left_out)
+        return target
 
     @property
     def verdict(self) -> Verdict:
@@ -289,7 +345,10 @@ def _run(
     students: Mapping[str, tuple[nn.Module, Any]],
 ) -> Run:
     networks = {name: network for name, (network, _) in students.items()}
-    return Run(results, networks[study.primary], folder.path / "report.html", folder.path, networks)
+    reads = study.problem.reads.get(study.outcomes[study.primary].network)
+    example = reading(study.problem.train.batch([0]), reads).inputs
+    page = folder.path / "report.html"
+    return Run(results, networks[study.primary], page, folder.path, networks, example)
 
 
 def _wait(folder: RunFolder, study: Study, students: Mapping[str, tuple[nn.Module, Any]]) -> Run:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tutelage.errors import CheckpointError, OutputError, RecipeError
+import yaml
+from safetensors import SafetensorError, safe_open
+from torch import nn
 
-if TYPE_CHECKING:
-    from torch import nn
+from tutelage.engine import load_weights, seeded
+from tutelage.errors import CheckpointError, OutputError, RecipeError, UnknownName
+from tutelage.files import read_json
+from tutelage.recipes.build import student_of, view_of
+from tutelage.recipes.load import load as load_recipe
+from tutelage.recipes.load import name_of
+from tutelage.recipes.parts import changer_of
+from tutelage.runs import Run
+from tutelage.runs.arguments import read_student
+from tutelage.tasks.networks import MeanOfNetworks
+from tutelage.tasks.problem import Problem
+from tutelage.training.networks import replay_changes
 
-    from tutelage.tasks.problem import Problem
-
-__all__ = ["Rebuilt", "read_run", "rebuild"]
+__all__ = ["Rebuilt", "load", "read_run", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,52 @@ class Rebuilt:
         return self.problem.reads.get(self.role)
 
 
+def load(
+    run: Run | str | Path,
+    network: nn.Module | Callable[[], nn.Module] | None = None,
+    *,
+    outcome: str | None = None,
+) -> nn.Module:
+    """The student of a finished run, with its weights, in eval mode.
+
+    Args:
+        run: what `distill` returned, or the folder of a run, or one that `Run.save` wrote.
+        network: the student's network, or a function that builds it, of a run of `distill`, whose folder has
+            no code; it is copied. A run of a recipe builds its own.
+        outcome: whose weights, of a run with several outcomes; the primary one's by default.
+
+    Raises:
+        OutputError: the folder is not that of a finished run, or the code of the student is not in it.
+        CheckpointError: the weights are truncated, unsafe or another network's.
+        UnknownName: the run has no such outcome.
+
+    Example:
+        >>> student = load("runs/vision-digits")  # doctest: +SKIP
+        >>> student = load("runs/distill", Net())  # doctest: +SKIP
+    """
+    folder = run.out if isinstance(run, Run) else Path(run)
+    weights = _weights_of(folder, outcome)
+    if network is None:
+        return rebuild(str(folder), weights=weights).network.eval()
+    made, about = read_student(network)(), _about(weights)
+    if isinstance(network, nn.Module):
+        made = copy.deepcopy(made)
+    _check_safetensors(weights)
+    replay_changes(made, about, changer_of)
+    load_weights(weights, made)
+    return made.eval()
+
+
+def _weights_of(folder: Path, outcome: str | None) -> Path:
+    results = read_run(folder, "results.json")
+    names = list(results.get("outcomes", {}))
+    if outcome is None or outcome == results.get("primary"):
+        return folder / "student.safetensors"
+    if outcome not in names:
+        raise UnknownName("outcome of this run", outcome, names)
+    return folder / "outcomes" / outcome / "student.safetensors"
+
+
 def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = None) -> Rebuilt:
     """A student from the folder of a run, or from a recipe and a file of weights.
 
@@ -58,11 +115,6 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         OutputError: the folder is not that of a finished run.
         CheckpointError: the weights are truncated, unsafe or another network's.
     """
-    from tutelage.engine import load_weights, seeded
-    from tutelage.recipes import changer_of, load, name_of, student_of, view_of
-    from tutelage.tasks.networks import MeanOfNetworks
-    from tutelage.training.networks import replay_changes
-
     if Path(came).is_dir():
         name = str(read_run(Path(came), "run.json").get("name", ""))
         source, weights = str(Path(came) / "recipe.yaml"), weights or Path(came) / "student.safetensors"
@@ -73,7 +125,7 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         name, source = name_of(came), came
     _check_safetensors(weights)
     about = _about(weights)
-    recipe, view = load(source, changes=changes), about.get("view")
+    recipe, view = load_recipe(source, changes=changes), about.get("view")
     networks = []
     for one in about.get("members", [about]):
         built_by = None if changes else one.get("built_by")
@@ -96,8 +148,6 @@ def read_run(folder: Path, name: str) -> Any:
         OutputError: it is not there.
         CheckpointError: it is cut short or foreign.
     """
-    from tutelage.files import read_json
-
     if not folder.is_dir():
         raise OutputError(
             f"there is no folder {folder}; give the folder of a run, such as runs/vision-digits"
@@ -114,8 +164,6 @@ def read_run(folder: Path, name: str) -> Any:
 
 def _about(weights: Path) -> dict[str, Any]:
     """What lies beside a file of weights; nothing beside those of earlier versions."""
-    from tutelage.files import read_json
-
     for beside in (weights.with_name("network.json"), weights.with_suffix(".json")):
         if beside.is_file():
             return dict(read_json(beside))
@@ -123,23 +171,20 @@ def _about(weights: Path) -> dict[str, Any]:
 
 
 def _check_recipe(path: Path) -> None:
-    import yaml
-
     try:
         held = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); run the recipe again") from error
     if isinstance(held, dict) and "call" in held:
         raise OutputError(
-            f"{path.parent} was written by {held['call']}, and the code of its student is not in it; load "
-            "student.safetensors into your own network; tutelage.export.export writes that in other formats"
+            f"{path.parent} was written by {held['call']}, and the code of its student is not in it; give "
+            f"the network: tutelage.load({str(path.parent)!r}, Net()). tutelage.export.export writes that in "
+            "other formats"
         )
 
 
 def _check_safetensors(path: Path) -> None:
     """Refuse everything but whole safetensors files before anything else is made of them."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise CheckpointError(f"no file of weights at {path}; expected a safetensors file")
     try:
