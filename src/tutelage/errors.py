@@ -80,12 +80,13 @@ class MissingExtra(TutelageError, ImportError):
 
     Args:
         package: the package that could not be imported.
-        extra: the extra of tutelage that installs it.
+        extra: the extra of tutelage that installs it; None for a package that is installed by itself.
         purpose: what it is needed for.
     """
 
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package!r}. Install it with: pip install 'tutelage[{extra}]'")
+    def __init__(self, package: str, *, extra: str | None, purpose: str) -> None:
+        wanted = package if extra is None else f"'tutelage[{extra}]'"
+        super().__init__(f"{purpose} needs {package!r}. Install it with: pip install {wanted}")
 
 
 class UnknownName(TutelageError, ValueError):

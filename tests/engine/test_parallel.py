@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -188,6 +189,24 @@ def test_a_tracker_that_is_not_installed(monkeypatch):
     monkeypatch.setattr("tutelage.engine.parallel.get_available_trackers", list)
     with pytest.raises(MissingExtra, match="tensorboard"):
         Runtime(cpu=True, trackers=["tensorboard"])
+
+
+def test_one_of_no_extra_says_its_own_package(monkeypatch):
+    monkeypatch.setattr("tutelage.engine.parallel.get_available_trackers", list)
+    with pytest.raises(MissingExtra, match=r"pip install mlflow$"):
+        Runtime(cpu=True, trackers=["mlflow"])
+
+
+@pytest.mark.parametrize("label", ["control, seed 0, stage 1", "größe @ 2", "a\tb|c"])
+def test_names_are_those_that_every_tracker_takes(label):
+    """MLflow takes letters, digits, spaces and _ - . : / alone."""
+    heard = []
+    runtime = Runtime(cpu=True, quiet=True)
+    runtime._tracks, runtime._started = True, True
+    runtime.accelerator.log = lambda numbers, step: heard.extend(numbers)
+    runtime.track({"step": 1, "terms": {"student/soft_target": 0.5}}, label)
+    assert heard
+    assert all(re.fullmatch(r"[\w .:/-]+", name, flags=re.ASCII) for name in heard)
 
 
 def test_tensorboard_gets_the_history(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -115,7 +116,7 @@ class Runtime:
             if not self._started:  # not before: they write into the folder, which must be found empty
                 self.accelerator.init_trackers("tutelage")
                 self._started = True
-            numbers = {f"{label}/{name}": value for name, value in _numbers(record) if name != "step"}
+            numbers = {_tag(f"{label}/{name}"): value for name, value in _numbers(record) if name != "step"}
             self.accelerator.log(numbers, step=record["step"])
 
     def finish(self) -> None:
@@ -212,7 +213,8 @@ def _check_trackers(names: Sequence[str]) -> None:
         if name not in legal:
             raise UnknownName("tracker", name, legal)
         if name not in available:
-            raise MissingExtra(name, extra="trackers", purpose=f"the tracker {name!r}")
+            extra = "trackers" if name == "tensorboard" else None
+            raise MissingExtra(name, extra=extra, purpose=f"the tracker {name!r}")
 
 
 def _sum_bucket_(tensors: Sequence[Tensor]) -> None:
@@ -230,6 +232,11 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterable[list[Tensor]]:
         if sum(t.numel() for t in held) >= _BUCKET:
             yield by_kind.pop(tensor.dtype)
     yield from by_kind.values()
+
+
+def _tag(name: str) -> str:
+    """A name that every tracker takes: letters, digits, spaces and _ - . : / alone."""
+    return re.sub(r"[^\w .:/-]", "_", name.replace(", ", "/"), flags=re.ASCII)
 
 
 def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -65,7 +66,9 @@ def read_history(path: Path | None) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """A bar with the time left on a terminal, a plain line now and then elsewhere. Writes to stderr.
+    """A bar with the time left on a terminal and in a notebook, a plain line now and then elsewhere.
+
+    It writes to stderr.
 
     Args:
         label: what is being trained.
@@ -77,7 +80,7 @@ class Progress:
     def __init__(self, label: str, total: int, *, quiet: bool = False, every: float = 15.0) -> None:
         self.label, self.total, self.every = label, total, every
         self._console = Console(stderr=True)
-        self._bar = None if quiet or not sys.stderr.isatty() else self._make_bar()
+        self._bar = None if quiet or not self._draws else self._make_bar()
         self._plain = not quiet and self._bar is None
         self._began = self._said = time.monotonic()
         self._first = 0
@@ -93,6 +96,11 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    @property
+    def _draws(self) -> bool:
+        """Whether a bar can be drawn again and again; in a notebook that is ipywidgets' work."""
+        return sys.stderr.isatty() or (self._console.is_jupyter and find_spec("ipywidgets") is not None)
 
     def start_at(self, step: int) -> None:
         """Say where a resumed run takes up."""
