@@ -1,4 +1,4 @@
-"""Ways to bring frames, and teachers of the tabular world: served, or refused in words before the first step."""
+"""Ways to bring frames, and teachers of the tabular world: served, or refused in words before training."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import tutelage as tl
 from tutelage.data.frames import Encoding
+from tutelage.errors import CheckpointError
 
 N = 120
 RANDOM = np.random.default_rng(0)
@@ -180,7 +181,9 @@ WAYS: dict[str, Way] = {
     "labels of another length": Way("one for each row", False, lambda: (X, WORDS[:-1])),
     "labels that are dates": Way("dates", False, lambda: (X, pd.date_range("2020", periods=N))),
     "the target among the features": Way("the labels, row by row", False, lambda: (WITH, WORDS)),
-    "the target's name among the features": Way("would read its labels", False, lambda: (WITH, WITH["animal"])),
+    "the target's name among the features": Way(
+        "would read its labels", False, lambda: (WITH, WITH["animal"])
+    ),
     "labels in the frame and not said": Way("say target='label'", False, lambda: X.assign(label=KIND)),
     "a target and labels": Way("give one of them", False, options={"target": "animal"}),
     "a target that is not there": Way(
@@ -192,16 +195,21 @@ WAYS: dict[str, Way] = {
     "a test without its target": Way(
         "test has no column 'animal'", False, lambda: WITH, options={"target": "animal", "test": X}
     ),
-    "a word that training lacks": Way("'dog'", False, validation=lambda: (X, np.where(KIND == 0, "dog", WORDS))),
+    "a word that training lacks": Way(
+        "'dog'", False, validation=lambda: (X, np.where(KIND == 0, "dog", WORDS))
+    ),
     # columns
     "gaps in numbers and words": Way(
-        "accuracy", data=lambda: (X.assign(town=gaps(X, town=1)["town"], age=X["age"].where(X["age"] < 50)), WORDS)
+        "accuracy",
+        data=lambda: (X.assign(town=gaps(X, town=1)["town"], age=X["age"].where(X["age"] < 50)), WORDS),
     ),
     "categories, dates and spans": Way(
         "accuracy",
         data=lambda: (
             categories().assign(
-                day=pd.date_range("2020", periods=N), born=datetime.date(1990, 1, 2), span=pd.Timedelta(hours=3)
+                day=pd.date_range("2020", periods=N),
+                born=datetime.date(1990, 1, 2),
+                span=pd.Timedelta(hours=3),
             ),
             WORDS,
         ),
@@ -303,7 +311,9 @@ WAYS: dict[str, Way] = {
         teacher=lambda: RandomForestClassifier(2).fit(X[["age", "member"]].to_numpy(), WORDS),
     ),
     "XGBoost": Way("accuracy", data=lambda: (categories(), KIND), teacher=lambda: xgb("classifier")),
-    "XGBoost beside words": Way("accuracy", data=lambda: (categories(), WORDS), teacher=lambda: xgb("classifier")),
+    "XGBoost beside words": Way(
+        "accuracy", data=lambda: (categories(), WORDS), teacher=lambda: xgb("classifier")
+    ),
     "XGBoost of numbers": Way(
         "mse", data=lambda: (categories(), PRICE), teacher=lambda: xgb("regressor"), student=one
     ),
@@ -386,3 +396,65 @@ def test_each_way_is_served_or_refused_before_the_first_step(name: str, tmp_path
     assert way.said in str(refused.value)
     assert Net.steps == 0
     assert not (tmp_path / "run").exists()
+
+
+RAW = X.assign(town=gaps(X, town=1)["town"], age=X["age"].where(X["age"] < 50), day=pd.Timestamp(2020, 1, 2))
+
+
+@pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
+def test_the_encoding_is_fitted_on_the_training_rows_and_lies_beside_the_student(tmp_path: Any) -> None:
+    run = tl.distill(
+        by_hand, Net, (X, KIND), (X[:60], KIND[:60]), epochs=1, seeds=1, out=tmp_path / "run", quiet=True,
+        placebo=False, control=False,
+    )  # fmt: skip
+    encoding = Encoding.load(run.out)
+    assert list(encoding.transformer.feature_names_in_) == ["age", "town", "member"]
+    assert not list(run.out.rglob("*.pkl"))
+    rows = encoding(X[["town", "member", "age"]])
+    assert float(rows[:, 0].mean()) == pytest.approx(0, abs=1e-5)  # of the training rows
+    with torch.no_grad():
+        assert (encoding.predict(run.student, X) == run.student(rows).numpy()).all()
+
+
+def test_an_encoding_comes_back_as_it_was(tmp_path: Any) -> None:
+    encoding = Encoding.fit(RAW, classes=["ant", "bee", "cat"])
+    encoding.save(tmp_path)
+    again = Encoding.load(tmp_path)
+    assert torch.equal(encoding(RAW), again(RAW))
+    assert set(again.predict(Net(encoding(RAW).shape[1]), RAW)) <= {"ant", "bee", "cat"}
+
+
+def test_a_preprocessing_that_could_run_code_is_not_kept(tmp_path: Any) -> None:
+    encoding = Encoding.fit(X, make_pipeline(FunctionTransformer(by_hand)))
+    with pytest.warns(tl.TutelageWarning, match="keep it yourself"):
+        encoding.save(tmp_path)
+    with pytest.raises(CheckpointError, match="no preprocessing"):
+        Encoding.load(tmp_path)
+
+
+def test_words_that_are_rare_or_new_are_none_of_those_that_are_told_apart() -> None:
+    words = [f"w{n % 49}" for n in range(196)] + [f"rare{n}" for n in range(9)]
+    encoding = Encoding.fit(pd.DataFrame({"word": words}))
+    rows = encoding(pd.DataFrame({"word": ["w3", "rare8", "new"]}))
+    assert rows.shape[1] == 50
+    assert rows.sum(1).tolist() == [1, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True])
+def test_an_exported_student_takes_the_raw_columns(own: bool, tmp_path: Any) -> None:
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    mine = make_column_transformer((StandardScaler(), ["age"]), (OneHotEncoder(), ["town"]))
+    frame = X if own else RAW
+    encoding = Encoding.fit(frame, mine if own else None)
+    student = Net(encoding(frame).shape[1])
+    said = tl.export.export(student, frame, tmp_path / "s.onnx", format="onnx", encoding=encoding)
+    assert said["max_difference"] < 1e-4
+    session = runtime.InferenceSession(said["path"])
+    given = {one.name for one in session.get_inputs()}
+    assert given == set(frame.columns)
+    new = {"age": np.float32([[np.nan]]), "town": np.array([["Ulm"]], dtype=object)}
+    new |= {"member": np.float32([[1]]), "day": np.float32([[18263]])}
+    answer = session.run(["logits"], {name: new[name] for name in given})[0]
+    assert answer.shape == (1, 3)

@@ -37,26 +37,26 @@ def read_labels(
     """
     held = {where: None if labels is None else _read(labels, where) for where, labels in came.items()}
     first = next(iter(held.values()))
-    if first is None or first.ndim == 2:
-        return {where: None if one is None else _numbers(one) for where, one in held.items()}, None
-    own = _own_classes(first, classes)
-    if first.dtype != object and own is None:
-        return {where: None if one is None else _numbers(one) for where, one in held.items()}, None
-    known = sorted({*first[_there(first)].tolist()} | {*(own or [])})
-    return {where: None if one is None else _places(one, known, where) for where, one in held.items()}, [
-        str(one) for one in known
-    ]
+    known = _known(first, classes)
+    if first is None or known is None or first.ndim == 2:
+        return {where: None if one is None else _numbers(one) for where, one in held.items()}, (
+            known if first is None else None
+        )
+    found = {where: None if one is None else _places(one, known, where) for where, one in held.items()}
+    return found, [str(one) for one in known]
 
 
-def _own_classes(labels: np.ndarray[Any, Any], classes: Sequence[Any] | None) -> list[Any] | None:
-    """The teacher's classes, where they are whole numbers, hold the labels, and are not 0, 1, …"""
-    if classes is None or labels.dtype == object:
+def _known(labels: np.ndarray[Any, Any] | None, classes: Sequence[Any] | None) -> list[Any] | None:
+    """The classes in order, where they are words, or whole numbers of the teacher's that are not 0, 1, …"""
+    own = [np.asarray(one).item() for one in classes or ()]
+    words = all(isinstance(one, str) for one in own)
+    if labels is None:
+        return None if not own or own == list(range(len(own))) else [str(one) for one in own]
+    if labels.dtype == object:
+        return sorted({*labels[_there(labels)].tolist(), *(own if words else ())})
+    if words or any(one != int(one) for one in own) or own == list(range(len(own))):
         return None
-    own = [np.asarray(one).item() for one in classes]
-    whole = all(isinstance(one, int | float) and one == int(one) for one in own)
-    if not whole or own == list(range(len(own))) or not {*labels[_there(labels)].tolist()} <= {*own}:
-        return None
-    return [int(one) for one in own]
+    return sorted(map(int, own)) if {*labels[_there(labels)].ravel().tolist()} <= {*own} else None
 
 
 def _read(came: Any, where: str) -> np.ndarray[Any, Any]:
@@ -85,11 +85,9 @@ def _read(came: Any, where: str) -> np.ndarray[Any, Any]:
         if np.isinf(numbers).any():
             raise DataError(f"the labels of {where} hold infinite numbers; give numbers, or gaps")
         return numbers
-    return np.asarray(column.astype(object).where(column.notna(), None).map(_word).to_numpy(dtype=object))
-
-
-def _word(value: Any) -> str | None:
-    return None if value is None or value != value else str(value)
+    words = np.empty(len(column), dtype=object)
+    words[:] = [str(value) if there else None for value, there in zip(column, column.notna(), strict=True)]
+    return words
 
 
 def _several(came: Any, where: str) -> np.ndarray[Any, Any]:

@@ -82,5 +82,9 @@ class FrameRows(Examples):
 
 def _alike(frame: Any, first: Any) -> Any:
     """A frame whose categories are those of the training data; what these lack becomes a gap."""
-    categories = {name: kind for name, kind in first.dtypes.items() if str(kind) == "category"}
-    return frame.astype({name: kind for name, kind in categories.items() if frame[name].dtype != kind})
+    changed = {}
+    for name, kind in first.dtypes.items():
+        if str(kind) == "category" and frame[name].dtype != kind:
+            held = frame[name].astype(object)
+            changed[name] = held.where(held.isin(kind.categories), None).astype(kind)
+    return frame.assign(**changed)
