@@ -241,7 +241,7 @@ WAYS: dict[str, Way] = {
     "a transformer of one's own": Way(
         "accuracy",
         options={
-            "preprocessing": make_column_transformer((StandardScaler(), ["age"]), (OneHotEncoder(handle_unknown="ignore"), ["town"]))
+            "preprocessing": make_column_transformer((StandardScaler(), ["age"]), (OneHotEncoder(), ["town"]))
         },
     ),
     "a transformer that is fitted": Way(
