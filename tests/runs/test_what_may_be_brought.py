@@ -94,6 +94,16 @@ def mixed(items: list[Any]) -> tuple[Tensor, Tensor]:
     return (rows + rows.flip(0)) / 2, (shares + shares.flip(0)) / 2
 
 
+def table() -> Any:
+    return pytest.importorskip("datasets").Dataset.from_dict({"x": X.tolist(), "label": Y.tolist()})
+
+
+def encoded(items: list[Any]) -> Any:
+    kind = pytest.importorskip("transformers").BatchEncoding
+    rows, labels = torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
+    return kind({"x": rows, "labels": labels})
+
+
 def one() -> Net:
     return Net(1)
 
@@ -174,6 +184,25 @@ WAYS: dict[str, Way] = {
     "nothing": Way("empty", False, (X[:0], Y[:0])),
     "labels of another length": Way("lengths", False, (X, Y[:-1])),
     "gaps": Way("inputs that are NaN", False, (torch.where(X > 2, torch.nan, X), Y)),
+    "a table whose columns are lists": Way("accuracy", data=lambda: table(), student=Net),
+    "float64 for a network of float32": Way(
+        "accuracy", data=(X.double().numpy(), Y.numpy()), student=lambda: nn.Linear(IN, OUT)
+    ),
+    "whole numbers for a network of float32": Way(
+        "accuracy", data=((X * 10).long(), Y), student=lambda: nn.Linear(IN, OUT)
+    ),
+    "whole numbers that a network reads": Way(
+        "accuracy",
+        data=((X > 0).long(), Y),
+        student=lambda: nn.Sequential(nn.Embedding(2, 4), nn.Flatten(), nn.Linear(4 * IN, OUT)),
+    ),
+    "a loader of Transformers' batches": Way(
+        "accuracy", data=DataLoader(Pairs(lambda n: (X[n], Y[n])), batch_size=30, collate_fn=encoded)
+    ),
+    "one image without colours": Way(
+        "number of channels", False, Pairs(lambda n: (torch.zeros(1 if n == 70 else 3, 4, 4), Y[n]))
+    ),
+    "items with an index": Way("the last was read as its labels", False, Pairs(lambda n: (X[n], Y[n], n))),
     # teachers
     "a network": Way("accuracy", teacher=Net()),
     "several networks": Way("accuracy", teacher=[Net(), Net()]),
@@ -257,13 +286,14 @@ WAYS: dict[str, Way] = {
 
 
 def bring(way: Way, folder: Any) -> Any:
+    data = way.data() if callable(way.data) else way.data
     validation = way.validation
-    if validation is None and isinstance(way.data, tuple):
-        validation = tuple(part[:60] for part in way.data)
+    if validation is None and isinstance(data, tuple):
+        validation = tuple(part[:60] for part in data)
     return tl.distill(
         Net() if way.teacher is None else way.teacher,
         way.student,
-        way.data,
+        data,
         validation,
         epochs=1,
         batch_size=40,

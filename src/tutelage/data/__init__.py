@@ -5,6 +5,7 @@ epoch alone, and cuts each global batch into the parts of processes and micro-ba
 """
 
 from tutelage.data.batches import as_batch, check_labels, reading
+from tutelage.data.cast import Cast
 from tutelage.data.changed_labels import ChangedLabels
 from tutelage.data.classes import of_classes
 from tutelage.data.drawn import Drawn, read_weights, weights_by_class
@@ -18,6 +19,7 @@ from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
 
 __all__ = [
+    "Cast",
     "ChangedLabels",
     "Drawn",
     "Examples",

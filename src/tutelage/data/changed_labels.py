@@ -32,11 +32,6 @@ class ChangedLabels(Source):
         batch = self.source.batch(numbers)
         return replace(batch, labels=self.change(batch))
 
-    @property
-    def weights(self) -> Tensor | None:
-        """Those of the source."""
-        return self.source.weights
-
     def examples_of(self, ids: Tensor) -> Tensor:
         """Those of the whole source."""
         return self.source.examples_of(ids)

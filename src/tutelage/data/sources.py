@@ -52,8 +52,12 @@ class Source(ABC):
 
     @property
     def weights(self) -> Tensor | None:
-        """How often each example is drawn for training, in proportion; None for once an epoch."""
-        return None
+        """How often each example is drawn for training, in proportion; None for once an epoch.
+
+        A source that shows another one's examples in another way draws them as that one does.
+        """
+        inner = getattr(self, "source", None)
+        return inner.weights if isinstance(inner, Source) and len(inner) == len(self) else None
 
     def examples_of(self, ids: Tensor) -> Tensor:
         """Which independent example items with these ids are of; a text's are its documents."""
@@ -166,10 +170,27 @@ class Items(Source):
         numbers = [int(number) for number in numbers]
         many = getattr(self.dataset, "__getitems__", None)
         items = many(numbers) if callable(many) else [self.dataset[number] for number in numbers]
-        batch = as_batch(self.collate(items), torch.tensor(numbers, dtype=torch.int64))
+        batch = as_batch(self._collated(items, numbers), torch.tensor(numbers, dtype=torch.int64))
         if self.num_classes is not None:
             check_labels(batch.labels, self.num_classes, where=self.where)
         return batch
+
+    def _collated(self, items: list[Any], numbers: Sequence[int]) -> Any:
+        try:
+            return self.collate(items)
+        except (RuntimeError, TypeError, KeyError, ValueError) as error:
+            shapes = [[list(tensor.shape) for tensor in tensors_in(item)] for item in items]
+            other = next((n for n, shape in enumerate(shapes) if shape != shapes[0]), None)
+            said = str(error).strip().splitlines()[0]
+            if other is not None:
+                said = (
+                    f"item {numbers[0]} holds tensors of shapes {shapes[0]}, and item {numbers[other]} of "
+                    f"{shapes[other]}"
+                )
+            raise DataError(
+                f"items of {self.where} cannot be put into one batch: {said}. Make them alike (images of one "
+                "size and number of channels), or give a DataLoader with a collate_fn"
+            ) from error
 
 
 class Subset(Source):
@@ -315,6 +336,8 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
             f"{where} came as a list of {len(data)} tensors ({shapes}), which reads as a data set of so many "
             "examples; give (inputs, labels) as a tuple, or a data set whose items are tuples"
         )
+    if type(data).__module__.partition(".")[0] == "datasets" and hasattr(data, "with_format"):
+        data = data if data.format["type"] else data.with_format("torch")  # lists in columns become tensors
     indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     if indexed and not isinstance(data, str | bytes | tuple | Mapping):
         return Items(data, where=where), None

@@ -43,7 +43,7 @@ def export(
         example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
         path: the file to write.
         format: "safetensors", "torch_export" or "onnx".
-        options: `tolerance` and `overwrite`, see the format's function.
+        options: `tolerance` and `overwrite`, and for ONNX `encoding`, see the format's function.
 
     Returns:
         `format`, `path`, `bytes` and `max_difference`.

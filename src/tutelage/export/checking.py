@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -121,7 +121,13 @@ def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
 
 
 def worst_difference(
-    logits: Logits, example: Any, read_back: Callable[[Any], Tensor], *, tolerance: float, what: str
+    logits: Logits,
+    example: Any,
+    read_back: Callable[[Any], Tensor],
+    *,
+    tolerance: float,
+    what: str,
+    counts: Sequence[int] = (1, 3),
 ) -> float:
     """The largest difference between a network's logits and its file's, for one example and for three.
 
@@ -131,6 +137,7 @@ def worst_difference(
         read_back: inputs -> the answer of what was read back from the file.
         tolerance: the difference that is allowed, as a share of the largest logit (of 1, if that is smaller).
         what: what to call the file.
+        counts: how many examples to ask about at a time.
 
     Raises:
         ModelError: the file does not run, or differs by more.
@@ -139,7 +146,7 @@ def worst_difference(
         _difference(
             logits, rows(example, count), read_back, tolerance, f"{what} of {type(logits.network).__name__}"
         )
-        for count in (1, 3)
+        for count in counts
     )
 
 

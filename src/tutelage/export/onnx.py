@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutelage.data.frames import Encoding
 from tutelage.errors import MissingExtra, ModelError
 from tutelage.export.checking import (
     Logits,
@@ -24,14 +25,22 @@ from tutelage.export.checking import (
     trace,
     worst_difference,
 )
+from tutelage.export.raw_columns import fed_with, with_columns
 
 __all__ = ["onnx"]
 
+_CHECKED = 256  # raw rows that the file is checked on
 _LARGEST = 2**31 - 2**20  # what fits in one file of ONNX, less some room for the graph
 
 
 def onnx(
-    network: nn.Module, example: Any, path: Path | str, *, tolerance: float = 1e-4, overwrite: bool = False
+    network: nn.Module,
+    example: Any,
+    path: Path | str,
+    *,
+    tolerance: float = 1e-4,
+    overwrite: bool = False,
+    encoding: Encoding | None = None,
 ) -> Record:
     """Write a network as one ONNX file, and check it with ONNX Runtime.
 
@@ -45,32 +54,48 @@ def onnx(
         path: the file to write, usually `.onnx`.
         tolerance: the largest difference of a logit that the check allows, as a share of the largest logit.
         overwrite: replace a file that is there.
+        encoding: of raw rows, where the student was trained on a frame; the example is a frame then. The file
+            takes its columns by name, each [rows, 1]: float32 for numbers and truth values, NaN for gaps, for
+            dates days since 1970; strings for words, "" for gaps.
 
     Returns:
         `format`, `path`, `bytes`, and `max_difference`: of the logits that ONNX Runtime computes on the CPU,
-        for a batch of one and of three.
+        for a batch of one and of three, and for all raw rows that came, up to 256.
 
     Raises:
-        MissingExtra: ONNX, ONNX Script or ONNX Runtime is not installed.
-        ModelError: the network cannot be followed or holds more than 2 GB, or ONNX Runtime's answer differs.
+        MissingExtra: ONNX, ONNX Script or ONNX Runtime is not installed, or for raw rows skl2onnx.
+        ModelError: the network or the encoding cannot be followed, the network holds more than 2 GB, or ONNX
+            Runtime's answer differs.
         OutputError: the file is there already, or cannot be written.
     """
     path = Path(path)
     with _quiet():
         runtime = _packages()["onnxruntime"]
     _refuse_large(network)
+    raw, counts = example, [1, 3]
+    if encoding is not None:
+        raw = example[:_CHECKED]
+        example, counts = encoding(raw), [1, 3, len(raw)]
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
-        file.write_bytes(_translate(logits, example))
+        content = _translate(logits, example)
+        file.write_bytes(content if encoding is None else with_columns(content, encoding))
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         names = [given.name for given in session.get_inputs()]
 
         def read_back(inputs: Any) -> Tensor:
-            fed = {name: tensor.numpy() for name, tensor in zip(names, tensors_of(inputs), strict=True)}
+            if encoding is None:
+                fed = {name: tensor.numpy() for name, tensor in zip(names, tensors_of(inputs), strict=True)}
+            else:
+                columns = fed_with(encoding, raw).items()
+                places = [number % len(raw) for number in range(len(inputs))]
+                fed = {name: held[places] for name, held in columns if name in names}
             return torch.from_numpy(session.run(["logits"], fed)[0])
 
-        difference = worst_difference(logits, example, read_back, tolerance=tolerance, what="the ONNX file")
+        difference = worst_difference(
+            logits, example, read_back, tolerance=tolerance, what="the ONNX file", counts=counts
+        )
     return record("onnx", path, difference)
 
 

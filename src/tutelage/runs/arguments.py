@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
@@ -16,8 +17,10 @@ from tutelage.match import Match
 from tutelage.tasks.metric import Metric
 from tutelage.tasks.targets import Targets
 from tutelage.teachers import Ensemble, Frozen, Function, Predictor, Teacher
+from tutelage.teachers.boosters import is_booster, read_booster
 
 __all__ = [
+    "check_kind_of_teacher",
     "on_cpu",
     "read_callbacks",
     "read_matches",
@@ -33,7 +36,7 @@ __all__ = [
 
 
 def read_teacher(came: Any, names: Sequence[str] | None = None) -> Teacher:
-    """A network, several of them, anything with `predict_proba`, a function to logits, or a teacher.
+    """A network, several of them, anything with `predict_proba` or `predict`, a function, or a teacher.
 
     Args:
         came: what the user gave.
@@ -47,22 +50,28 @@ def read_teacher(came: Any, names: Sequence[str] | None = None) -> Teacher:
     if isinstance(came, nn.Module):
         return Frozen(came)
     if isinstance(came, Sequence) and came and not isinstance(came, str | bytes):
-        return Ensemble([read_teacher(one, names) for one in came])
+        members = [read_teacher(one, names) for one in came]
+        numbers = any(isinstance(one, Predictor) and one.answers == "numbers" for one in members)
+        return Ensemble(members, mean="logits" if numbers else "probabilities")
+    if is_booster(came):
+        return read_booster(came)
     if hasattr(came, "predict_proba"):
         return _predictor(came, names)
+    if callable(getattr(came, "predict", None)):
+        return _predictor_of_numbers(came)
     if callable(came):
         return Function(came)
     raise ModelError(
         f"the teacher came as {_said(came)}; expected a trained nn.Module, a list of them, anything with "
-        "predict_proba, a function from inputs to logits, or a tutelage.teachers.Teacher (a Predictor takes "
-        "a function from rows to probabilities)"
+        "predict_proba or predict, a function from inputs to logits, or a tutelage.teachers.Teacher (a "
+        "Predictor takes a function from rows to probabilities)"
     )
 
 
 def _predictor(came: Any, names: Sequence[str] | None) -> Predictor:
-    own = [str(one) for one in getattr(came, "classes_", [])]
-    if names is not None and set(own) <= set(names) and own != []:
-        return Predictor(came, classes=list(names))
+    own = {str(one): one for one in getattr(came, "classes_", [])}
+    if names is not None and own.keys() <= set(names) and own:
+        return Predictor(came, classes=[np.asarray(own.get(name, name)).item() for name in names])
     try:
         return Predictor(came)
     except ModelError as error:
@@ -70,6 +79,29 @@ def _predictor(came: Any, names: Sequence[str] | None) -> Predictor:
             f"{error} In a call of distill: tutelage.teachers.Predictor(teacher, classes=[…]) in its place, "
             "or give the labels as the words that it knows"
         ) from error
+
+
+def _predictor_of_numbers(came: Any) -> Predictor:
+    """A regressor; a classifier that gives no probabilities is refused."""
+    kind = _estimator_type(came)
+    if kind not in (None, "regressor"):
+        raise ModelError(
+            f"the teacher ({type(came).__name__}) is a {kind.replace('_', ' ')} without predict_proba, and "
+            "names of classes alone say little; for a classifier give it probabilities, for instance by "
+            "sklearn.calibration.CalibratedClassifierCV"
+        )
+    return Predictor(came, answers="numbers")
+
+
+def _estimator_type(came: Any) -> str | None:
+    """What scikit-learn calls its kind, where it is one of scikit-learn's or like one."""
+    if not hasattr(came, "__sklearn_tags__"):
+        held = getattr(came, "_estimator_type", None)
+        return None if held is None else str(held)
+    from sklearn.utils import get_tags
+
+    held = get_tags(came).estimator_type
+    return None if held is None else str(held)
 
 
 def read_student(came: Any) -> Callable[[], nn.Module]:
@@ -99,6 +131,24 @@ def read_student(came: Any) -> Callable[[], nn.Module]:
         )
     build: Callable[[], nn.Module] = came
     return build
+
+
+def check_kind_of_teacher(teacher: Teacher, targets: Targets, names: Sequence[str] | None) -> None:
+    """Refuse a regressor beside classes, and let several teachers of numbers speak by the mean of these.
+
+    Raises:
+        ModelError: the teacher's numbers stand for nothing that the labels are.
+    """
+    members = list(teacher.members) if isinstance(teacher, Ensemble) else [teacher]
+    numbers = any(isinstance(one, Predictor) and one.answers == "numbers" for one in members)
+    if numbers and (targets.kind != "values" or names is not None):
+        said = "there are no labels" if targets.kind == "none" else "the labels are classes, or yes and no"
+        raise ModelError(
+            f"the teacher is a regressor, which answers with numbers, and {said}; give a classifier with "
+            "predict_proba, or labels that are numbers"
+        )
+    if isinstance(teacher, Ensemble) and targets.kind in ("values", "several"):
+        teacher.mean = "logits"
 
 
 def read_matches(came: Any) -> list[Match]:

@@ -96,7 +96,8 @@ def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: 
     except Exception as error:
         raise ModelError(
             f"{who} cannot be called with an example of {where}, {_described(batch.inputs)}: "
-            f"{str(error).strip().splitlines()[0]}. Give inputs as its forward takes them{_label_hint(batch)}"
+            f"{str(error).strip().splitlines()[0]}. Give inputs as its forward takes "
+            f"them{_label_hint(batch)}{_several_hint(batch)}"
         ) from error
 
 
@@ -148,6 +149,15 @@ def _label_hint(batch: Batch) -> str:
         return ""
     keys = ", ".join(map(str, batch.inputs))
     return f". No label was found among {keys}: name it labels, label, targets, target or y"
+
+
+def _several_hint(batch: Batch) -> str:
+    if not isinstance(batch.inputs, tuple) or batch.labels is None:
+        return ""
+    return (
+        f". Of the {len(batch.inputs) + 1} parts of an item the last was read as its labels and those before "
+        "it as inputs; for items with an index or a weight give a collate_fn that returns (inputs, labels)"
+    )
 
 
 def _described(inputs: Any) -> str:

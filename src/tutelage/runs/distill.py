@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from tutelage.balancing import Fixed
 from tutelage.capture import capture
 from tutelage.data import (
+    Cast,
     ChangedLabels,
     Drawn,
     Items,
     Source,
     Subset,
     read_weights,
+    reading,
     source_of,
     split,
     weights_by_class,
@@ -34,6 +36,7 @@ from tutelage.losses import Loss
 from tutelage.match import Match
 from tutelage.modes import evaluating, returned_as_it_was
 from tutelage.runs.arguments import (
+    check_kind_of_teacher,
     on_cpu,
     read_callbacks,
     read_matches,
@@ -46,7 +49,9 @@ from tutelage.runs.arguments import (
     read_text_labels,
     usual_matches,
 )
+from tutelage.runs.casting import as_read
 from tutelage.runs.checks import asked
+from tutelage.runs.reading_frames import read_frames
 from tutelage.runs.run import Run, run
 from tutelage.schemes import Alone, Offline, Scheme
 from tutelage.schemes.declared import Declared, terms_of
@@ -64,11 +69,13 @@ __all__ = ["distill"]
 
 def distill(
     teacher: Any,
-    student: nn.Module | Callable[[], nn.Module],
+    student: nn.Module | Callable[..., nn.Module],
     train: Any,
     validation: Any = None,
     *,
     test: Any = None,
+    target: str | Sequence[str] | None = None,
+    preprocessing: Any = None,
     matches: Match | Loss | Sequence[Match | Loss] | None = None,
     temperature: float | None = None,
     label_weight: float | None = None,
@@ -93,14 +100,21 @@ def distill(
     """Teach `student` by `teacher`, compare it with itself trained alone, and report.
 
     Args:
-        teacher: a trained network, several of them (an ensemble), anything with `predict_proba`, or a
-            `tutelage.teachers.Teacher`. Networks are not copied; they come back as they were.
+        teacher: a trained network, several of them (an ensemble), anything with `predict_proba`, a regressor
+            (`predict`), a booster of XGBoost or LightGBM, or a `tutelage.teachers.Teacher`. Networks are not
+            copied; they come back as they were. Of frames, networks read the encoded rows, all others the raw
+            ones.
         student: the network to teach, or a function that builds one. A network is copied and each seed
             starts from its weights; a function gives each seed an initialisation of its own. The network that
-            comes in is not changed.
-        train: a DataLoader, a map-style data set, or a tuple of tensors or arrays (inputs, labels).
+            comes in is not changed. Of frames a function may take the number of encoded columns.
+        train: a DataLoader, a map-style data set, a tuple of tensors or arrays (inputs, labels), a frame of
+            pandas or polars with `target`, or a tuple of a frame and labels.
         validation: likewise; chooses the weights to keep. A tenth of `train` by default.
         test: likewise; read once, at the end. Without it results are those of the validation split.
+        target: the column of a frame that holds the labels; several, where they are numbers.
+        preprocessing: a transformer of scikit-learn in place of the usual one, see
+            `tutelage.data.frames.Encoding`, for frames. It is fitted on the training rows unless it is
+            already.
         matches: the terms that the student minimises, losses on logits among them; by default, each with
             weight 1, soft targets at temperature 4 and labels; for several labels `BinarySoftTarget` and
             `BinaryLabel`, for numbers `BoundedRegression` and `ValueLabel`.
@@ -145,7 +159,11 @@ def distill(
             raise UnknownName(
                 "argument of distill", name, dict.fromkeys([*known, *TrainSettings.model_fields])
             )
-    train, validation, test, names = read_text_labels(train, validation, test)
+    framed = read_frames(train, validation, test, target=target, preprocessing=preprocessing, teacher=teacher)
+    if framed is None:
+        train, validation, test, names = read_text_labels(train, validation, test)
+    else:
+        train, validation, test, names = framed.train, framed.validation, framed.test, framed.classes
     source, loader = source_of(train, where="train")
     from_loader = {"batch_size": loader.batch_size, "workers": loader.num_workers} if loader else {}
     chosen_size = {} if batch_size is None else {"batch_size": batch_size}
@@ -157,19 +175,25 @@ def distill(
             "temperature and label_weight belong to the usual terms, and matches were given: write them into "
             "these, tutelage.Match(losses.response.SoftTarget(temperature=…), weight=…)"
         )
-    build = read_student(student)
+    build = read_student(student if framed is None else framed.student(student))
     with returned_as_it_was(*_networks(teacher)):
-        taught_by = read_teacher(teacher, names)
+        if framed is None:
+            taught_by = read_teacher(teacher, names)
+            reads: Mapping[str, Sequence[str]] = {}
+        else:
+            taught_by, reads = framed.teacher(teacher)
         if example_weights is not None:
             weights = read_weights(example_weights, len(source), name="example_weights")
             source = Drawn(source, weights)
-        splits = _splits(source, validation, test)
-        build = partial(_materialised, build, splits["train"])
+        splits = as_read(_splits(source, validation, test), build, reads.get("student"))
+        build = partial(_materialised, build, splits["train"], reads.get("student"))
         given = None if matches is None else read_matches(matches)
-        width = _width(taught_by, splits["train"], build, given)
+        width = _width(taught_by, splits["train"], build, given, reads.get("student"))
         targets = read_targets(splits, width)
+        check_kind_of_teacher(taught_by, targets, names)
         terms = usual_matches(targets, temperature, label_weight) if given is None else given
         problem = _problem(splits, targets, taught_by, names)
+        problem = replace(problem, reads=reads, files={} if framed is None else framed.files)
         if class_weights is not None:
             problem = replace(problem, train=_by_class(problem, targets, class_weights))
         if metric is not None:
@@ -261,18 +285,18 @@ def _by_class(problem: Problem, targets: Targets, came: Any) -> Source:
     return Drawn(problem.train, by_class if own is None else by_class * own)
 
 
-def _materialised(build: Callable[[], nn.Module], source: Source) -> nn.Module:
+def _materialised(build: Callable[[], nn.Module], source: Source, reads: Sequence[str] | None) -> nn.Module:
     """The network, with the shapes of lazy layers found on an example."""
     network = build()
     if any(isinstance(held, nn.parameter.UninitializedParameter) for held in network.parameters()):
         with torch.no_grad(), evaluating(network):
-            capture(network, source.batch([0]).inputs)
+            capture(network, reading(source.batch([0]), reads).inputs)
     return network
 
 
 def _check_later(source: Source, num_classes: int, where: str) -> None:
     """Let a source whose labels are not known beforehand look at those of each batch."""
-    while isinstance(source, Subset | ChangedLabels | Drawn):
+    while isinstance(source, Subset | ChangedLabels | Cast | Drawn):
         source = source.source
     if isinstance(source, Items) and source.num_classes is None:
         source.num_classes, source.where = num_classes, where
@@ -302,7 +326,11 @@ def _can_have_control(targets: Targets) -> bool:
 
 
 def _width(
-    teacher: Teacher, source: Source, student: Callable[[], nn.Module], terms: Sequence[Match] | None
+    teacher: Teacher,
+    source: Source,
+    student: Callable[[], nn.Module],
+    terms: Sequence[Match] | None,
+    reads: Sequence[str] | None,
 ) -> int:
     """The width of answers: the teacher's where its logits are looked at, else the student's own."""
     if terms is None or any(match.reads_teacher_logits or match.gate is not None for match in terms):
@@ -310,7 +338,7 @@ def _width(
         name = "the teacher"
     else:
         network = student().eval()
-        who, name = (lambda batch: capture(network, batch.inputs)), "the student"
+        who, name = (lambda batch: capture(network, reading(batch, reads).inputs)), "the student"
     spread = sorted({number * (len(source) - 1) // 7 for number in range(8)})
     answer = asked(who, source.batch(spread), who=name, where="train")
     logits = answer.sparse if answer.logits is None else answer.logits
@@ -356,7 +384,7 @@ def _weight(match: Match) -> float | str:
     return match.weight.now if isinstance(match.weight, Fixed) else repr(match.weight)
 
 
-def _uncontrolled(student: nn.Module | Callable[[], nn.Module]) -> list[str]:
+def _uncontrolled(student: nn.Module | Callable[..., nn.Module]) -> list[str]:
     found = [
         "tuning: student and control share one set of hyperparameters, and neither was tuned in this run"
     ]

@@ -1,9 +1,9 @@
-"""Anything with `predict_proba` as a teacher."""
+"""Anything with `predict_proba` or `predict` as a teacher."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data import reading
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, UnknownName
 from tutelage.teachers.teacher import Teacher
 from tutelage.types import Batch, Outputs
 
@@ -21,26 +21,33 @@ Array = npt.NDArray[Any]
 
 
 class Predictor(Teacher):
-    """A forest, a booster, a pipeline: whatever turns rows of numbers into probabilities.
+    """A forest, a booster, a pipeline: whatever turns rows into probabilities, or into numbers.
 
     Its logits are log max(p, epsilon): their softmax gives the probabilities back, up to the floor. A forest
-    says p = 0 often, and log 0 would make every loss infinite.
+    says p = 0 often, and log 0 would make every loss infinite. Numbers are taken as they are.
 
     Args:
-        predict_proba: rows [N, F] -> probabilities [N, C], or an object that has it as a method.
+        predict_proba: rows [N, F] -> probabilities [N, C], or an object that has it as a method; with
+            numbers, rows -> [N] or [N, k], or an object with `predict`.
         epsilon: the floor of a probability, in (0, 1). The default, 1e-6, puts the lowest logit at -13.8.
         classes: which of the predictor's classes stands for class 0, 1, … of the student. Needed when its
             `classes_` are not 0 … C-1; a class that the predictor never saw gets the floor. Without
             `classes_`, its classes are the numbers of its columns.
+        answers: "probabilities" or "numbers".
+
+    Attributes:
+        table: a batch's inputs -> the rows to ask about, such as those of a frame; None for the inputs
+            themselves.
 
     Shapes:
         batch: inputs [N, …], a tensor on any device; flattened to [N, F], in float32, or float64 if it is
             float64 or integer.
-        returns: logits [N, C], float32, on the inputs' device; within [log epsilon, 0].
+        returns: logits [N, C], float32, on the inputs' device; within [log epsilon, 0]. Numbers [N, k].
 
     Raises:
         ModelError: no `predict_proba`; classes that are not 0 … C-1 and no `classes`; when called, inputs
-            that are not a tensor or answers that are not probabilities.
+            that are not a tensor, or answers that are not probabilities or not finite numbers.
+        UnknownName: other answers.
         ValueError: a floor outside (0, 1).
 
     Source:
@@ -59,25 +66,35 @@ class Predictor(Teacher):
         *,
         epsilon: float = 1e-6,
         classes: Sequence[Any] | None = None,
+        answers: Literal["probabilities", "numbers"] = "probabilities",
     ) -> None:
         super().__init__()
         if not 0 < epsilon < 1:
             raise ValueError(f"epsilon {epsilon} came. Expected a floor between 0 and 1, such as 1e-6.")
-        method = getattr(predict_proba, "predict_proba", predict_proba)
+        if answers not in ("probabilities", "numbers"):
+            raise UnknownName("kind of answers", str(answers), ("probabilities", "numbers"))
+        name = "predict" if answers == "numbers" else "predict_proba"
+        method = getattr(predict_proba, name, predict_proba)
         if not callable(method):
             raise ModelError(
-                f"a {type(predict_proba).__name__} came. Expected a function from rows to probabilities, or "
-                "an object with predict_proba."
+                f"a {type(predict_proba).__name__} came. Expected a function from rows to {answers}, or "
+                f"an object with {name}."
             )
-        self.epsilon = epsilon
+        self.epsilon, self.answers = epsilon, answers
+        self.table: Callable[[Any], Any] | None = None
         self._predict: Callable[[Array], Any] = method
         owner = getattr(method, "__self__", predict_proba)
-        self._columns = _columns(getattr(owner, "classes_", None), classes)
+        own = None if answers == "numbers" else getattr(owner, "classes_", None)
+        self._columns = _columns(own, classes)
 
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
-        rows = _rows(reading(batch, self.reads).inputs)
+        inputs = reading(batch, self.reads).inputs
+        rows = _rows(inputs) if self.table is None else self.table(inputs)
         answered = np.asarray(self._predict(rows), dtype=np.float64)
+        if self.answers == "numbers":
+            numbers = _checked_numbers(answered, len(rows)).astype(np.float32)
+            return Outputs(torch.from_numpy(numbers).to(batch.ids.device))
         _check_probabilities(answered, len(rows))
         if self._columns is None:
             probabilities = answered
@@ -121,6 +138,19 @@ def _rows(inputs: Any) -> Array:
     if not rows.is_floating_point():
         rows = rows.double()
     return (rows if rows.dtype == torch.float64 else rows.float()).numpy()
+
+
+def _checked_numbers(answered: Array, count: int) -> Array:
+    """Numbers [N, k]."""
+    if answered.ndim not in (1, 2) or len(answered) != count or not np.isfinite(answered).all():
+        raise ModelError(
+            f"predict answered with shape {answered.shape} for {count} rows, not all of it finite numbers. "
+            f"Expected [{count}] or [{count}, values]."
+            if answered.ndim in (1, 2) and len(answered) == count
+            else f"predict answered with shape {answered.shape} for {count} rows. Expected [{count}] or "
+            f"[{count}, values]."
+        )
+    return answered.reshape(count, -1)
 
 
 def _check_probabilities(answered: Array, count: int) -> None:
