@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -40,6 +40,8 @@ class Runtime:
         folder: where trackers write.
         quiet: show no progress.
         stop: the request to stop that training heeds.
+        callbacks: called with each record of the history, and under `label` what is trained, on the process
+            that speaks.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Runtime:
         folder: str | None = None,
         quiet: bool = False,
         stop: StopRequest | None = None,
+        callbacks: Sequence[Callable[[Mapping[str, Any]], object]] = (),
     ) -> None:
         self._shares = True  # work with other processes
         self.stop = stop or StopRequest()
@@ -65,6 +68,7 @@ class Runtime:
         self._device = torch.device("cpu") if cpu or device.type == "cpu" else device  # which has no number
         self.quiet = quiet or not self.is_main
         self._tracks, self._started = bool(trackers), False
+        self._callbacks = list(callbacks) if self.is_main else []
 
     def apart(self) -> Runtime:
         """This process as if it were the only one: what it sums is its own."""
@@ -98,7 +102,9 @@ class Runtime:
         return self.stop.asked
 
     def track(self, record: Mapping[str, Any], label: str) -> None:
-        """Hand the numbers of a history record to the trackers."""
+        """Hand the numbers of a history record to the trackers and callbacks."""
+        for call in self._callbacks:
+            call({"label": label, **record})
         if self._tracks:
             if not self._started:  # not before: they write into the folder, which must be found empty
                 self.accelerator.init_trackers("tutelage")
