@@ -35,10 +35,12 @@ def test_public_names_are_pinned():
         "Metric",
         "Outputs",
         "Run",
+        "Tuned",
         "Turn",
         "TutelageError",
         "TutelageWarning",
         "distill",
+        "tune",
     ]
     assert all(getattr(tutelage, name).__module__.startswith("tutelage.") for name in tutelage.__all__)
     assert tutelage.__version__

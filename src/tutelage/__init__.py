@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tutelage.runs.distill import distill
     from tutelage.runs.run import Run
     from tutelage.tasks.metric import Metric
+    from tutelage.tuning.tune import Tuned, tune
     from tutelage.types import Batch, Outputs, Turn
 else:
     __getattr__, __dir__ = lazy(
@@ -27,10 +28,12 @@ else:
             "Metric": "tutelage.tasks.metric",
             "Outputs": "tutelage.types",
             "Run": "tutelage.runs",
+            "Tuned": "tutelage.tuning",
             "Turn": "tutelage.types",
             "TutelageError": "tutelage.errors",
             "TutelageWarning": "tutelage.errors",
             "distill": "tutelage.runs",
+            "tune": "tutelage.tuning",
         },
     )
 
@@ -40,10 +43,12 @@ __all__ = [
     "Metric",
     "Outputs",
     "Run",
+    "Tuned",
     "Turn",
     "TutelageError",
     "TutelageWarning",
     "distill",
+    "tune",
 ]
 
 __version__ = "0.1.0"

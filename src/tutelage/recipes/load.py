@@ -227,5 +227,5 @@ def _inside(held: Any, part: str, said: str, before: str) -> Any:
 
 def _index(held: list[Any], part: str, said: str) -> int:
     if not part.isdigit() or int(part) >= len(held):
-        raise RecipeError(f"{where} {key}: {part!r} is no number of a list of {len(held)}; they count from 0")
+        raise RecipeError(f"{said}: {part!r} is no number of a list of {len(held)}; they count from 0")
     return int(part)
