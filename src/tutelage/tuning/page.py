@@ -55,7 +55,7 @@ def _side(name: str, held: Mapping[str, Any], told: Mapping[str, Any]) -> dict[s
         "value": numbers.measure(metric, held["value"]),
         "seconds": numbers.duration(held["seconds"]),
         "trials": [_row(trial, keys, metric) for trial in held["trials"]],
-        "keys": [short[key] for key in keys],
+        "knobs": [short[key] for key in keys],
     }
     if found["said"]:
         return found
@@ -99,7 +99,7 @@ def _row(trial: Mapping[str, Any], keys: Sequence[str], metric: str) -> dict[str
     state = how.get(trial["state"], trial["state"])
     return {
         "number": trial["number"],
-        "values": [_text(trial["values"][key]) for key in keys],
+        "settings": [_text(trial["values"][key]) for key in keys],
         "value": numbers.measure(metric, trial["value"]),
         "state": f"{state}: {trial['why']}" if trial["why"] else state,
         "seconds": f"{trial['seconds']:.1f}",
@@ -109,7 +109,7 @@ def _row(trial: Mapping[str, Any], keys: Sequence[str], metric: str) -> dict[str
 def _finalist(one: Mapping[str, Any], keys: Sequence[str], metric: str, chosen: Any) -> dict[str, Any]:
     return {
         "number": one["trial"],
-        "values": [_text(one["values"][key]) for key in keys],
+        "settings": [_text(one["values"][key]) for key in keys],
         "mean": numbers.measure(metric, one["mean"]),
         "scores": ", ".join(numbers.measure(metric, each) for each in one["scores"]),
         "chosen": one["values"] == chosen,

@@ -24,6 +24,7 @@ from tutelage.runs.checks import check_study
 from tutelage.runs.distill import networks_of
 from tutelage.runs.folder import free_folder
 from tutelage.studies import Study
+from tutelage.studies.compared import total_steps
 from tutelage.studies.identity import identity_of
 from tutelage.studies.tuning import said_of_tuning
 from tutelage.training import Classroom, train_teacher
@@ -41,9 +42,9 @@ from tutelage.tuning.work import Trials
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Tuned", "tune"]
+__all__ = ["FIRST_SEED", "Tuned", "tune"]
 
-_FIRST_SEED = 1000
+FIRST_SEED = 1000
 """The seed of trials; further ones follow it. They are none of the seeds that results are judged by."""
 
 _PRUNERS = ("median", "hyperband", "none")
@@ -126,7 +127,7 @@ class _Settings:
 
     @property
     def further(self) -> list[int]:
-        return [_FIRST_SEED + 1 + number for number in range(self.seeds)]
+        return [FIRST_SEED + 1 + number for number in range(self.seeds)]
 
 
 def tune(
@@ -247,7 +248,7 @@ class _Work:
     def tune(
         self, knobs: Sequence[Knob], out: Path, *, storage: str | None, resume: bool, test: Any
     ) -> Tuned:
-        base = replace(self.subject.study({}), seeds=[_FIRST_SEED])
+        base = replace(self.subject.study({}), seeds=[FIRST_SEED])
         runtime = Runtime(cpu=self.cpu, quiet=self.quiet, stop=self.stop)
         _check(base)
         check_study(base, runtime.device)
@@ -302,7 +303,8 @@ class _Work:
         if not side.knobs:
             self._say(f"{side.name}: nothing to tune")
             return side_result(None, [], [], maximize=self.maximize, seeds=[])
-        study = place.study(side.name, maximize=self.maximize, pruner=_pruner(self.settings.pruner))
+        steps = total_steps(side.arm(bench.base), network=side.network(bench.base)) or 0
+        study = place.study(side.name, maximize=self.maximize, pruner=_pruner(self.settings.pruner, steps))
         settings = self.settings
 
         short = short_names([knob.key for knob in side.knobs])
@@ -312,7 +314,7 @@ class _Work:
 
         def train(trial: optuna.Trial, values: Mapping[str, Any]) -> Ended:
             folder = place.folder(side.name, f"trial{trial.number:04d}")
-            return bench.train(side, make(values), folder, seed=_FIRST_SEED, watched_by=trial)
+            return bench.train(side, make(values), folder, seed=FIRST_SEED, watched_by=trial)
 
         def again(values: Mapping[str, Any], folder: Path, seed: int) -> Ended:
             ended = bench.train(side, make(values), folder, seed=seed)
@@ -407,12 +409,16 @@ def _check(base: Study) -> None:
         )
 
 
-def _pruner(name: str) -> optuna.pruners.BasePruner:
+def _pruner(name: str, steps: int) -> optuna.pruners.BasePruner:
+    """What breaks trials off; none in the first third of the updates, where a curve says little."""
     import optuna
 
+    first = steps // 3
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5)
-    return optuna.pruners.HyperbandPruner() if name == "hyperband" else optuna.pruners.NopPruner()
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=max(1, first), max_resource=max(1, steps))
+    return optuna.pruners.NopPruner()
 
 
 @contextmanager
