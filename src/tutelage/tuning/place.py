@@ -145,10 +145,9 @@ class Place:
                     "expected a database's URL, such as sqlite:///tune.db"
                 ) from error
         file = self.path / _JOURNAL
-        _mend(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            backend = JournalFileBackend(str(file), lock_obj=_JournalLock(self.lock("journal")))  # type: ignore[arg-type]
+            backend = JournalFileBackend(str(file), lock_obj=_JournalLock(self.lock("journal"), file))  # type: ignore[arg-type]
             return optuna.storages.JournalStorage(backend)
 
     def folder(self, side: str, name: str) -> Path:
@@ -175,11 +174,12 @@ class Place:
 class _JournalLock:
     """The journal's lock, as Optuna asks for one: it does not outlive a process that is killed."""
 
-    def __init__(self, lock: FileLock) -> None:
-        self._lock = lock
+    def __init__(self, lock: FileLock, journal: Path) -> None:
+        self._lock, self._journal = lock, journal
 
     def acquire(self) -> bool:
         self._lock.acquire()
+        _mend(self._journal)
         return True
 
     def release(self) -> None:
@@ -187,16 +187,17 @@ class _JournalLock:
 
 
 def _mend(file: Path) -> None:
-    """Cut off a last line that a kill left unfinished, which nobody could read on from."""
-    if not file.exists():
+    """Cut off a last line that a kill left unfinished: what is written behind it could not be read."""
+    if not file.exists() or not file.stat().st_size:
         return
     with open(file, "rb+") as held:
-        content = held.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            held.truncate(whole)
-            held.flush()
-            os.fsync(held.fileno())
+        held.seek(-1, os.SEEK_END)
+        if held.read(1) == b"\n":
+            return
+        held.seek(0)
+        held.truncate(held.read().rfind(b"\n") + 1)
+        held.flush()
+        os.fsync(held.fileno())
 
 
 def _told(held: Any, identity: Any, differ: list[str]) -> str:

@@ -47,6 +47,8 @@ __all__ = ["FIRST_SEED", "Tuned", "tune"]
 FIRST_SEED = 1000
 """The seed of trials; further ones follow it. They are none of the seeds that results are judged by."""
 
+_NO_TEST = "tuning: there is no test split, so that results are read on the split that chose the settings"
+
 _PRUNERS = ("median", "hyperband", "none")
 
 
@@ -89,7 +91,7 @@ class Tuned:
         out: str | Path | None = None,
         *,
         test: Any = None,
-        seeds: int = 3,
+        seeds: int | None = None,
         resume: bool = False,
         quiet: bool = False,
     ) -> Run:
@@ -99,7 +101,7 @@ class Tuned:
             out: the run's folder; the next free one by default.
             test: of a tuned call of `distill`, the split that results are reported on, in place of the one
                 that `tune` was given and did not read.
-            seeds: how many.
+            seeds: how many; the recipe's, or 3, by default.
             resume: go on with a run that was stopped.
             quiet: show no progress.
         """
@@ -222,7 +224,9 @@ def _subject(what: Any, changes: Sequence[str], call: Mapping[str, Any]) -> Subj
     if callable(what):
         return CallSubject(what)
     if isinstance(what, Mapping):
-        return RecipeSubject(_plain(parse(what)), str(what.get("name", "recipe")))
+        if changes:
+            raise RecipeError("changes came beside a recipe's plain data; write them into it")
+        return RecipeSubject(_plain(parse(what)), "recipe")
     return RecipeSubject(_plain(load(str(what), changes=changes)), name_of(str(what)))
 
 
@@ -249,8 +253,9 @@ class _Work:
         self, knobs: Sequence[Knob], out: Path, *, storage: str | None, resume: bool, test: Any
     ) -> Tuned:
         base = replace(self.subject.study({}), seeds=[FIRST_SEED])
-        runtime = Runtime(cpu=self.cpu, quiet=self.quiet, stop=self.stop)
         _check(base)
+        base = replace(base, problem=replace(base.problem, test=None))  # which nobody reads here
+        runtime = Runtime(cpu=self.cpu, quiet=self.quiet, stop=self.stop)
         check_study(base, runtime.device)
         self.maximize = base.problem.higher_is_better
         self.metric = base.problem.metric
@@ -275,7 +280,7 @@ class _Work:
         how = {
             name: getattr(self.settings, name) for name in ("trials", "finalists", "seeds", "pruner", "seed")
         }
-        made_of = {name: held for name, held in identity_of(base).items() if name != "test"}
+        made_of = identity_of(base)
         search = {knob.key: knob.said() for knob in knobs}
         return {
             "name": self.subject.name,
@@ -354,6 +359,8 @@ class _Work:
             if isinstance(self.subject, RecipeSubject):
                 chosen = [found[name].chosen if name in found else {} for name in ("student", "control")]
                 tree = self.subject.joined_tree(*chosen) | {"tuning": told["tuning"]}
+                said = [*tree.get("uncontrolled", []), *_said_of_split(self.subject.study({}))]
+                tree |= {"uncontrolled": said} if said else {}
                 text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
                 write_atomically(place.path / "recipe.yaml", text.encode())
             write_json(place.path / "trials.json", told)
@@ -362,7 +369,7 @@ class _Work:
 
     @contextmanager
     def _final(
-        self, chosen: Mapping[str, Any], told: Mapping[str, Any], kept: Any, *, test: Any, seeds: int
+        self, chosen: Mapping[str, Any], told: Mapping[str, Any], kept: Any, *, test: Any, seeds: int | None
     ) -> Iterator[Study]:
         """The study that judges what was chosen."""
         subject, student, control = self.subject, chosen["student"], chosen.get("control", {})
@@ -380,8 +387,8 @@ class _Work:
             others = [each for each in study.uncontrolled if not each.startswith("tuning:")]
             yield replace(
                 study,
-                seeds=list(range(seeds)),
-                uncontrolled=[*others, *said_of_tuning(told["tuning"], control=has)],
+                seeds=study.seeds if seeds is None else list(range(seeds)),
+                uncontrolled=[*others, *_said_of_split(study), *said_of_tuning(told["tuning"], control=has)],
                 resolved={**study.resolved, "tuning": dict(told["tuning"])},
             )
 
@@ -393,6 +400,10 @@ class _Work:
     def _say(self, text: str) -> None:
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
+
+
+def _said_of_split(study: Study) -> list[str]:
+    return [] if study.problem.test is not None else [_NO_TEST]
 
 
 def _check(base: Study) -> None:
