@@ -25,7 +25,7 @@ from tutelage.training import Classroom, train_teacher
 from tutelage.tuning.sides import Side
 from tutelage.tuning.subjects import RecipeSubject
 from tutelage.tuning.training import Bench
-from tutelage.tuning.tune import FIRST_SEED
+from tutelage.tuning.worker import FIRST_SEED
 
 TERMS = "[{loss: response.SoftTarget, temperature: 2, weight: 1.0}, {loss: response.HardLabel, weight: 1.0}]"
 CHANGES = [

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tutelage.runs.distill import distill
     from tutelage.runs.run import Run
     from tutelage.tasks.metric import Metric
-    from tutelage.tuning.tune import Tuned, tune
+    from tutelage.tuning.tune import tune
+    from tutelage.tuning.tuned import Tuned
     from tutelage.types import Batch, Outputs, Turn
 else:
     __getattr__, __dir__ = lazy(

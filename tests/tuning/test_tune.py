@@ -58,10 +58,9 @@ def test_the_page_is_whole_and_weights_are_not_kept(tuned):
 @pytest.mark.slow
 def test_a_finished_tuning_is_only_read(tuned):
     found, call = tuned
-    before = (found.out / "journal.log").read_bytes()
     again = tl.tune(**call(), search=SEARCH, out=found.out, resume=True, **SHORT)
     assert (again.best, again.control) == (found.best, found.control)
-    assert (found.out / "journal.log").read_bytes() == before
+    assert again.results == found.results
     with pytest.raises(OutputError, match="search"):
         tl.tune(**call(), search={"temperature": (1, 4)}, out=found.out, resume=True, **SHORT)
 
