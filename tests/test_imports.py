@@ -35,11 +35,13 @@ def test_public_names_are_pinned():
         "Metric",
         "Outputs",
         "Run",
+        "Tuned",
         "Turn",
         "TutelageError",
         "TutelageWarning",
         "distill",
         "load",
+        "tune",
     ]
     assert all(getattr(tutelage, name).__module__.startswith("tutelage.") for name in tutelage.__all__)
     assert tutelage.__version__

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tutelage.runs.distill import distill
     from tutelage.runs.run import Run
     from tutelage.tasks.metric import Metric
+    from tutelage.tuning.tune import tune
+    from tutelage.tuning.tuned import Tuned
     from tutelage.types import Batch, Outputs, Turn
 else:
     __getattr__, __dir__ = lazy(
@@ -29,11 +31,13 @@ else:
             "Metric": "tutelage.tasks.metric",
             "Outputs": "tutelage.types",
             "Run": "tutelage.runs",
+            "Tuned": "tutelage.tuning",
             "Turn": "tutelage.types",
             "TutelageError": "tutelage.errors",
             "TutelageWarning": "tutelage.errors",
             "distill": "tutelage.runs",
             "load": "tutelage.recipes.rebuild",
+            "tune": "tutelage.tuning",
         },
     )
 
@@ -43,11 +47,13 @@ __all__ = [
     "Metric",
     "Outputs",
     "Run",
+    "Tuned",
     "Turn",
     "TutelageError",
     "TutelageWarning",
     "distill",
     "load",
+    "tune",
 ]
 
 __version__ = "0.1.0"

@@ -20,6 +20,7 @@ from tutelage.cli.list import list_names
 from tutelage.cli.report import report
 from tutelage.cli.run import run
 from tutelage.cli.show import show
+from tutelage.cli.tune import tune
 from tutelage.cli.write import write
 from tutelage.errors import Interrupted, RecipeError, TutelageError, UnknownName
 
@@ -86,6 +87,9 @@ app.command("list", epilog="Example: tutelage list losses")(list_names)
 app.command(epilog="Examples: tutelage show vision/digits · tutelage show response.SoftTarget")(show)
 app.command(epilog="Example: tutelage check vision/digits --set stages.0.train.epochs=5")(check)
 app.command(epilog="Example: tutelage run vision/digits --set student.model.widths=[32] --seeds 3")(run)
+app.command(epilog="Example: tutelage tune vision/digits --trials 30, then tutelage run runs/…/recipe.yaml")(
+    tune
+)
 app.command(
     epilog="Example: tutelage label vision/digits --budget 1MB, then tutelage run vision/digits --answers …"
 )(label)

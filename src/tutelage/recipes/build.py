@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,29 +15,31 @@ from tutelage.recipes.assistants import with_assistants
 from tutelage.recipes.control import control_arm
 from tutelage.recipes.form import named
 from tutelage.recipes.outcomes import against_controls, control_of, controls, is_taught, outcomes_of, pairs
-from tutelage.recipes.parts import field_of, make_network
+from tutelage.recipes.parts import Field, field_of, make_network
 from tutelage.recipes.spec import Recipe, TransferSpec
 from tutelage.recipes.teachers import make_teacher
 from tutelage.recipes.walks import without_idle
 from tutelage.studies import Study
 from tutelage.studies.control import labelled_part
+from tutelage.studies.tuning import said_of_tuning
 from tutelage.tasks.problem import Problem
 
 __all__ = ["build", "student_of", "view_of"]
 
 
-def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
+def build(recipe: Recipe, name: str, *, seeds: int | None = None, field: Field | None = None) -> Study:
     """Everything that a recipe names, found, checked and put together; nothing is trained yet.
 
     Args:
         recipe: what to do.
         name: what to call it.
         seeds: how many, instead of the recipe's.
+        field: that of the recipe's task, where it is there already: its data are then not read again.
 
     Raises:
         UnknownName, RecipeError, DataError: what is wrong, and what would be right.
     """
-    field = field_of(recipe.task)
+    field = field or field_of(recipe.task)
     recipe = with_assistants(recipe, field)
     taught, labelled = _transfer(recipe.transfer, field.problem.train)
     student = student_arm(recipe, field, taught)
@@ -69,7 +71,10 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None) -> Study:
         seeds=list(range(seeds or recipe.seeds)),
         resolved=recipe.model_dump(mode="json", exclude_unset=True),
         compare=pairs(recipe, outcomes),
-        uncontrolled=[*recipe.uncontrolled, *_tuning(recipe)],
+        uncontrolled=[
+            *recipe.uncontrolled,
+            *said_of_tuning(recipe.tuning, control=recipe.control is not False),
+        ],
         expected=recipe.expected,
     )
 
@@ -120,15 +125,3 @@ def _transfer(spec: TransferSpec, train: Source) -> tuple[Source, Source]:
         return taught, labelled_part(taught)
     seen = fraction_of(labels[numbers], spec.labelled, seed=spec.seed)
     return Unlabelled(taught, seen), Subset(taught, seen)
-
-
-def _tuning(recipe: Recipe) -> Sequence[str]:
-    """What the recipe's record of tuning leaves uncontrolled."""
-    trials = {arm: held.get("trials") for arm, held in recipe.tuning.items() if isinstance(held, dict)}
-    if not trials:
-        return ["tuning: the recipe keeps no record of how control and student were tuned"]
-    if recipe.control is not False and trials.get("control") != trials.get("student"):
-        return [
-            f"tuning: {trials.get('control')} trials for the control, {trials.get('student')} for the student"
-        ]
-    return []

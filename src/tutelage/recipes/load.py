@@ -17,7 +17,7 @@ from tutelage.recipes.spec import ArmSpec, ControlSpec, Recipe
 from tutelage.recipes.stage_spec import StageSpec, TrainSpec
 from tutelage.shelf import recipe_names, recipe_text
 
-__all__ = ["load", "name_of", "names", "parse"]
+__all__ = ["load", "name_of", "names", "parse", "read_value", "with_values"]
 
 _FILES = (".yaml", ".yml", ".py")
 
@@ -145,50 +145,87 @@ def _unshared(tree: Any) -> Any:
     return [_unshared(value) for value in tree] if isinstance(tree, list) else tree
 
 
+def read_value(text: str, where: str) -> Any:
+    """A value as a recipe would write it.
+
+    Args:
+        text: YAML.
+        where: what to call the place in messages.
+
+    Raises:
+        RecipeError: it is not YAML.
+    """
+    try:
+        return _read_yaml(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where}: the value is not YAML: {error}") from error
+
+
+def with_values(tree: Any, values: Mapping[str, Any], where: str = "set") -> Any:
+    """A copy of a recipe's plain data with some values set.
+
+    Args:
+        tree: the data.
+        values: by dotted path. A mapping is set key by key into a mapping that stands there.
+        where: what to call the paths in messages.
+
+    Raises:
+        UnknownName, RecipeError: a path that leads nowhere.
+    """
+    tree = _unshared(tree)
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            for inner, each in value.items():
+                _put(tree, f"{key}.{inner}", copy.deepcopy(each), where)
+        else:
+            _put(tree, key, copy.deepcopy(value), where)
+    return tree
+
+
 def _set(tree: Any, change: str) -> None:
     key, sign, value = change.partition("=")
     if not sign or not key:
         raise RecipeError(f"--set came as {change!r}; expected key=value, such as stages.0.train.epochs=5")
-    try:
-        parsed = _read_yaml(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {change!r}: the value is not YAML: {error}") from error
+    _put(tree, key, read_value(value, f"--set {change!r}"), "--set")
+
+
+def _put(tree: Any, key: str, value: Any, where: str) -> None:
     *parents, last = key.split(".")
     held, before, name = tree, "", None
     for part in parents:
         if part == name and part not in held:  # the path says the name, which it may leave out
             name = None
             continue
-        held, before, name = _inside(held, part, key, before), part, None
+        held, before, name = _inside(held, part, f"{where} {key}", before), part, None
         if part in _HOLDERS and isinstance(held, Mapping) and len(held) == 1:
             ((name, _),) = held.items()
             if held[name] is None:
                 held[name] = {}  # type: ignore[index]
             held = held[name]
         elif part in _HOLDERS and isinstance(held, str):
-            raise RecipeError(f"--set {key}: {part!r} is {held!r} without settings; set {part} as a whole")
+            raise RecipeError(f"{where} {key}: {part!r} is {held!r} without settings; set {part} as a whole")
     if isinstance(held, list):
-        held[_index(held, last, key)] = parsed
+        held[_index(held, last, f"{where} {key}")] = value
     elif isinstance(held, dict):
-        held[last] = parsed
+        held[last] = value
     else:
-        raise RecipeError(f"--set {key}: {before!r} is {held!r}, which has no key {last!r}")
+        raise RecipeError(f"{where} {key}: {before!r} is {held!r}, which has no key {last!r}")
 
 
-def _inside(held: Any, part: str, key: str, before: str) -> Any:
+def _inside(held: Any, part: str, said: str, before: str) -> Any:
     if isinstance(held, list):
-        return held[_index(held, part, key)]
+        return held[_index(held, part, said)]
     if not isinstance(held, dict):
-        raise RecipeError(f"--set {key}: {before!r} is {held!r}, which has no key {part!r}")
+        raise RecipeError(f"{said}: {before!r} is {held!r}, which has no key {part!r}")
     if held.get(part) is None:
         legal = Recipe.model_fields if not before else [*held, *_LEFT_OUT]
         if part not in legal:
-            raise UnknownName(f"key in --set {key}:", part, held if before else legal)
+            raise UnknownName(f"key in {said}:", part, held if before else legal)
         held[part] = {}
     return held[part]
 
 
-def _index(held: list[Any], part: str, key: str) -> int:
+def _index(held: list[Any], part: str, said: str) -> int:
     if not part.isdigit() or int(part) >= len(held):
-        raise RecipeError(f"--set {key}: {part!r} is no number of a list of {len(held)}; they count from 0")
+        raise RecipeError(f"{said}: {part!r} is no number of a list of {len(held)}; they count from 0")
     return int(part)

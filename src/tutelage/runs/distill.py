@@ -64,7 +64,7 @@ from tutelage.tasks.targets import Targets, read_targets
 from tutelage.teachers import Teacher
 from tutelage.types import Batch, Outputs
 
-__all__ = ["distill"]
+__all__ = ["distill", "networks_of", "study_of"]
 
 
 def distill(
@@ -153,6 +153,65 @@ def distill(
     Raises:
         DataError, ModelError, OutputError, RecipeError, UnknownName: see `tutelage.errors`.
     """
+    cpu = on_cpu(device)
+    with returned_as_it_was(*networks_of(teacher)):
+        study = study_of(
+            teacher,
+            student,
+            train,
+            validation,
+            test=test,
+            target=target,
+            preprocessing=preprocessing,
+            matches=matches,
+            temperature=temperature,
+            label_weight=label_weight,
+            class_weights=class_weights,
+            example_weights=example_weights,
+            metric=metric,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            seeds=seeds,
+            control=control,
+            placebo=placebo,
+            **training,
+        )
+        where = Path(out) if out else None
+        called = read_callbacks(callbacks)
+        return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)
+
+
+def study_of(
+    teacher: Any,
+    student: nn.Module | Callable[..., nn.Module],
+    train: Any,
+    validation: Any = None,
+    *,
+    test: Any = None,
+    target: str | Sequence[str] | None = None,
+    preprocessing: Any = None,
+    matches: Match | Loss | Sequence[Match | Loss] | None = None,
+    temperature: float | None = None,
+    label_weight: float | None = None,
+    class_weights: Sequence[float] | str | None = None,
+    example_weights: Sequence[float] | None = None,
+    metric: Any = None,
+    epochs: int = 20,
+    batch_size: int | None = None,
+    optimizer: OptimizerSettings | Mapping[str, Any] | str | None = None,
+    lr: float | None = None,
+    seeds: int | Sequence[int] = 3,
+    control: bool = True,
+    placebo: bool | None = None,
+    **training: Any,
+) -> Study:
+    """What a call of `distill` asks for, not run yet; its arguments are those of `distill`.
+
+    The user's networks are put into the modes of teachers: call it within
+    `returned_as_it_was(*networks_of(teacher))`.
+    """
     known = [name for name, kind in signature(distill).parameters.items() if kind.kind is kind.KEYWORD_ONLY]
     for name in training:
         if name not in TrainSettings.model_fields:
@@ -169,47 +228,41 @@ def distill(
     chosen_size = {} if batch_size is None else {"batch_size": batch_size}
     settings = read_settings({"epochs": epochs} | from_loader | chosen_size | training)
     moved_by = {"student": read_optimizer(optimizer, lr)}
-    cpu = on_cpu(device)
     if matches is not None and (temperature is not None or label_weight is not None):
         raise RecipeError(
             "temperature and label_weight belong to the usual terms, and matches were given: write them into "
             "these, tutelage.Match(losses.response.SoftTarget(temperature=…), weight=…)"
         )
     build = read_student(student if framed is None else framed.student(student))
-    with returned_as_it_was(*_networks(teacher)):
-        if framed is None:
-            taught_by = read_teacher(teacher, names)
-            reads: Mapping[str, Sequence[str]] = {}
-        else:
-            taught_by, reads = framed.teacher(teacher)
-        if example_weights is not None:
-            weights = read_weights(example_weights, len(source), name="example_weights")
-            source = Drawn(source, weights)
-        splits = as_read(_splits(source, validation, test), build, reads.get("student"))
-        build = partial(_materialised, build, splits["train"], reads.get("student"))
-        given = None if matches is None else read_matches(matches)
-        width = _width(taught_by, splits["train"], build, given, reads.get("student"))
-        targets = read_targets(splits, width)
-        check_kind_of_teacher(taught_by, targets, names)
-        terms = usual_matches(targets, temperature, label_weight) if given is None else given
-        problem = _problem(splits, targets, taught_by, names)
-        problem = replace(problem, reads=reads, files={} if framed is None else framed.files)
-        if class_weights is not None:
-            problem = replace(problem, train=_by_class(problem, targets, class_weights))
-        if metric is not None:
-            problem = replace(problem, exam=MetricExam(problem.exam, read_metric(metric)))
-        control = control and _can_have_control(targets)
-        study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
-        study = replace(
-            study,
-            seeds=read_seeds(seeds),
-            placebo=placebo,
-            resolved=_record(settings, moved_by["student"], terms),
-            uncontrolled=_uncontrolled(student),
-        )
-        where = Path(out) if out else None
-        called = read_callbacks(callbacks)
-        return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)
+    if framed is None:
+        taught_by = read_teacher(teacher, names)
+        reads: Mapping[str, Sequence[str]] = {}
+    else:
+        taught_by, reads = framed.teacher(teacher)
+    if example_weights is not None:
+        source = Drawn(source, read_weights(example_weights, len(source), name="example_weights"))
+    splits = as_read(_splits(source, validation, test), build, reads.get("student"))
+    build = partial(_materialised, build, splits["train"], reads.get("student"))
+    given = None if matches is None else read_matches(matches)
+    width = _width(taught_by, splits["train"], build, given, reads.get("student"))
+    targets = read_targets(splits, width)
+    check_kind_of_teacher(taught_by, targets, names)
+    terms = usual_matches(targets, temperature, label_weight) if given is None else given
+    problem = _problem(splits, targets, taught_by, names)
+    problem = replace(problem, reads=reads, files={} if framed is None else framed.files)
+    if class_weights is not None:
+        problem = replace(problem, train=_by_class(problem, targets, class_weights))
+    if metric is not None:
+        problem = replace(problem, exam=MetricExam(problem.exam, read_metric(metric)))
+    control = control and _can_have_control(targets)
+    study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
+    return replace(
+        study,
+        seeds=read_seeds(seeds),
+        placebo=placebo,
+        resolved=_record(settings, moved_by["student"], terms),
+        uncontrolled=_uncontrolled(student),
+    )
 
 
 def _study(
@@ -320,7 +373,7 @@ def _can_have_control(targets: Targets) -> bool:
         "trained, the student is measured by its agreement with the teacher, and nothing shows whether the "
         "teacher helped",
         TutelageWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return False
 
@@ -345,11 +398,11 @@ def _width(
     if logits is None:
         raise ModelError(f"{name} answers without logits; expected a tensor, or a member called logits")
     if name == "the teacher" and answer.logits is not None and are_probabilities(answer.logits):
-        warnings.warn(PROBABILITIES, TutelageWarning, stacklevel=4)
+        warnings.warn(PROBABILITIES, TutelageWarning, stacklevel=5)
     return int(logits.shape[-1])
 
 
-def _networks(teacher: Any) -> list[nn.Module]:
+def networks_of(teacher: Any) -> list[nn.Module]:
     """The user's own networks among what came as a teacher."""
     parts = teacher if isinstance(teacher, list | tuple) else [teacher]
     return [part for part in parts if isinstance(part, nn.Module)]
