@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tutelage.lazy import lazy
 
 if TYPE_CHECKING:
+    from tutelage.comparison.compare import Compared, compare
     from tutelage.errors import TutelageError, TutelageWarning
     from tutelage.match import Match
     from tutelage.runs.distill import distill
@@ -23,6 +24,7 @@ else:
         __name__,
         {
             "Batch": "tutelage.types",
+            "Compared": "tutelage.comparison",
             "Match": "tutelage.match",
             "Metric": "tutelage.tasks.metric",
             "Outputs": "tutelage.types",
@@ -30,12 +32,14 @@ else:
             "Turn": "tutelage.types",
             "TutelageError": "tutelage.errors",
             "TutelageWarning": "tutelage.errors",
+            "compare": "tutelage.comparison",
             "distill": "tutelage.runs",
         },
     )
 
 __all__ = [
     "Batch",
+    "Compared",
     "Match",
     "Metric",
     "Outputs",
@@ -43,6 +47,7 @@ __all__ = [
     "Turn",
     "TutelageError",
     "TutelageWarning",
+    "compare",
     "distill",
 ]
 

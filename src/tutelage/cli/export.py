@@ -41,11 +41,12 @@ def export(
 ) -> None:
     """Write the student of a run in a format that other programs read, and check what was written."""
     with output.only_results():
-        from tutelage.cli.rebuild import read_run, rebuild
+        from tutelage.cli.rebuild import rebuild
         from tutelage.data import reading
         from tutelage.errors import UnknownName
         from tutelage.export import export as write
         from tutelage.export import formats
+        from tutelage.runs.folder import read_run
         from tutelage.training.networks import write_beside
 
         if format_ not in formats:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tutelage.tasks.problem import Problem
 
-__all__ = ["Rebuilt", "read_run", "rebuild"]
+__all__ = ["Rebuilt", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
     """
     from tutelage.engine import load_weights, seeded
     from tutelage.recipes import changer_of, load, name_of, student_of, view_of
+    from tutelage.runs.folder import read_run
     from tutelage.tasks.networks import MeanOfNetworks
     from tutelage.training.networks import replay_changes
 
@@ -87,29 +88,6 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         network = view_of(recipe, view)(network)
     load_weights(weights, network)
     return Rebuilt(name, problem, network, weights, about)
-
-
-def read_run(folder: Path, name: str) -> Any:
-    """A JSON file of a run.
-
-    Raises:
-        OutputError: it is not there.
-        CheckpointError: it is cut short or foreign.
-    """
-    from tutelage.files import read_json
-
-    if not folder.is_dir():
-        raise OutputError(
-            f"there is no folder {folder}; give the folder of a run, such as runs/vision-digits"
-        )
-    if not (folder / "run.json").is_file():
-        raise OutputError(f"{folder} holds no run; give the folder that `tutelage run` wrote to")
-    if not (folder / name).is_file():
-        raise OutputError(
-            f"{folder} has no {name}, so its run is not finished; go on with tutelage run … --out {folder} "
-            "--resume"
-        )
-    return read_json(folder / name)
 
 
 def _about(weights: Path) -> dict[str, Any]:
