@@ -25,6 +25,9 @@ from tutelage.report.numbers import mapping
 
 __all__ = ["Compared", "compare"]
 
+_ROLES = ("primary", "measure", "teacher", "against", "other")
+"""In which order rows stand."""
+
 FORMAT = 1
 """The format of a comparison's results."""
 
@@ -77,14 +80,14 @@ def compare(
     """Put finished runs side by side: what differs, which is better and how sure that is, what each costs.
 
     Runs of one recipe with other seeds are put together. Each recipe's student is held against the
-    reference's, and against its own control, on the seeds and the test examples that both have; all of these
-    together are one family (Holm), so that the chance of any wrong word is at most 1 − level.
+    reference's, and against its own control, on the seeds and the test examples that both have. These are two
+    families (Holm): in each, the chance of any wrong word is at most 1 − level.
 
     Args:
         runs: folders of runs, `Run`s, and measures as JSON files (see `comparison.records.Measure`); or a
             mapping from a name to one of these, or to a list of runs.
         against: the reference, by the name or folder of one of its runs; by default the first that came.
-        level: confidence that all differences together keep, 0 … 1, before looks at the test set.
+        level: confidence that each family keeps, 0 … 1, before looks at the test set.
 
     Raises:
         OutputError: a folder that is no run, or one that is not finished.
@@ -116,7 +119,7 @@ def compare(
         "settings": [{"path": each.path, "label": each.label} for each in settings],
         "warnings": caveats(pools, reference),
         "comparisons": judged(pairs_of(pools, reference, differ), higher_is_better=higher, level=level),
-        "rows": [*_rows(pools), *(_measured(one) for one in measures)],
+        "rows": _rows(pools, measures),
         "costs": costs(pools),
     }
     return Compared(results)
@@ -202,8 +205,11 @@ def _about(pool: Pool, place: int, settings: Sequence[Setting]) -> dict[str, Any
     }
 
 
-def _rows(pools: Sequence[Pool]) -> list[dict[str, Any]]:
-    """Every network; teachers, controls and others that are the same in several runs stand once."""
+def _rows(pools: Sequence[Pool], measures: Sequence[Measure]) -> list[dict[str, Any]]:
+    """Every network, those that one chooses between first.
+
+    Teachers, controls and others that are the same in several runs stand once.
+    """
     found: dict[str, dict[str, Any]] = {}
     for pool in pools:
         entries = {"teacher": mapping(pool.first.results.get("teacher"))} if _has_teacher(pool) else {}
@@ -219,8 +225,8 @@ def _rows(pools: Sequence[Pool]) -> list[dict[str, Any]]:
             seeds = None if role == "teacher" else len(pool.source)
             row = {"runs": [], "name": name, "role": role, "seeds": seeds, **_parts(entry)}
             found.setdefault(json.dumps(mark, sort_keys=True), row)["runs"].append(pool.label)
-    order = ["teacher", "against", "other", "primary"]
-    return sorted(found.values(), key=lambda row: order.index(row["role"]))
+    rows = [*found.values(), *(_measured(one) for one in measures)]
+    return sorted(rows, key=lambda row: _ROLES.index(row["role"]))
 
 
 def _has_teacher(pool: Pool) -> bool:

@@ -33,9 +33,7 @@ def render(results: Mapping[str, Any]) -> str:
     rows = [
         row | {"colour": colour} for row, colour in zip(network_rows(results), colours(results), strict=True)
     ]
-    columns = [
-        (key, head) for key, head in _COLUMNS.items() if any(row[key] not in ("", DASH) for row in rows)
-    ]
+    columns = [(key, head) for key, head in _COLUMNS.items() if _tells(key, rows)]
     return page_template(_TEMPLATE).render(
         headline=headline(results),
         metric=numbers.label(metric),
@@ -57,6 +55,12 @@ def render(results: Mapping[str, Any]) -> str:
         dot={row["name"]: row["colour"] for row in rows},
         **_plot(results),
     )
+
+
+def _tells(key: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a column has something to say; of steps, whether those one chooses between differ in them."""
+    chosen = {row[key] for row in rows if row["role"] in ("primary", "measure")} - {"", DASH}
+    return len(chosen) > 1 if key == "steps" else bool(chosen)
 
 
 def _plot(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +134,5 @@ _COLUMNS = {
     "parameters": "parameters",
     "bytes": "weights",
     "latency": "latency",
-    "memory": "peak memory",
     "steps": "steps",
-    "machine": "machine",
 }

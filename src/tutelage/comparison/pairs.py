@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -183,16 +184,20 @@ def pairs_of(pools: Sequence[Pool], reference: Pool, uncontrolled: dict[str, lis
 
 
 def judged(pairs: Sequence[Pair], *, higher_is_better: bool, level: float) -> list[dict[str, Any]]:
-    """The verdict on each pair, as one family (Holm), in plain values.
+    """The verdict on each pair, in plain values.
+
+    Those against the reference are one family (Holm), those against a run's own control another.
 
     Args:
-        pairs: what is held against what.
+        pairs: what is held against what, those against the reference first.
         higher_is_better: the metric's direction.
-        level: confidence that the family keeps at the first look, 0 … 1.
+        level: confidence that each family keeps at the first look, 0 … 1.
     """
     obstacles = [pair.obstacle() for pair in pairs]
     able = [pair for pair, obstacle in zip(pairs, obstacles, strict=True) if not obstacle]
-    verdicts = iter(holm([pair.compared(higher_is_better, level) for pair in able], primary=None))
+    families = ([pair for pair in able if pair.inside is inside] for inside in (False, True))
+    held = ([pair.compared(higher_is_better, level) for pair in family] for family in families)
+    verdicts = chain.from_iterable(holm(family, primary=None) for family in held)
     found = []
     for pair, obstacle in zip(pairs, obstacles, strict=True):
         verdict = None if obstacle else next(verdicts).as_dict()

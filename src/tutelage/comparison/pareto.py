@@ -69,7 +69,7 @@ def axis_of(results: Mapping[str, Any]) -> Axis | None:
 
 
 def spots_of(results: Mapping[str, Any], axis: Axis) -> list[Spot]:
-    """The networks whose quality and cost are known.
+    """The students, measures, teachers and controls whose quality and cost are known.
 
     Args:
         results: of a comparison.
@@ -128,11 +128,13 @@ def pareto(results: Mapping[str, Any]) -> tuple[str, Axis, list[Spot]] | None:
         frame(axes, f"{axis.name}, {axis.unit} (log scale)", numbers.in_text(metric), metric)
 
     title = f"{numbers.label(metric)} against {axis.name}: {', '.join(spot.text for spot in spots)}"
-    return draw("pareto", title, paint, inches=(7.5, 4.2)), axis, best
+    return draw("pareto", title, paint, inches=(5.6, 4.6)), axis, best
 
 
 def _spots(results: Mapping[str, Any], axis: Axis) -> Iterator[Spot]:
     for row, colour in zip(results["rows"], colours(results), strict=True):
+        if row["role"] == "other":
+            continue
         quality = mean(mapping(row["quality"]).get(results["metric"]))
         cost = axis.read(mapping(row["cost"]))
         if quality is not None and cost:

@@ -102,7 +102,7 @@ def network_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "parameters": numbers.amount(cost.get("parameters")),
                 "bytes": numbers.size(cost.get("bytes")),
                 "latency": _latency(cost),
-                "memory": numbers.size(cost.get("peak_memory_bytes")),
+                "unstable": latency_of(cost)[1].get("stable") is False,
                 "training": numbers.duration(cost.get("train_seconds")),
                 "steps": DASH if number(row["steps"]) is None else f"{row['steps']:,}",
                 "machine": str(row.get("machine") or ""),
@@ -173,8 +173,7 @@ def _latency(cost: Mapping[str, Any]) -> str:
     _, time = latency_of(cost)
     if number(time.get("p50")) is None:
         return DASH
-    unsure = " (not\u00a0stable)" if time.get("stable") is False else ""
-    return f"{numbers.measure('latency', time['p50'])}{numbers.GAP}ms{unsure}"
+    return f"{numbers.measure('latency', time['p50'])}{numbers.GAP}ms"
 
 
 def _break_even(charge: float | None) -> str:

@@ -29,7 +29,7 @@ def summary(results: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(plain(headline(results)), style="bold"), Text()]
     parts += [Text(f"Warning: {plain(said)}", style="yellow") for said in results["warnings"]]
     parts += [Text()] if results["warnings"] else []
-    parts += [_networks(results), *_more_settings(results), Text(), _pairs(results), *_notes(results), Text()]
+    parts += [_networks(results), *_left_out(results), Text(), _pairs(results), *_notes(results), Text()]
     return Group(*parts, _costs(results), Text(CHARGE, style="dim"))
 
 
@@ -39,18 +39,24 @@ def _networks(results: Mapping[str, Any]) -> Table:
     heads = ["", *(each["label"] for each in shown), "seeds", metric, "parameters", "weights", "latency"]
     grid = _grid(heads)
     for row in network_rows(results):
+        if row["role"] == "other":
+            continue
         quality = f"{row['quality']} {row['spread']}".strip()
         cells = [*row["settings"][: len(shown)], row["seeds"], quality]
         cells += [row[name] for name in ("parameters", "bytes", "latency")]
+        cells[-1] += " (not stable)" if row["unstable"] else ""
         style = "" if row["role"] in ("primary", "measure") else "dim"
         grid.add_row(*(Text(plain(each)) for each in [row["name"], *cells]), style=style)
     return grid
 
 
-def _more_settings(results: Mapping[str, Any]) -> Iterator[Text]:
+def _left_out(results: Mapping[str, Any]) -> Iterator[Text]:
     rest = [plain(each["label"]) for each in results["settings"][_MOST_SETTINGS:]]
     if rest:
         yield Text(f"On the page, beside these settings: {', '.join(rest)}", style="dim")
+    others = [plain(row["name"]) for row in network_rows(results) if row["role"] == "other"]
+    if others:
+        yield Text(f"On the page, beside these: {', '.join(others)}", style="dim")
 
 
 def _pairs(results: Mapping[str, Any]) -> Table:
@@ -72,12 +78,13 @@ def _notes(results: Mapping[str, Any]) -> Iterator[Text]:
     for line in pair_lines(results):
         if line["obstacle"]:
             yield Text(f"  {plain(line['of'])} and {plain(line['against'])}: {plain(line['obstacle'])}")
-    count = sum(line["said"] is not None for line in pair_lines(results))
-    if count:
+    if any(line["said"] for line in pair_lines(results)):
         level = f"{100 * results['level']:g}{numbers.GAP}%"
-        told = f"The {count} differences are one family" if count > 1 else "The interval holds"
-        yield Text(f"{told} ({level} over all). Flipped: examples that only the first gets right, and only "
-                   "the second.", style="dim")  # fmt: skip
+        yield Text(
+            f"Those against {plain(results['reference'])} are one family, those against controls another; "
+            f"each keeps {level}. Flipped: examples that only the first gets right, and only the second.",
+            style="dim",
+        )
 
 
 def _costs(results: Mapping[str, Any]) -> Table:
