@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from tutelage.comparison import compare
+from tutelage.comparison.pareto import axis_of, spots_of
 from tutelage.errors import CheckpointError, OutputError, RecipeError
 
 GIVEN = {
@@ -32,14 +33,15 @@ def test_a_measure_stands_beside_the_runs(two, tmp_path):
     assert (row["name"], row["machine"]) == ("int8, telephone", "a telephone")
     assert row["quality"]["accuracy"] == {"mean": 0.89, "per_seed": [0.89]}
     assert row["cost"] == {"bytes": 120.0, "latency_ms": {"1": {"p50": 0.31}}}
-    page = found.page()
-    assert "int8, telephone" in page
-    assert "Accuracy against weights" in page
+    axis = axis_of(found.results)
+    assert axis is not None
+    assert axis.name == "weights"
+    assert "int8, telephone" in [spot.text for spot in spots_of(found.results, axis)]
     assert not any("int8" in each["of"]["run"] for each in found.results["comparisons"])
 
 
 def test_quality_may_be_left_out_or_of_several_measurements(two, tmp_path):
-    compare([*two, written(tmp_path, quality={})]).page()
+    compare([*two, written(tmp_path, quality={})])
     several = {"accuracy": {"mean": 0.8, "per_seed": [0.79, 0.81]}}
     rows = compare([*two, written(tmp_path, quality=several)]).results["rows"]
     assert rows[2]["quality"] == several

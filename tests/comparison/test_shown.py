@@ -50,6 +50,13 @@ def test_the_page_stands_alone_and_says_what_was_found(two):
         assert words in page, words
 
 
+def test_the_page_says_what_could_not_be_compared(a_run, tmp_path, two):
+    page = compare([*two, a_run(tmp_path / "later", seeds=[7, 8], recipe={"temperature": 4})]).page()
+    Closed(page)
+    assert "not compared" in page
+    assert "no seed in common" in page
+
+
 def test_names_are_escaped(two):
     page = compare({"<script>alert(1)</script>": two[0], "b": two[1]}).page()
     assert "<script>" not in page

@@ -59,7 +59,7 @@ def caveats(pools: Sequence[Pool], reference: Pool) -> list[str]:
             f"{without}: the run kept no scores of single test examples, so that its differences have "
             "intervals over seeds alone, which say nothing about another test set, and no example is named"
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _of_one(pool: Pool) -> Iterator[str]:
