@@ -28,7 +28,7 @@ def test_runs_are_put_side_by_side(cli, done, run_dir, tmp_path):
     assert f"wrote {page}" in answer.stderr
     assert "temperature" in answer.stdout
     assert "temperature" in page.read_text()
-    assert len(list(csv.DictReader(sheet.open()))) > 3
+    assert len(list(csv.DictReader(sheet.read_text().splitlines()))) > 3
 
 
 def test_a_run_keeps_the_scores_of_its_examples(done):
