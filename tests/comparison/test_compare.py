@@ -148,7 +148,7 @@ def test_what_is_not_equal_is_said(a_run, tmp_path, two):
     text = " ".join(found.results["warnings"])
     assert "training data: 500 examples of other, 900 examples of t2" in text
     assert "number of steps: 90 of other, 60 of t2" in text
-    assert "machine: another CPU, 2 threads of other, a CPU, 1 threads of t2" in text
+    assert "machine: another CPU, 2 threads of other, a CPU, 1 thread of t2" in text
     assert len(pair(found, "other", "t2")["verdict"]["uncontrolled"]) == 3
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tutelage.comparison.pools import Pool
-from tutelage.report.numbers import mapping, sequence
+from tutelage.report.numbers import counted, mapping, sequence
 
 __all__ = ["caveats", "unequal"]
 
@@ -31,8 +31,8 @@ def unequal(pool: Pool, reference: Pool) -> list[str]:
     for part, what in _PARTS.items():
         held = [each.first.data(part) for each in (pool, reference)]
         if all(held) and held[0].get("sha256") != held[1].get("sha256"):
-            counted = [f"{each.get('examples'):,} examples" for each in held]
-            found.append(f"{what}: {_two(labels, counted)}")
+            told = [f"{each.get('examples'):,} examples" for each in held]
+            found.append(f"{what}: {_two(labels, told)}")
     for what, read in _READ.items():
         one, other = read(pool), read(reference)
         if one != other and one is not None and other is not None:
@@ -97,7 +97,7 @@ def _steps(pool: Pool) -> Any:
 def _machine(pool: Pool) -> str | None:
     machine = mapping(pool.first.environment.get("machine"))
     parts = [machine.get(name) for name in ("processor", "accelerator")]
-    threads = f"{machine['threads']} threads" if machine.get("threads") else None
+    threads = counted(machine["threads"], "thread") if machine.get("threads") else None
     return ", ".join(str(part) for part in [*parts, threads] if part) or None
 
 
