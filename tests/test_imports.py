@@ -31,6 +31,7 @@ def modules_after(code: str) -> set[str]:
 def test_public_names_are_pinned():
     assert sorted(tutelage.__all__) == [
         "Batch",
+        "Compared",
         "Match",
         "Metric",
         "Outputs",
@@ -39,6 +40,7 @@ def test_public_names_are_pinned():
         "Turn",
         "TutelageError",
         "TutelageWarning",
+        "compare",
         "distill",
         "load",
         "tune",

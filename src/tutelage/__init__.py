@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tutelage.lazy import lazy
 
 if TYPE_CHECKING:
+    from tutelage.comparison.compare import Compared, compare
     from tutelage.errors import TutelageError, TutelageWarning
     from tutelage.match import Match
     from tutelage.recipes.rebuild import load
@@ -27,6 +28,7 @@ else:
         __name__,
         {
             "Batch": "tutelage.types",
+            "Compared": "tutelage.comparison",
             "Match": "tutelage.match",
             "Metric": "tutelage.tasks.metric",
             "Outputs": "tutelage.types",
@@ -35,6 +37,7 @@ else:
             "Turn": "tutelage.types",
             "TutelageError": "tutelage.errors",
             "TutelageWarning": "tutelage.errors",
+            "compare": "tutelage.comparison",
             "distill": "tutelage.runs",
             "load": "tutelage.recipes.rebuild",
             "tune": "tutelage.tuning",
@@ -43,6 +46,7 @@ else:
 
 __all__ = [
     "Batch",
+    "Compared",
     "Match",
     "Metric",
     "Outputs",
@@ -51,6 +55,7 @@ __all__ = [
     "Turn",
     "TutelageError",
     "TutelageWarning",
+    "compare",
     "distill",
     "load",
     "tune",

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import tutelage
 from tutelage.cli import output
 from tutelage.cli.check import check
+from tutelage.cli.compare import compare
 from tutelage.cli.evaluate import evaluate
 from tutelage.cli.export import export
 from tutelage.cli.label import label
@@ -99,6 +100,7 @@ app.command(
 app.command(epilog="Example: tutelage evaluate runs/vision-digits --split validation")(evaluate)
 app.command(epilog="Example: tutelage export runs/vision-digits --format onnx")(export)
 app.command(epilog="Example: tutelage report runs/vision-digits")(report)
+app.command(epilog="Example: tutelage compare runs/t2 runs/t4 runs/t8 --out comparison.html")(compare)
 
 
 def main() -> None:

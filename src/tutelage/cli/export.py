@@ -43,7 +43,8 @@ def export(
         from tutelage.errors import UnknownName
         from tutelage.export import export as write
         from tutelage.export import formats, suffixes
-        from tutelage.recipes.rebuild import read_run, rebuild
+        from tutelage.recipes.rebuild import rebuild
+        from tutelage.runs.folder import read_run
         from tutelage.training.networks import write_beside
 
         if format_ not in formats:

@@ -12,7 +12,7 @@ def report(run_dir: RunFolder, as_json: AsJson = False) -> None:
     """Write report.html of a finished run again from its numbers, and print the comparison."""
     with output.only_results():
         from tutelage import report as pages
-        from tutelage.recipes.rebuild import read_run
+        from tutelage.runs.folder import read_run
 
         results = {**read_run(run_dir, "results.json"), "out": str(run_dir)}  # it may have been moved
         pages.write(results, read_run(run_dir, "details.json"), run_dir / pages.REPORT_NAME)

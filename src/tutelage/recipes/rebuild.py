@@ -21,11 +21,12 @@ from tutelage.recipes.load import name_of
 from tutelage.recipes.parts import changer_of
 from tutelage.runs import Run
 from tutelage.runs.arguments import read_student
+from tutelage.runs.folder import read_run
 from tutelage.tasks.networks import MeanOfNetworks
 from tutelage.tasks.problem import Problem
 from tutelage.training.networks import replay_changes
 
-__all__ = ["Rebuilt", "load", "read_run", "rebuild"]
+__all__ = ["Rebuilt", "load", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -139,27 +140,6 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         network = view_of(recipe, view)(network)
     load_weights(weights, network)
     return Rebuilt(name, problem, network, weights, about)
-
-
-def read_run(folder: Path, name: str) -> Any:
-    """A JSON file of a run.
-
-    Raises:
-        OutputError: it is not there.
-        CheckpointError: it is cut short or foreign.
-    """
-    if not folder.is_dir():
-        raise OutputError(
-            f"there is no folder {folder}; give the folder of a run, such as runs/vision-digits"
-        )
-    if not (folder / "run.json").is_file():
-        raise OutputError(f"{folder} holds no run; give the folder that `tutelage run` wrote to")
-    if not (folder / name).is_file():
-        raise OutputError(
-            f"{folder} has no {name}, so its run is not finished; go on with tutelage run … --out {folder} "
-            "--resume"
-        )
-    return read_json(folder / name)
 
 
 def _about(weights: Path) -> dict[str, Any]:

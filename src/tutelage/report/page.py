@@ -19,7 +19,7 @@ from tutelage.report.numbers import mapping, mean, sequence
 from tutelage.report.rows import comparison, expected
 from tutelage.report.upgrade import upgraded
 
-__all__ = ["REPORT_NAME", "render", "template_of", "write"]
+__all__ = ["REPORT_NAME", "page_template", "render", "write"]
 
 REPORT_NAME = "report.html"
 """What the page is called inside a run's folder."""
@@ -39,7 +39,9 @@ def render(results: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """
     results = upgraded(results)
     parts = [_top(results), _measured(results), lessons(results), looks(results, details), _again(details)]
-    return template_of().render(**{name: value for part in parts for name, value in part.items()})
+    return page_template(_HERE / "page.html").render(
+        **{name: value for part in parts for name, value in part.items()}
+    )
 
 
 def write(results: Mapping[str, Any], details: Mapping[str, Any], path: Path | str) -> Path:
@@ -62,15 +64,14 @@ def write(results: Mapping[str, Any], details: Mapping[str, Any], path: Path | s
 
 
 @cache
-def template_of(folder: Path = _HERE, name: str = "page.html") -> Template:
-    """A template with this page's look: its style, and escaping of everything that is put in.
+def page_template(path: Path) -> Template:
+    """A page as a template that escapes what it is given, with the style of all pages as `style`.
 
     Args:
-        folder: where it lies.
-        name: of its file.
+        path: of the template.
     """
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(path.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -79,7 +80,7 @@ def template_of(folder: Path = _HERE, name: str = "page.html") -> Template:
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     environment.globals["style"] = Markup(style)  # noqa: S704 - a file of this package
     environment.filters["the"] = roles.the
-    return environment.get_template(name)
+    return environment.get_template(path.name)
 
 
 def _top(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from tutelage.report.page import REPORT_NAME
 from tutelage.report.rows import Cell, comparison
 from tutelage.report.upgrade import upgraded
 
-__all__ = ["summary", "table"]
+__all__ = ["STYLES", "plain", "summary", "table"]
 
-_STYLES = {"better": "bold green", "worse": "bold red"}
+STYLES = {"better": "bold green", "worse": "bold red"}
+"""How the words of verdicts look."""
+
 _MOST_COLUMNS = 4
 """What a terminal of 80 columns has room for; of more it shows those that the verdict rests on."""
 
@@ -36,9 +38,9 @@ def table(results: Mapping[str, Any]) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     grid.add_column("", overflow="fold")
     for name in shown:
-        grid.add_column(Text(_plain(name)), justify="right", overflow="fold")
+        grid.add_column(Text(plain(name)), justify="right", overflow="fold")
     if roles.TEACHER in shown:
-        grid.add_column(Text(_plain(f"{roles.primary(results)} vs teacher")), justify="right")
+        grid.add_column(Text(plain(f"{roles.primary(results)} vs teacher")), justify="right")
     group = ""
     for row in comparison(results):
         if group and row.group != group:
@@ -62,15 +64,15 @@ def summary(results: Mapping[str, Any]) -> RenderableType:
     results = upgraded(results)
     parts: list[RenderableType] = [table(results), *_left_out(results), Text()]
     warnings, sanity = (numbers.sequence(results.get(part)) for part in ("warnings", "sanity"))
-    parts += [Text(f"Warning: {_plain(said)}", style="yellow") for said in warnings]
-    parts += [Text(f"Read this first: {_plain(said)}", style="bold red") for said in sanity]
+    parts += [Text(f"Warning: {plain(said)}", style="yellow") for said in warnings]
+    parts += [Text(f"Read this first: {plain(said)}", style="bold red") for said in sanity]
     verdict = verdicts.said(numbers.mapping(results.get("verdict")))
     if verdict:
         parts.append(_verdict(verdict))
-        parts += [Text(f"  Try: {_plain(said)}") for said in verdict["advice"]]
+        parts += [Text(f"  Try: {plain(said)}") for said in verdict["advice"]]
     parts += [_further(each) for each in verdicts.further(results)]
     if results.get("out"):
-        parts.append(Text(f"Report: {_plain(Path(str(results['out'])) / REPORT_NAME)}", overflow="fold"))
+        parts.append(Text(f"Report: {plain(Path(str(results['out'])) / REPORT_NAME)}", overflow="fold"))
     return Group(*parts)
 
 
@@ -81,21 +83,21 @@ def _shown(results: Mapping[str, Any]) -> list[str]:
 
 def _left_out(results: Mapping[str, Any]) -> Iterator[Text]:
     shown = _shown(results)
-    if rest := [_plain(name) for name in roles.entries(results) if name not in shown]:
+    if rest := [plain(name) for name in roles.entries(results) if name not in shown]:
         yield Text(f"In the report, beside these: {', '.join(rest)}", style="dim")
 
 
 def _cell(cell: Cell) -> Text:
-    text, note = Text(_plain(cell.text)), _plain(cell.note).replace(", ", "\n")
+    text, note = Text(plain(cell.text)), plain(cell.note).replace(", ", "\n")
     return text.append(f"\n{note}", style="dim") if note else text
 
 
 def _verdict(said: Mapping[str, Any]) -> Text:
-    line = Text(f"Verdict: {_plain(said['word'])}", style=_STYLES.get(said["word"], "bold yellow"))
+    line = Text(f"Verdict: {plain(said['word'])}", style=STYLES.get(said["word"], "bold yellow"))
     line.append(_figures(said))
     pair, why = (
         _pair(said),
-        _plain(said["why"]),
+        plain(said["why"]),
     )  # the sentence says how sure that is, and whose the credit is
     rest = (f", {pair}" if pair else "") + (f". {why}" if why else "")
     return line.append(rest, style="not bold default")
@@ -103,21 +105,21 @@ def _verdict(said: Mapping[str, Any]) -> Text:
 
 def _further(said: Mapping[str, Any]) -> Text:
     line = Text(f"  {_pair(said)}: ")
-    line.append(_plain(said["word"]), style=_STYLES.get(said["word"], "bold yellow"))
+    line.append(plain(said["word"]), style=STYLES.get(said["word"], "bold yellow"))
     return line.append(_figures(said))
 
 
 def _pair(said: Mapping[str, Any]) -> str:
-    return _plain(" against ".join(filter(None, (said["of"], said["against"]))))
+    return plain(" against ".join(filter(None, (said["of"], said["against"]))))
 
 
 def _figures(said: Mapping[str, Any]) -> str:
     if said["difference"] is None:
         return ""
     bounds = f" [{', '.join(said['interval'])}]" if said["interval"] else ""
-    return f", {_plain(said['metric'])} {said['difference']}{bounds}"
+    return f", {plain(said['metric'])} {said['difference']}{bounds}"
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Text that cannot move the cursor or recolour the terminal."""
     return "".join(letter if letter.isprintable() or letter == "\u00a0" else " " for letter in str(value))

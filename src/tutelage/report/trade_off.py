@@ -9,7 +9,7 @@ from tutelage.report import numbers
 from tutelage.report.numbers import mapping, number
 from tutelage.report.svg import COLOURS, clean, draw, frame
 
-__all__ = ["trade_off"]
+__all__ = ["log_ticks", "name_spots", "trade_off"]
 
 _LINE = 15
 """Points from one name to the next."""
@@ -44,8 +44,8 @@ def trade_off(arms: Mapping[str, Any], metric: str, batch: str, colours: Mapping
         low, high = (extreme(spot["x"] for spot in spots) for extreme in (min, max))
         axes.set_xlim(low / 2, high * 2)
         axes.margins(y=0.35)
-        _log_ticks(axes, low, high)
-        _name_spots(axes, spots)
+        log_ticks(axes, low, high)
+        name_spots(axes, spots)
         frame(axes, f"latency, batch of {batch}, ms (log scale)", numbers.in_text(metric), metric)
 
     title = f"{numbers.label(metric)} against latency, bubbles as large as the weights"
@@ -65,7 +65,13 @@ def _spot(name: str, colour: str, arm: Mapping[str, Any], metric: str, batch: st
     return spot | {"stable": time.get("stable") is not False}
 
 
-def _log_ticks(axes: Any, low: float, high: float) -> None:
+def log_ticks(axes: Any, low: float, high: float) -> None:
+    """Label a horizontal log axis at 1, 2 and 5 times powers of ten.
+
+    Args:
+        axes: whose.
+        low, high: the least and the greatest value on it.
+    """
     from matplotlib.ticker import FixedLocator, NullLocator
 
     steps = [digit * 10.0**power for power in range(-5, 7) for digit in (1, 2, 5)]
@@ -77,8 +83,13 @@ def _log_ticks(axes: Any, low: float, high: float) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _name_spots(axes: Any, spots: Sequence[dict[str, Any]]) -> None:
-    """Write each bubble's name beside it, towards the wider half, and never one on another."""
+def name_spots(axes: Any, spots: Sequence[dict[str, Any]]) -> None:
+    """Write each bubble's name beside it, towards the wider half, and never one on another.
+
+    Args:
+        axes: a plot with a log axis below.
+        spots: each with `x`, `y`, `area` in square points, and `text`.
+    """
     low, high = axes.get_ylim()
     points_high = 72 * axes.figure.get_figheight() * 0.78
     middle, last = (axes.get_xlim()[0] * axes.get_xlim()[1]) ** 0.5, -float("inf")

@@ -85,11 +85,15 @@ class Examined:
 
     def cells(self, *, failed: float) -> Tensor | None:
         """What each example, or group of them, adds on each seed, shape [seeds, examples]."""
-        rows = [None if one is None else self._row(one) for one in self.measured]
-        known = next((row for row in rows if row is not None), None)
+        known = next((row for row in self.rows if row is not None), None)
         if known is None:
             return None
-        return torch.stack([torch.full_like(known, failed) if row is None else row for row in rows])
+        return torch.stack([torch.full_like(known, failed) if row is None else row for row in self.rows])
+
+    @cached_property
+    def rows(self) -> list[Tensor | None]:
+        """What each example, or group of them, adds on each seed; None where the training broke off."""
+        return [None if one is None else self._row(one) for one in self.measured]
 
     @property
     def num_examples(self) -> int:

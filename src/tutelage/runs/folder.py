@@ -11,7 +11,7 @@ from typing import Any
 from tutelage.errors import OutputError
 from tutelage.files import read_json, write_atomically, write_json
 
-__all__ = ["RunFolder", "free_folder"]
+__all__ = ["RunFolder", "free_folder", "read_run"]
 
 _MARK = "run.json"
 
@@ -27,6 +27,27 @@ def free_folder(name: str, *, under: Path = Path("runs")) -> Path:
         number += 1
         path = plain.with_name(f"{plain.name}-{number}")
     return path
+
+
+def read_run(folder: Path, name: str) -> Any:
+    """A JSON file of a run.
+
+    Raises:
+        OutputError: it is not there.
+        CheckpointError: it is cut short or foreign.
+    """
+    if not folder.is_dir():
+        raise OutputError(
+            f"there is no folder {folder}; give the folder of a run, such as runs/vision-digits"
+        )
+    if not (folder / _MARK).is_file():
+        raise OutputError(f"{folder} holds no run; give the folder that `tutelage run` wrote to")
+    if not (folder / name).is_file():
+        raise OutputError(
+            f"{folder} has no {name}, so its run is not finished; go on with tutelage run … --out {folder} "
+            "--resume"
+        )
+    return read_json(folder / name)
 
 
 class RunFolder:

@@ -27,6 +27,7 @@ from tutelage.runs.measuring import (
     measure_teacher,
     spread,
 )
+from tutelage.runs.scores import ExampleScores, scores_of
 from tutelage.studies import Study
 from tutelage.studies.compared import differences
 from tutelage.teachers import Teacher
@@ -44,10 +45,12 @@ class Collected:
     Args:
         results: what `run --json` prints.
         details: what the page shows beside it.
+        scores: by outcome, what each test example adds to the metric; of those where that can be told.
     """
 
     results: dict[str, Any]
     details: dict[str, Any]
+    scores: dict[str, ExampleScores]
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def collect(
     outcome = study.outcomes[study.primary]
     results["student"] = results["outcomes"][study.primary]
     results["control"] = results["outcomes"].get(outcome.against)
-    return Collected(results, _details(study, examined, answers, folder))
+    scores = {name: held for name, one in examined.items() if (held := scores_of(one)) is not None}
+    return Collected(results, _details(study, examined, answers, folder), scores)
 
 
 def _add_lessons(

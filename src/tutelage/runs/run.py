@@ -30,6 +30,7 @@ from tutelage.runs.environment import environment
 from tutelage.runs.folder import RunFolder, free_folder
 from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
+from tutelage.runs.scores import write_scores
 from tutelage.studies import Outcome, Study
 from tutelage.studies.identity import identity_of
 from tutelage.studies.lessons import lesson_stages
@@ -331,6 +332,8 @@ def _close(
         taught.teacher.to(runtime.device)
     found = collect(study, trained, taught, folder, runtime.device)
     folder.write("details.json", json.dumps(found.details, indent=2))
+    for name, scores in found.scores.items():
+        write_scores(folder.path, name, scores)
     report.write(found.results, found.details, folder.path / "report.html")
     folder.write("results.json", json.dumps(found.results, indent=2))
     folder.note_look()

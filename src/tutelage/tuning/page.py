@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tutelage.report import numbers
-from tutelage.report.page import template_of
+from tutelage.report.page import page_template
 from tutelage.report.svg import COLOURS, clean, draw, frame
 
 __all__ = ["render", "short_names"]
@@ -29,7 +29,7 @@ def render(told: Mapping[str, Any]) -> str:
     """
     sides = [_side(name, held, told) for name, held in told["sides"].items()]
     tuned = [each for each in sides if not each["said"]]
-    return template_of(_HERE, "page.html").render(
+    return page_template(_HERE / "page.html").render(
         name=told["name"],
         metric=numbers.in_text(told["metric"]),
         sides=sides,

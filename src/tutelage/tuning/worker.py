@@ -146,12 +146,12 @@ class Worker:
     def _bench(self, base: Study, place: Place, runtime: Runtime) -> tuple[Bench, float]:
         """Where trials are trained, once there is a teacher."""
         if not base.asks:
-            rehearse(base, [], runtime)
+            rehearse(base, runtime)
             return Bench(base, None, self.stop, cpu=self.cpu), 0.0
+        rehearse(base, runtime)
         with place.lock("teacher"):  # whoever comes second waits, and reads it
             taught = train_teacher(base, place.path, runtime)
         networks = [one.network for one in taught]
-        rehearse(base, networks, runtime)
         seconds = sum(one.seconds_until() for one in taught)
         return Bench(base, Classroom(base, networks, runtime), self.stop, cpu=self.cpu), seconds
 
