@@ -35,6 +35,7 @@ from tutelage.runs.arguments import (
     read_text_labels,
     usual_matches,
 )
+from tutelage.runs.call import call_of
 from tutelage.runs.checks import asked
 from tutelage.runs.run import Run, run
 from tutelage.schemes import Alone, Offline, Scheme
@@ -120,6 +121,7 @@ def distill(
     Raises:
         DataError, ModelError, OutputError, RecipeError, UnknownName: see `tutelage.errors`.
     """
+    given = dict(locals())
     known = [name for name, kind in signature(distill).parameters.items() if kind.kind is kind.KEYWORD_ONLY]
     for name in training:
         if name not in TrainSettings.model_fields:
@@ -143,10 +145,10 @@ def distill(
         taught_by = read_teacher(teacher, names)
         splits = _splits(source, validation, test)
         build = partial(_materialised, build, splits["train"])
-        given = None if matches is None else read_matches(matches)
-        width = _width(taught_by, splits["train"], build, given)
+        own_terms = None if matches is None else read_matches(matches)
+        width = _width(taught_by, splits["train"], build, own_terms)
         targets = read_targets(splits, width)
-        terms = usual_matches(targets, temperature, label_weight) if given is None else given
+        terms = usual_matches(targets, temperature, label_weight) if own_terms is None else own_terms
         problem = _problem(splits, targets, taught_by, names)
         if metric is not None:
             problem = replace(problem, exam=MetricExam(problem.exam, read_metric(metric)))
@@ -158,6 +160,7 @@ def distill(
             placebo=placebo,
             resolved=_record(settings, moved_by["student"], terms),
             uncontrolled=_uncontrolled(student),
+            again=call_of(distill, given, name="tutelage.distill"),
         )
         where = Path(out) if out else None
         return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers)
