@@ -82,10 +82,11 @@ def _data(about: Mapping[str, Any], recipe: Mapping[str, Any], details: Mapping[
         (task.get("data") for task in map(mapping, mapping(recipe.get("task")).values())), None
     )
     parts = mapping(mapping(details.get("environment")).get("data"))
+    counts = {part: number(mapping(said).get("examples")) for part, said in parts.items()}
+    if counts.get("transfer") == counts.get("train"):
+        counts.pop("transfer", None)
     sizes = [
-        f"{int(count):,} {_PARTS.get(part, part)}"
-        for part, said in parts.items()
-        if (count := number(mapping(said).get("examples"))) is not None
+        f"{int(count):,} {_PARTS.get(part, part)}" for part, count in counts.items() if count is not None
     ]
     named = [_short(name)] if isinstance(name, str) else []
     return ": ".join(filter(None, (*named, ", ".join(sizes))))

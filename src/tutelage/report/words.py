@@ -11,12 +11,12 @@ from tutelage.report.numbers import mapping, sequence
 __all__ = ["words"]
 
 _SEED = (
-    "Trainings differ by luck: by the first weights and by the order of examples. A seed fixes both. Each network "
-    "was trained once for each seed, with the same luck for those that are compared."
+    "Trainings differ by luck: by the first weights and by the order of examples. A seed fixes both. Each "
+    "network was trained once for each seed, with the same luck for those that are compared."
 )
 _INTERVAL = (
-    "Where the true difference lies, with the confidence that is named, if other seeds and other test examples "
-    "had been drawn. One that holds zero shows no difference."
+    "Where the true difference lies, with the confidence that is named, if other seeds and other test "
+    "examples had been drawn. One that holds zero shows no difference."
 )
 _NOT_SHOWN = "There may be an effect, and this run was too small to show it."
 _POINTS = "Percentage points: from 90 % to 92 % is +2 pp."
@@ -72,7 +72,7 @@ def _measures(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     entries = roles.entries(results).values()
     measured = {name for entry in entries for name in mapping(entry.get("calibration"))}
     yield from (
-        (name.upper() if len(name) == 3 else name, said)
+        (name.upper() if len(name) == 3 else name.capitalize(), said)
         for name, said in _MEASURED.items()
         if name in measured
     )
