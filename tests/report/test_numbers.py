@@ -21,6 +21,7 @@ def plain(text: str) -> str:
         ("errors", 88.3333, "88.3"),
         ("errors", 1234.6, "1,235"),
         ("nll", 0.04317, "0.0432"),
+        ("disagreements", 0, "0"),
         ("mse", 6.53e-05, "6.53·10⁻⁵"),
         ("perplexity", 2.5e12, "2.5·10¹²"),
         ("accuracy", None, "—"),

@@ -30,7 +30,7 @@ __all__ = [
 DASH = "—"
 GAP = "\u00a0"
 _SHARES = ("accuracy", "recall", "precision", "f1", "agreement", "error_rate", "forgetting", "transfer")
-_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl", "forgetting")
+_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl", "forgetting", "disagree")
 _LABELS = {
     "ece": "Calibration error (ECE)",
     "nll": "Log loss (NLL)",
@@ -181,7 +181,7 @@ def ratio(teacher: Any, outcome: Any, words: tuple[str, str]) -> str:
 
 
 def _is_share(metric: str, value: float) -> bool:
-    return any(word in metric.lower() for word in _SHARES) and abs(value) <= 1
+    return any(f"_{word}" in f"_{metric.lower()}" for word in _SHARES) and abs(value) <= 1
 
 
 def _three(value: float) -> str:

@@ -104,6 +104,9 @@ def frame(axes: Any, horizontal: str, vertical: str, metric: str = "") -> None:
     axes.set(xlabel=clean(horizontal, 40), ylabel=clean(vertical, 30))
     if any(part in metric for part in ("accuracy", "agreement", "recall")) and axes.get_ylim()[1] <= 2:
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        limits = axes.get_ylim()
+        axes.set_yticks([tick for tick in axes.get_yticks() if limits[0] <= tick <= min(limits[1], 1.0001)])
+        axes.set_ylim(*limits)
 
 
 def legend(axes: Any) -> None:
