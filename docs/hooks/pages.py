@@ -25,19 +25,25 @@ _FOLDERS = {
     "balancing": ["tutelage.balancing"],
     "corrections": ["tutelage.corrections"],
 }
+_RECIPES_NAMED = 3
+"""Recipes that a loss is shown with; how many others use it is counted."""
 _BASES = ("Teacher", "Scheme", "Weight", "Fixed", "Gate", "Conflict")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the tables where a page asks for them: `<!-- table: losses -->`."""
-    return re.sub(r"<!-- table: (\w+) -->", lambda found: _table(found[1]), markdown)
+    return re.sub(
+        r"<!-- table: (\w+) -->",
+        lambda found: f'<div class="methods" markdown>\n\n{_table(found[1])}\n\n</div>',
+        markdown,
+    )
 
 
 def _table(kind: str) -> str:
     if kind == "recipes":
         return _markdown(("recipe", "about"), _recipes())
     if kind == "losses":
-        return _markdown(("loss", "acronym", "what it compares", "paper", "shapes", "recipes"), _losses())
+        return _markdown(("loss", "what it compares", "paper", "recipes"), _losses())
     return _markdown(("name", "what it is"), _parts(kind))
 
 
@@ -56,13 +62,18 @@ def _losses() -> Iterator[tuple[str, ...]]:
         shapes = ["several layers"] if kind.joins_layers else []
         used = [recipe for recipe, held in texts.items() if re.search(rf"\b{re.escape(short)}\b", held)]
         yield (
-            f"[`{short}`][{path}.{name}]",
-            acronym[1] if acronym else "",
-            said.partition(": ")[2] or said,
+            f"[`{short}`][{path}.{name}]" + (f"<br>{acronym[1]}" if acronym else ""),
+            f"{said.partition(': ')[2] or said}<br>*{', '.join([*kind.layouts, *shapes])}*",
             _source(text),
-            ", ".join([*kind.layouts, *shapes]),
-            ", ".join(f"`{recipe}`" for recipe in used),
+            _some(used),
         )
+
+
+def _some(recipes: list[str]) -> str:
+    """The first recipes, one a line, and how many more there are."""
+    rest = len(recipes) - _RECIPES_NAMED
+    named = [f"`{recipe}`" for recipe in recipes[:_RECIPES_NAMED]]
+    return "<br>".join(named + ([f"and {rest} more"] if rest > 0 else []))
 
 
 def _parts(kind: str) -> Iterator[tuple[str, ...]]:

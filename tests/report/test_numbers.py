@@ -21,6 +21,9 @@ def plain(text: str) -> str:
         ("errors", 88.3333, "88.3"),
         ("errors", 1234.6, "1,235"),
         ("nll", 0.04317, "0.0432"),
+        ("disagreements", 0, "0"),
+        ("mse", 6.53e-05, "6.53·10⁻⁵"),
+        ("perplexity", 2.5e12, "2.5·10¹²"),
         ("accuracy", None, "—"),
         ("accuracy", float("nan"), "—"),
         ("accuracy", True, "—"),
@@ -78,6 +81,7 @@ def test_a_duration(seconds, said):
     ("teacher", "student", "said"),
     [
         (29, 1, "29× smaller"),
+        (2, 2, "the same"),
         (1, 3.1, "3.1× larger"),
         (1, 1.01, "about the same"),
         (0, 1, "—"),
@@ -106,6 +110,29 @@ def test_a_row_where_nobody_has_a_number_is_left_out(results):
 def test_a_bound_is_read_in_the_unit_of_its_difference():
     assert numbers.difference("accuracy", -1.045, beside=-0.034) == "−104.50\u00a0pp"
     assert numbers.difference("errors", 0.5, beside=3.0) == "+0.5"
+
+
+@pytest.mark.parametrize(
+    ("metric", "seeds", "said"),
+    [
+        ("accuracy", [0.9, 0.92], "± 1.41"),
+        ("errors", [1000.0, 1300.0], "± 212"),
+        ("nll", [0.0201, 0.0211], "± 0.0007"),
+        ("nll", [10.0, 10.001], "± 0.0007"),
+        ("nll", [0.5], ""),
+        ("errors", [10, 10, 10], ""),
+    ],
+)
+def test_a_spread_has_the_decimals_of_its_mean(metric, seeds, said):
+    assert plain(numbers.spread(metric, {"per_seed": seeds})) == said
+
+
+def test_the_primary_outcome_stands_beside_its_control(results):
+    rows = {row.label: row for row in comparison(results)}
+    assert plain(rows["Accuracy"].control) == "+0.42 pp"
+    assert plain(rows["Accuracy"].against) == "−0.21 pp"
+    assert rows["Parameters"].control == "the same"
+    assert rows["Training time"].control == "1.4× longer"
 
 
 def test_one_is_no_plural():

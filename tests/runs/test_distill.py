@@ -177,6 +177,8 @@ def test_hints_between_layers_of_different_widths(teacher: nn.Module, distil: Di
     ]
     run = distil(matches=matches)
     details = json.loads((run.out / "details.json").read_text())
+    assert details["about"]["networks"]["student"] == "Sequential"
+    assert details["about"]["again"].startswith("tutelage.distill(\n    teacher,  # ")
     terms = details["curves"]["student"][0]["points"][0]["terms"]
     assert set(terms) == {"student/Hint(1)", "student/SoftTarget"}
 

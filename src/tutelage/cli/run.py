@@ -6,6 +6,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +73,7 @@ def run(
         if answers is not None:
             _say_whose(answers, recipe, named)
         asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
-        study = asked.study()
+        study = replace(asked.study(), again=shlex.join(["tutelage", "run", *asked.words()]))
         folder = out or free_folder(asked.name)
         trackers = tracker or []
         try:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 from tutelage.report import numbers
+from tutelage.report.lines import Line, joined_means, points_of, stages_of
 from tutelage.report.numbers import mapping, number, sequence
 from tutelage.report.roles import the
-from tutelage.report.svg import COLOURS, clean, draw, frame
+from tutelage.report.svg import COLOURS, HALF, clean, draw, frame, legend
 
 __all__ = ["confusion", "curves", "fidelity", "losses", "reliability", "shows_seeds"]
 
-Line = list[tuple[float, float]]
 _TERM_COLOURS = ("ink", "primary", "teacher", "also-1", "also-2", "also-3", "against")
 _DASHES = {"against": (4, 2), "teacher": (1, 1.5)}
 _MOST_WITH_SEEDS = 3
+_QUARTER = (2.4, 2.3)
+"""Inches of a chart of which four stand side by side, and two on a phone."""
+_CLASSES_WITH_COUNTS = 12
 
 
-def curves(arms: Mapping[str, Any], metric: str, colours: Mapping[str, str]) -> str | None:
+def curves(
+    arms: Mapping[str, Any],
+    metric: str,
+    colours: Mapping[str, str],
+    *,
+    teacher: tuple[str, float] | None = None,
+) -> str | None:
     """Validation by step: a thin line for each seed of few arms, a thick one for their mean.
 
     Args:
-        arms: by arm, its seeds, each with `points`.
+        arms: by arm, its seeds, each with `points`; one that is `failed` counts for no mean.
         metric: what to read from a point's `validation`.
         colours: by arm, its name in `COLOURS`; one that comes back is dashed.
+        teacher: what to call the line of the teacher, who does not learn here, and its value.
     """
     lines = {name: _seed_lines(runs, metric) for name, runs in arms.items()}
     lines = {name: found for name, found in lines.items() if found}
@@ -38,17 +47,22 @@ def curves(arms: Mapping[str, Any], metric: str, colours: Mapping[str, str]) -> 
         for name, seeds in lines.items():
             style, colour = _dashes(colours[name], used), COLOURS[colours[name]]
             used.append(colours[name])
-            for line in seeds if len(seeds) > 1 and shows_seeds(lines) else ():
-                axes.plot(*zip(*line, strict=True), color=colour, alpha=0.35, linewidth=1)
-            line = _mean_line(seeds)
-            marker = "o" if len(line) == 1 else None
-            axes.plot(*zip(*line, strict=True), color=colour, label=clean(name), marker=marker, **style)
-        axes.set_ylim(*_window([y for seeds in lines.values() for line in seeds for _, y in line], metric))
+            if len(seeds) > 1 and shows_seeds(lines):
+                _plot(axes, [line for _, stages in seeds for line in stages.values()], colour, 1, alpha=0.35)
+            ended = [stages for failed, stages in seeds if not failed] or [stages for _, stages in seeds]
+            _plot(axes, joined_means(ended), colour, 2, label=clean(name), **style)
+        if teacher is not None:
+            axes.axhline(
+                teacher[1], color=COLOURS["teacher"], label=clean(teacher[0]), **_dashes("teacher", ())
+            )
+        values = [y for seeds in lines.values() for _, own in seeds for line in own.values() for _, y in line]
+        axes.set_ylim(*_window(values, metric, [] if teacher is None else [teacher[1]]))
         frame(axes, "step", numbers.in_text(metric), metric)
         _count_steps(axes)
-        axes.legend(loc="best")
+        legend(axes)
 
-    return draw("curves", f"{numbers.label(metric)} on the validation set by step, {_and(lines)}", paint)
+    shown = [*lines, *([] if teacher is None else [teacher[0]])]
+    return draw("curves", f"{numbers.label(metric)} on the validation set by step, {_and(shown)}", paint)
 
 
 def shows_seeds(arms: Mapping[str, Any]) -> bool:
@@ -63,22 +77,24 @@ def losses(name: str, runs: Sequence[Any]) -> str | None:
         name: the arm.
         runs: its seeds, each with `points`.
     """
-    points = _points(runs[0]) if runs else []
-    names = ["sum", *dict.fromkeys(name for point in points for name in mapping(point.get("terms")))]
-    read = {"sum": [(point, point.get("loss")) for point in points]}
-    read |= {name: [(point, mapping(point.get("terms")).get(name)) for point in points] for name in names[1:]}
-    terms = {name: line for name, pairs in read.items() if (line := _line(pairs))}
-    if not any(len(line) > 1 for line in terms.values()):
+    run = runs[0] if runs else {}
+    names = list(dict.fromkeys(name for point in points_of(run) for name in mapping(point.get("terms"))))
+    read = {name: _term(run, name) for name in names}
+    if len({name.rpartition("/")[0] for name in names}) == 1:  # all are terms of one network
+        read = {name.rpartition("/")[2]: stages for name, stages in read.items()}
+    if len(names) != 1:  # else they are one line
+        read = {"sum": stages_of(run, lambda point: point.get("loss"))} | read
+    terms = {name: list(stages.values()) for name, stages in read.items() if stages}
+    if not any(len(line) > 1 for stages in terms.values() for line in stages):
         return None
 
     def paint(axes: Any) -> None:
-        for index, (name, line) in enumerate(terms.items()):
+        for index, (name, stages) in enumerate(terms.items()):
             colour, wide = COLOURS[_TERM_COLOURS[index % len(_TERM_COLOURS)]], 1.5 if index else 2.2
-            label = clean(name).lstrip("_")
-            axes.plot(*zip(*line, strict=True), color=colour, label=label, linewidth=wide)
+            _plot(axes, stages, colour, wide, label=clean(name).lstrip("_") or "term")
         frame(axes, "step", "training loss")
         _count_steps(axes)
-        axes.legend(loc="upper right")
+        legend(axes)
 
     return draw("losses", f"Training loss of {clean(the(name))} and its terms: {_and(terms)}", paint)
 
@@ -99,8 +115,8 @@ def fidelity(name: str, bins: Sequence[Any]) -> str | None:
             _bar(axes, each, each["agreement"], COLOURS["primary"], alpha=0.45)
             if (count := number(each.get("count"))) is not None:
                 top = ((each["low"] + each["high"]) / 2, each["agreement"])
-                text = _short(count)
-                axes.annotate(text, top, (0, 3), textcoords="offset points", ha="center", fontsize=10)
+                text = _rounded(count)
+                axes.annotate(text, top, (0, 3), textcoords="offset points", ha="center")
         axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         frame(axes, "teacher's confidence", "agreement", "agreement")
@@ -130,11 +146,11 @@ def reliability(place: str, name: str, bins: Sequence[Any], colour: str) -> str 
             area = 14 + 90 * (number(each.get("count")) or 1) / most
             spot = ([each["confidence"]], [each["accuracy"]])
             axes.scatter(*spot, s=area, color=COLOURS[colour], clip_on=False)
-        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[0, 0.25, 0.5, 0.75, 1])
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         frame(axes, "confidence", "accuracy", "accuracy")
 
     title = f"Reliability of {clean(the(name))}: accuracy against confidence"
-    return draw(place, title, paint, inches=(3.9, 3.4))
+    return draw(place, title, paint, inches=_QUARTER)
 
 
 def confusion(counts: Sequence[Sequence[float]], names: Sequence[str], outcome: str) -> str:
@@ -152,19 +168,19 @@ def confusion(counts: Sequence[Sequence[float]], names: Sequence[str], outcome: 
                 shade = 0.14 if row == column else 0.1 + 0.6 * value / most
                 if value:
                     axes.add_patch(Rectangle((column, row), 1, 1, color=colour, alpha=shade, linewidth=0))
-                if value and len(counts) <= 12:
-                    text = _short(value)
-                    axes.text(column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=9)
+                if value and len(counts) <= _CLASSES_WITH_COUNTS:
+                    text = _rounded(value)
+                    axes.text(column + 0.5, row + 0.52, text, ha="center", va="center")
         middles, wide = [index + 0.5 for index in range(len(counts))], max(map(len, short), default=0) > 2
-        size = 10 if len(counts) <= 12 else 7
-        axes.set_xticks(middles, short, rotation=90 if wide else 0, fontsize=size)
-        axes.set_yticks(middles, short, fontsize=size)
+        axes.set_xticks(middles, short, rotation=90 if wide else 0)
+        axes.set_yticks(middles, short)
         axes.set(xlim=(0, len(counts)), ylim=(len(counts), 0), xlabel=clean(outcome), ylabel="teacher")
         axes.grid(visible=False)
         axes.tick_params(length=0)
 
     title = f"What the teacher said against what {clean(the(outcome))} said"
-    return draw("confusion", title, paint, inches=(5, 4.6))
+    side = max(HALF[0], 1.3 + 0.2 * len(counts))
+    return draw("confusion", title, paint, inches=(side, 0.93 * side))
 
 
 def _dashes(colour: str, used: Sequence[str]) -> dict[str, Any]:
@@ -173,23 +189,29 @@ def _dashes(colour: str, used: Sequence[str]) -> dict[str, Any]:
     return {} if dash is None else {"dashes": dash}
 
 
-def _seed_lines(runs: Any, metric: str) -> list[Line]:
-    lines = []
+def _plot(
+    axes: Any, lines: Iterable[Line], colour: str, wide: float, *, label: str = "", **style: Any
+) -> None:
+    """Lines that are one, with gaps between them; a single point is a dot."""
+    for line in lines:
+        marker = "o" if len(line) == 1 else None
+        axes.plot(*zip(*line, strict=True), color=colour, linewidth=wide, marker=marker, **style)
+    if label:
+        axes.plot([], [], color=colour, linewidth=wide, label=label, **style)
+
+
+def _term(run: Any, name: str) -> dict[int, Line]:
+    return stages_of(run, lambda point: mapping(point.get("terms")).get(name))
+
+
+def _seed_lines(runs: Any, metric: str) -> list[tuple[bool, dict[int, Line]]]:
+    """Of each seed whether it failed, and its lines by stage."""
+    found = []
     for run in map(mapping, sequence(runs)):
-        read = [(point, mapping(point.get("validation")).get(metric)) for point in _points(run)]
-        if line := _line(read):
-            lines.append(line)
-    return lines
-
-
-def _points(run: Any) -> list[Mapping[str, Any]]:
-    return [mapping(point) for point in sequence(mapping(run).get("points"))]
-
-
-def _line(read: Iterable[tuple[Mapping[str, Any], Any]]) -> Line:
-    """Points by step, leaving out those without a value."""
-    pairs = ((number(point.get("step")), number(value)) for point, value in read)
-    return [(step, value) for step, value in pairs if step is not None and value is not None]
+        stages = stages_of(run, lambda point: mapping(point.get("validation")).get(metric))
+        if stages:
+            found.append((bool(run.get("failed")), stages))
+    return found
 
 
 def _count_steps(axes: Any) -> None:
@@ -199,25 +221,23 @@ def _count_steps(axes: Any) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
 
+def _rounded(count: float) -> str:
+    """A count in four letters at most."""
+    return f"{count:.0f}" if count < 999.5 else _short(float(f"{count:.2g}"))
+
+
 def _short(count: float) -> str:
     return numbers.amount(count).replace(numbers.GAP, "")
 
 
-def _mean_line(lines: Iterable[Line]) -> Line:
-    at: dict[float, list[float]] = defaultdict(list)
-    for line in lines:
-        for x, y in line:
-            at[x].append(y)
-    return [(x, fmean(at[x])) for x in sorted(at)]
-
-
-def _window(values: Sequence[float], metric: str) -> tuple[float, float]:
-    """Limits that leave the first steps outside where they would flatten all the rest."""
+def _window(values: Sequence[float], metric: str, also: Sequence[float] = ()) -> tuple[float, float]:
+    """Limits that leave the first steps outside where they would flatten all the rest, and hold `also`."""
     low, high, middle = min(values), max(values), median(values)
     if numbers.lower_is_better(metric):
         high = min(high, middle + 5 * (middle - low)) if middle > low else high
     elif high > middle:
         low = max(low, middle - 5 * (high - middle))
+    low, high = min([low, *also]), max([high, *also])
     margin = 0.06 * (high - low) or 0.01 * abs(high) or 0.01
     return low - margin, high + margin
 

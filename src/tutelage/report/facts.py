@@ -47,7 +47,8 @@ def _beside_teacher(results: Mapping[str, Any], size: str) -> list[tuple[str, st
     teacher, own = (mapping(each.get("cost")) for each in (results["teacher"], roles.outcome(results)))
     times = (_time(cost, size) for cost in (teacher, own))
     weights = numbers.ratio(teacher.get("bytes"), own.get("bytes"), ("smaller", "larger"))
-    closed = numbers.percent(results.get("gap_closed"))
+    share = numbers.number(results.get("gap_closed"))
+    closed = numbers.DASH if share is None or share < 0 else numbers.percent(share)
     return [
         (weights, "weights, against the teacher"),
         (latency_ratio(*times), f"against the teacher, batch of {size}"),

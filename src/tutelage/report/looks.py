@@ -28,7 +28,7 @@ def looks(results: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, A
     entries, read = roles.entries(results), metric(results)
     beside_teacher = details if roles.TEACHER in entries else {}
     return {
-        **_learning(results, mapping(details.get("curves"))),
+        **_learning(results, details),
         **_calibration(results, mapping(details.get("calibration_curves"))),
         "agreement": _svg(_agreement(results, beside_teacher)),
         "trade_off": _svg(trade_off(entries, read, batch(results), roles.colours(results))),
@@ -38,17 +38,57 @@ def looks(results: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _learning(results: Mapping[str, Any], runs: Mapping[str, Any]) -> dict[str, Any]:
+def _learning(results: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
+    runs = mapping(details.get("curves"))
     arms = [str(entry.get("arm") or name) for name, entry in roles.entries(results).items()]
-    trained = {name: runs[name] for name in dict.fromkeys([*arms, *runs]) if name in runs}
+    trained = {
+        name: _marked(runs[name], _failed(results, name))
+        for name in dict.fromkeys([*arms, *runs])
+        if name in runs
+    }
     own = str(roles.outcome(results).get("arm") or roles.primary(results))
-    drawn = charts.curves(trained, _curve_metric(results, trained), roles.arm_colours(results, trained))
+    read = _curve_metric(results, trained)
+    beside = _teacher_line(results, details, read)
+    drawn = charts.curves(trained, read, roles.arm_colours(results, trained), teacher=beside)
     return {
         "curves": _svg(drawn),
         "losses": _svg(charts.losses(own, sequence(runs.get(own)))),
         "trained_as": roles.the(own),
         "thin_lines": charts.shows_seeds(trained),
+        "stages_apart": _stages(trained) > 1,
+        "failed_apart": any(mapping(run).get("failed") for runs in trained.values() for run in runs),
     }
+
+
+def _marked(runs: Any, failed: Sequence[Any]) -> list[dict[str, Any]]:
+    """An arm's seeds; those that broke off are marked, so that they count for no mean."""
+    return [{**run, "failed": run.get("seed") in failed} for run in map(mapping, sequence(runs))]
+
+
+def _failed(results: Mapping[str, Any], arm: str) -> list[Any]:
+    found = [entry for name, entry in roles.entries(results).items() if str(entry.get("arm") or name) == arm]
+    return [seed for entry in found for seed in sequence(entry.get("failed_seeds"))]
+
+
+def _teacher_line(
+    results: Mapping[str, Any], details: Mapping[str, Any], metric: str
+) -> tuple[str, float] | None:
+    """The teacher on the validation set; where that is not known, on the set that results are of."""
+    known = number(mapping(details.get("teacher_validation")).get(metric))
+    if known is not None:
+        return roles.TEACHER, known
+    measured = mean(mapping(mapping(results.get("teacher")).get("quality")).get(metric))
+    return None if measured is None else (f"{roles.TEACHER} (test set)", measured)
+
+
+def _stages(trained: Mapping[str, Any]) -> int:
+    """In how many stages the arm with most of them was trained."""
+    found = (
+        {mapping(point).get("stage") for point in sequence(run.get("points"))}
+        for runs in trained.values()
+        for run in runs
+    )
+    return max(map(len, found), default=0)
 
 
 def _curve_metric(results: Mapping[str, Any], trained: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any
 
 __all__ = [
@@ -30,13 +30,18 @@ __all__ = [
 DASH = "—"
 GAP = "\u00a0"
 _SHARES = ("accuracy", "recall", "precision", "f1", "agreement", "error_rate", "forgetting", "transfer")
-_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl", "forgetting")
+_LOWER = ("error", "nll", "ece", "brier", "loss", "mse", "mae", "perplexity", "kl", "forgetting", "disagree")
 _LABELS = {
     "ece": "Calibration error (ECE)",
     "nll": "Log loss (NLL)",
     "brier": "Brier score",
     "kl": "KL divergence",
+    "mse": "Mean squared error",
+    "rmse": "Root of the mean squared error",
+    "mae": "Mean absolute error",
+    "r2": "Explained variance (R²)",
 }
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _THOUSANDS = ("", "k", "M", "G", "T", "P")
 
 
@@ -99,6 +104,8 @@ def difference(metric: str, value: Any, *, beside: Any = None) -> str:
     found, middle = number(value), number(beside)
     if found is None:
         return DASH
+    if not found:
+        found = 0.0  # and not -0
     share = _is_share(metric, found if middle is None else middle)
     text = f"{100 * found:.2f}" if share else _three(found)
     sign = "" if text.startswith("-") else "+" if found > 0 else ""
@@ -106,13 +113,17 @@ def difference(metric: str, value: Any, *, beside: Any = None) -> str:
 
 
 def spread(metric: str, value: Any) -> str:
-    """`± s` over the seeds; empty for fewer than two."""
+    """`± s` over the seeds, to the decimals of their mean; empty for fewer than two, and where all agree."""
     seeds = [found for found in map(number, sequence(mapping(value).get("per_seed"))) if found is not None]
     if len(seeds) < 2:
         return ""
     deviation = stdev(seeds)
-    share = _is_share(metric, max(map(abs, seeds)))
-    return f"±{GAP}{100 * deviation:.2f}" if share else f"±{GAP}{deviation:.2g}"
+    if deviation == 0:
+        return ""
+    if _is_share(metric, max(map(abs, seeds))):
+        return f"±{GAP}{100 * deviation:.2f}"
+    text = f"{deviation:,.{_decimals(fmean(seeds))}f}"
+    return f"±{GAP}{text if text.strip('0.') else _three(float(f'{deviation:.1g}'))}"
 
 
 def percent(value: Any) -> str:
@@ -161,6 +172,8 @@ def ratio(teacher: Any, outcome: Any, words: tuple[str, str]) -> str:
     before, after = number(teacher), number(outcome)
     if before is None or after is None or before <= 0 or after <= 0:
         return DASH
+    if before == after:
+        return "the same"
     times, word = (before / after, words[0]) if before >= after else (after / before, words[1])
     if times < 1.05:
         return "about the same"
@@ -168,11 +181,21 @@ def ratio(teacher: Any, outcome: Any, words: tuple[str, str]) -> str:
 
 
 def _is_share(metric: str, value: float) -> bool:
-    return any(word in metric.lower() for word in _SHARES) and abs(value) <= 1
+    return any(f"_{word}" in f"_{metric.lower()}" for word in _SHARES) and abs(value) <= 1
 
 
 def _three(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+    """Three digits; what is very small or very large gets a power of ten, as people write it."""
+    if 999.5 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    text = f"{value:.3g}"
+    digits, _, power = text.partition("e")
+    return f"{digits}·10{str(int(power)).translate(_RAISED)}" if power else text
+
+
+def _decimals(mean: float) -> int:
+    """After the point of a number of three digits."""
+    return max(0, 2 - math.floor(math.log10(abs(mean)))) if mean else 2
 
 
 def _minus(text: str) -> str:

@@ -13,16 +13,22 @@ from markupsafe import Markup
 from tutelage.errors import OutputError
 from tutelage.report import numbers, roles, verdicts
 from tutelage.report.facts import facts
+from tutelage.report.head import head
 from tutelage.report.lessons import lessons
 from tutelage.report.looks import looks
+from tutelage.report.notes import notes
 from tutelage.report.numbers import mapping, mean, sequence
 from tutelage.report.rows import comparison, expected
 from tutelage.report.upgrade import upgraded
+from tutelage.report.words import words
 
 __all__ = ["REPORT_NAME", "page_template", "render", "write"]
 
 REPORT_NAME = "report.html"
 """What the page is called inside a run's folder."""
+
+_MOST_BEFORE = 5
+"""Columns before those of the differences; of more, those that the verdict rests on."""
 
 _HERE = Path(__file__).parent
 
@@ -38,7 +44,14 @@ def render(results: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         OutputError: results of a format that is not known.
     """
     results = upgraded(results)
-    parts = [_top(results), _measured(results), lessons(results), looks(results, details), _again(details)]
+    parts = [
+        _top(results),
+        head(results, details),
+        _measured(results),
+        lessons(results),
+        looks(results, details),
+        _again(details),
+    ]
     return page_template(_HERE / "page.html").render(
         **{name: value for part in parts for name, value in part.items()}
     )
@@ -90,11 +103,13 @@ def _top(results: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": str(results.get("recipe") or "A run"),
         "out": str(results.get("out") or ""),
         "seeds": [str(seed) for seed in sequence(results.get("seeds"))],
-        "sanity": [str(said) for said in sequence(results.get("sanity"))],
+        "sanity": notes(results.get("sanity")),
         "verdict": verdict,
         "further": further,
         "one_metric": {each["metric"] for each in further} == {verdict["metric"] if verdict else ""},
-        "warnings": [str(said) for said in sequence(results.get("warnings"))],
+        "warnings": notes(results.get("warnings")),
+        "looks": int(numbers.number(results.get("looks")) or 1),
+        "words": words(results),
         "facts": facts(results),
     }
 
@@ -105,11 +120,16 @@ def _measured(results: Mapping[str, Any]) -> dict[str, Any]:
         (numbers.label(metric), numbers.measure(metric, mean(value)), numbers.spread(metric, value))
         for metric, value in fidelity.items()
     ]
-    rows = comparison(results)
+    rows, arms = comparison(results), roles.colours(results)
+    first = list(arms) if len(arms) <= _MOST_BEFORE else roles.main(results)
     return {
-        "arms": roles.colours(results),
+        "arms": arms,
+        "columns": first,
+        "columns_after": [name for name in arms if name not in first],
+        "beside": [name for name in (roles.against(results), roles.TEACHER) if name in arms],
         "has_teacher": roles.TEACHER in roles.entries(results),
         "primary": roles.primary(results),
+        "against": roles.against(results),
         "rows": rows,
         "uneven": any(row.group == "Seeds" for row in rows),
         "expected": expected(results),
@@ -130,5 +150,7 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
         named = {f"{prefix}.{key}" if prefix else str(key): item for key, item in value.items()}
         return [line for name, item in named.items() for line in _flat(item, name)]
+    if prefix.endswith("_bytes"):
+        return [(prefix.removesuffix("_bytes"), numbers.size(value))]
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return [(prefix, numbers.DASH if value is None else text)]

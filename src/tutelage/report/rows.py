@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tutelage.report import numbers, roles
@@ -52,6 +53,7 @@ class Row:
         cells: one for each of `arms`.
         against: the primary outcome beside the teacher.
         note: how it was measured, if that is the same in all cells.
+        control: the primary outcome beside what it is held against.
     """
 
     group: str
@@ -59,20 +61,31 @@ class Row:
     cells: tuple[Cell, ...]
     against: str = DASH
     note: str = ""
+    control: str = DASH
 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
     found: Arms
     primary: str
+    control: str
 
     def part(self, name: str) -> Arms:
         """One part of each column's numbers."""
         return {column: mapping(entry.get(name)) for column, entry in self.found.items()}
 
-    def pair(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The teacher's value and the primary outcome's."""
-        return values.get(roles.TEACHER), values.get(self.primary)
+    def beside(self, values: Mapping[str, Any], say: Callable[[Any, Any], str]) -> dict[str, str]:
+        """The primary outcome beside the teacher, and beside what it is held against.
+
+        Args:
+            values: by column.
+            say: (the other's value, the primary outcome's) -> text.
+        """
+        own = values.get(self.primary)
+        return {
+            "against": say(values.get(roles.TEACHER), own),
+            "control": say(values.get(self.control), own),
+        }
 
 
 def arms(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -91,7 +104,7 @@ def comparison(results: Mapping[str, Any]) -> list[Row]:
         results: what a run measured, of any format that `upgraded` reads.
     """
     results = upgraded(results)
-    columns = _Columns(roles.entries(results), roles.primary(results))
+    columns = _Columns(roles.entries(results), roles.primary(results), roles.against(results))
     rows = [*_seeds(columns, len(sequence(results.get("seeds")))), *_measured(columns, "Quality", "quality")]
     rows += [*_costs(columns, _COSTS), *_latencies(columns)]
     shown = {row.label for row in rows}  # of a language model the log loss is its quality
@@ -146,10 +159,17 @@ def _measured(columns: _Columns, group: str, part: str) -> Iterator[Row]:
     values = columns.part(part)
     for metric in dict.fromkeys(metric for entry in values.values() for metric in entry):
         told = {name: entry.get(metric) for name, entry in values.items()}
-        teacher, own = map(mean, columns.pair(told))
-        apart = None if teacher is None or own is None else own - teacher
         cells = tuple(_metric_cell(metric, value) for value in told.values())
-        yield Row(group, numbers.label(metric), cells, numbers.difference(metric, apart))
+        yield Row(group, numbers.label(metric), cells, **columns.beside(told, partial(_apart, metric)))
+
+
+def _apart(metric: str, other: Any, own: Any) -> str:
+    before, after = mean(other), mean(own)
+    return numbers.difference(metric, None if before is None or after is None else after - before)
+
+
+def _latency_apart(other: Any, own: Any) -> str:
+    return latency_ratio(mapping(other), mapping(own))
 
 
 def _metric_cell(metric: str, value: Any) -> Cell:
@@ -160,7 +180,7 @@ def _costs(columns: _Columns, costs: tuple[Any, ...]) -> Iterator[Row]:
     for group, key, title, text, words in costs:
         values = {name: cost.get(key) for name, cost in columns.part("cost").items()}
         cells = tuple(Cell(text(value)) for value in values.values())
-        yield Row(group, title, cells, numbers.ratio(*columns.pair(values), words))
+        yield Row(group, title, cells, **columns.beside(values, partial(numbers.ratio, words=words)))
 
 
 def _latencies(columns: _Columns) -> Iterator[Row]:
@@ -168,11 +188,12 @@ def _latencies(columns: _Columns) -> Iterator[Row]:
     sizes = dict.fromkeys(size for entry in values.values() for size in entry)
     for batch in sorted(sizes, key=lambda size: (len(str(size)), str(size))):
         times = {name: mapping(entry.get(batch)) for name, entry in values.items()}
-        teacher, own = map(mapping, columns.pair(times))
         threads = {_threads(time) for time in times.values() if time}
         shared = threads.pop() if len(threads) == 1 else ""
         cells = tuple(_latency_cell(time, "" if shared else _threads(time)) for time in times.values())
-        yield Row("Latency", f"Latency, batch {batch}", cells, latency_ratio(teacher, own), shared)
+        yield Row(
+            "Latency", f"Latency, batch {batch}", cells, note=shared, **columns.beside(times, _latency_apart)
+        )
 
 
 def _latency_cell(time: Mapping[str, Any], threads: str) -> Cell:

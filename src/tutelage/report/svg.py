@@ -14,7 +14,10 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["COLOURS", "clean", "draw", "frame"]
+__all__ = ["COLOURS", "HALF", "clean", "draw", "frame", "legend"]
+
+HALF = (4.75, 3.0)
+"""Inches of a chart of the usual size: two stand side by side, and one fits a phone at full size."""
 
 COLOURS = {
     "ink": "#010111",
@@ -30,6 +33,10 @@ COLOURS = {
 """CSS variable -> the colour that stands for it until the figure is SVG."""
 
 _FONT_SIZE = 11
+_SWATCH, _LETTER = 42, 6.6
+"""Points that a name in a legend takes beside its letters, and for each of them."""
+_ROW = 0.23
+"""Inches of a legend's row."""
 _STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -66,16 +73,15 @@ def clean(name: object, width: int = 22) -> str:
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
-def draw(
-    name: str, title: str, paint: Callable[[Any], None], *, inches: tuple[float, float] = (5, 3.1)
-) -> str:
+def draw(name: str, title: str, paint: Callable[[Any], None], *, inches: tuple[float, float] = HALF) -> str:
     """A chart as an `<svg>` element for a page.
 
     Args:
         name: unique on the page; it prefixes every id.
         title: what the chart shows, for those who cannot see it.
         paint: draws on the axes it is given, in `COLOURS`.
-        inches: width and height; 72 units of the picture are an inch.
+        inches: width and height; 72 units of the picture are an inch. All charts of a page have one scale, so
+            that their text has one size.
     """
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -98,6 +104,21 @@ def frame(axes: Any, horizontal: str, vertical: str, metric: str = "") -> None:
     axes.set(xlabel=clean(horizontal, 40), ylabel=clean(vertical, 30))
     if any(part in metric for part in ("accuracy", "agreement", "recall")) and axes.get_ylim()[1] <= 2:
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        limits = axes.get_ylim()
+        axes.set_yticks([tick for tick in axes.get_yticks() if limits[0] <= tick <= min(limits[1], 1.0001)])
+        axes.set_ylim(*limits)
+
+
+def legend(axes: Any) -> None:
+    """Name the lines above the axes, where they hide nothing; a figure grows with the rows of its legend."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure = axes.figure
+    each = _SWATCH + _LETTER * max(map(len, labels))
+    columns = max(1, min(len(labels), int(72 * figure.get_figwidth() / each)))
+    figure.set_figheight(figure.get_figheight() + _ROW * (-(-len(labels) // columns) - 1))
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=columns, handlelength=1.7, columnspacing=1.2
+    )
 
 
 def _for_page(text: str, name: str, title: str) -> str:
@@ -116,6 +137,7 @@ def _for_page(text: str, name: str, title: str) -> str:
             definitions.remove(style)
     view = root.attrib["viewBox"]
     root.attrib = {"class": "chart", "viewBox": view, "role": "img", "aria-labelledby": f"{name}-title"}
+    root.attrib["style"] = f"--wide: {float(view.split()[2]):g}px"
     heading = ElementTree.Element("title", {"id": f"{name}-title"})
     heading.text = clean(title, 400)
     root.insert(0, heading)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tutelage.report import numbers, roles, verdicts
+from tutelage.report.notes import notes
 from tutelage.report.page import REPORT_NAME
 from tutelage.report.rows import Cell, comparison
 from tutelage.report.upgrade import upgraded
@@ -63,7 +64,7 @@ def summary(results: Mapping[str, Any]) -> RenderableType:
     """
     results = upgraded(results)
     parts: list[RenderableType] = [table(results), *_left_out(results), Text()]
-    warnings, sanity = (numbers.sequence(results.get(part)) for part in ("warnings", "sanity"))
+    warnings, sanity = (notes(results.get(part)) for part in ("warnings", "sanity"))
     parts += [Text(f"Warning: {plain(said)}", style="yellow") for said in warnings]
     parts += [Text(f"Read this first: {plain(said)}", style="bold red") for said in sanity]
     verdict = verdicts.said(numbers.mapping(results.get("verdict")))

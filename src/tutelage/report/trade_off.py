@@ -7,7 +7,7 @@ from typing import Any
 
 from tutelage.report import numbers
 from tutelage.report.numbers import mapping, number
-from tutelage.report.svg import COLOURS, clean, draw, frame
+from tutelage.report.svg import COLOURS, HALF, clean, draw, frame
 
 __all__ = ["log_ticks", "name_spots", "trade_off"]
 
@@ -26,11 +26,12 @@ def trade_off(arms: Mapping[str, Any], metric: str, batch: str, colours: Mapping
         batch: which batch size's median latency is on the horizontal axis; one not stable is a hollow bubble.
         colours: by column, its name in `COLOURS`.
     """
-    found = [_spot(name, COLOURS[colours[name]], arm, metric, batch) for name, arm in arms.items()]
+    few = len(arms) <= _FEW
+    inches, letters = (HALF, 16) if few else ((7.5, 4.4), 24)
+    found = [_spot(name, COLOURS[colours[name]], arm, metric, batch, letters) for name, arm in arms.items()]
     spots = [spot for spot in found if spot]
     if len(spots) < 2:
         return None
-    inches = (5, 3.1) if len(spots) <= _FEW else (7.5, 4.4)
     largest = max(spot["bytes"] for spot in spots) or 1
 
     def paint(axes: Any) -> None:
@@ -52,7 +53,9 @@ def trade_off(arms: Mapping[str, Any], metric: str, batch: str, colours: Mapping
     return draw("trade-off", title, paint, inches=inches)
 
 
-def _spot(name: str, colour: str, arm: Mapping[str, Any], metric: str, batch: str) -> dict[str, Any] | None:
+def _spot(
+    name: str, colour: str, arm: Mapping[str, Any], metric: str, batch: str, letters: int
+) -> dict[str, Any] | None:
     cost = mapping(arm.get("cost"))
     time = mapping(mapping(cost.get("latency_ms")).get(batch))
     latency = number(time.get("p50"))
@@ -60,7 +63,7 @@ def _spot(name: str, colour: str, arm: Mapping[str, Any], metric: str, batch: st
     if latency is None or quality is None or latency <= 0:
         return None
     weights = number(cost.get("bytes")) or 0
-    text = f"{clean(name, 16)}, {numbers.size(weights)}" if weights else clean(name, 16)
+    text = f"{clean(name, letters)}, {numbers.size(weights)}" if weights else clean(name, letters)
     spot = {"x": latency, "y": quality, "bytes": weights, "colour": colour, "text": text}
     return spot | {"stable": time.get("stable") is not False}
 
@@ -105,6 +108,5 @@ def name_spots(axes: Any, spots: Sequence[dict[str, Any]]) -> None:
             textcoords="offset points",
             ha="left" if right else "right",
             va="center",
-            fontsize=10,
             arrowprops={"arrowstyle": "-", "color": COLOURS["muted"], "linewidth": 0.7} if moved else None,
         )

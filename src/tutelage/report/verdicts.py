@@ -38,6 +38,7 @@ def said(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
         "metric": numbers.in_text(metric),
         "difference": None if apart is None else numbers.difference(metric, apart),
         "interval": interval(verdict),
+        "between": _between(verdict),
         "level": _level(verdict.get("level")),
         "over": over(verdict),
         "chance": _p_value(verdict.get("p_value")),
@@ -85,6 +86,13 @@ def interval(verdict: Mapping[str, Any]) -> list[str] | None:
     """Both bounds, in the unit of the difference."""
     metric, apart = str(verdict.get("metric") or ""), verdict.get("difference")
     return [numbers.difference(metric, bound, beside=apart) for bound in _bounds(verdict)] or None
+
+
+def _between(verdict: Mapping[str, Any]) -> str:
+    """`+0.23 to +0.63 pp`: both bounds, their unit once."""
+    low, high = interval(verdict) or ("", "")
+    unit = f"{numbers.GAP}pp"
+    return f"{low.removesuffix(unit) if high.endswith(unit) else low} to {high}" if high else ""
 
 
 def over(verdict: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ from tutelage.runs.arguments import (
     read_text_labels,
     usual_matches,
 )
+from tutelage.runs.call import call_of
 from tutelage.runs.casting import as_read
 from tutelage.runs.checks import asked
 from tutelage.runs.reading_frames import read_frames
@@ -153,6 +154,7 @@ def distill(
     Raises:
         DataError, ModelError, OutputError, RecipeError, UnknownName: see `tutelage.errors`.
     """
+    given = dict(locals())
     cpu = on_cpu(device)
     with returned_as_it_was(*networks_of(teacher)):
         study = study_of(
@@ -178,6 +180,7 @@ def distill(
             placebo=placebo,
             **training,
         )
+        study = replace(study, again=call_of(distill, given, name="tutelage.distill"))
         where = Path(out) if out else None
         called = read_callbacks(callbacks)
         return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)

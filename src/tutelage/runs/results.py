@@ -13,6 +13,7 @@ import yaml
 from tutelage.engine import read_history
 from tutelage.evaluation import Predictions, confusion, fidelity
 from tutelage.report import FORMAT
+from tutelage.runs.about import about
 from tutelage.runs.environment import environment
 from tutelage.runs.examined import Examined, examine
 from tutelage.runs.folder import RunFolder
@@ -30,7 +31,7 @@ from tutelage.runs.measuring import (
 from tutelage.runs.scores import ExampleScores, scores_of
 from tutelage.studies import Study
 from tutelage.studies.compared import differences
-from tutelage.teachers import Teacher
+from tutelage.teachers import Stored, Teacher
 from tutelage.training import Trained
 
 __all__ = ["Collected", "collect"]
@@ -61,11 +62,13 @@ class Taught:
         teacher: who taught; None where nobody was asked.
         seconds: of its own training.
         answering: seconds that it spent in answering before training, charged to those it taught.
+        validation: its metric on the validation split; None where it was not asked about it.
     """
 
     teacher: Teacher | None
     seconds: float = 0.0
     answering: float = 0.0
+    validation: float | None = None
 
     @property
     def measured_alone(self) -> bool:
@@ -121,7 +124,10 @@ def collect(
     results["student"] = results["outcomes"][study.primary]
     results["control"] = results["outcomes"].get(outcome.against)
     scores = {name: held for name, one in examined.items() if (held := scores_of(one)) is not None}
-    return Collected(results, _details(study, examined, answers, folder), scores)
+    details = _details(study, examined, answers, folder)
+    if taught.validation is not None and not isinstance(taught.teacher, Stored):
+        details["teacher_validation"] = {study.problem.metric: taught.validation}
+    return Collected(results, details | {"about": about(study, examined, taught.teacher)}, scores)
 
 
 def _add_lessons(

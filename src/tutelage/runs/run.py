@@ -216,7 +216,7 @@ def _train(
                 _compare_with_control(study, name, trained[name][0], known)
     seconds = sum(one.seconds_until() for one in taught)
     seconds += study.plan.seconds() if study.asks else 0.0
-    return study, trained, Taught(_ready(study, classroom, trained), seconds, classroom.seconds)
+    return study, trained, Taught(_ready(study, classroom, trained), seconds, classroom.seconds, known)
 
 
 def _look_at_teacher(study: Study, classroom: Classroom, runtime: Runtime) -> float | None:

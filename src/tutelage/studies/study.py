@@ -291,6 +291,7 @@ class Study:
         uncontrolled: what the comparison does not hold equal, in plain words.
         expected: metric -> what the paper found and what we found.
         level: the confidence of the verdict's interval.
+        again: the command or the call that asks for the same again, for the record.
     """
 
     name: str
@@ -306,6 +307,7 @@ class Study:
     uncontrolled: Sequence[str] = ()
     expected: Mapping[str, Any] | None = None
     level: float = 0.95
+    again: str = ""
 
     @property
     def plan(self) -> TeacherPlan:
