@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from tutelage.engine import OptimizerSettings, TrainSettings, complaints, seeded
+from tutelage.engine import TrainSettings, complaints, seeded
 from tutelage.errors import DataError, ModelError, RecipeError
 from tutelage.match import Match
 from tutelage.tasks.metric import Metric
@@ -25,13 +25,11 @@ __all__ = [
     "read_callbacks",
     "read_matches",
     "read_metric",
-    "read_optimizer",
     "read_seeds",
     "read_settings",
     "read_student",
     "read_teacher",
     "read_text_labels",
-    "usual_matches",
 ]
 
 
@@ -205,30 +203,6 @@ def _numbered(part: Any, names: Sequence[str]) -> Any:
     return (*part[:-1], torch.tensor([place[str(one)] for one in part[-1]]))
 
 
-def usual_matches(targets: Targets, temperature: float | None, label_weight: float | None) -> list[Match]:
-    """The terms where nothing was said of them: the teacher's word, and labels where there are any.
-
-    Raises:
-        ModelError: a temperature or a weight that nothing has.
-    """
-    losses, found = targets.losses, []
-    if temperature is not None and not any(hasattr(loss, "temperature") for loss in losses):
-        raise ModelError(
-            f"temperature came as {temperature:g}, and answers that are numbers have none; leave it out"
-        )
-    if label_weight is not None and targets.kind == "none":
-        raise ModelError(f"label_weight came as {label_weight:g}, and the data has no labels; leave it out")
-    for loss in losses:
-        if temperature is not None and hasattr(loss, "temperature"):
-            try:
-                loss = type(loss)(temperature=temperature)  # type: ignore[call-arg]
-            except ValueError as error:
-                raise ModelError(str(error)) from error
-        own = "teacher" not in loss.needs and label_weight is not None
-        found.append(Match(loss, weight=label_weight if own and label_weight is not None else 1.0))
-    return found
-
-
 def on_cpu(device: str | None) -> bool:
     """Whether a run stays on the CPU.
 
@@ -265,36 +239,6 @@ def read_callbacks(came: Any) -> list[Callable[[Mapping[str, Any]], object]]:
                 "a mapping: `label`, `step`, and `terms` or `validation`"
             )
     return many
-
-
-def read_optimizer(came: Any, lr: float | None = None) -> OptimizerSettings:
-    """A name, `{name: {option: value}}`, settings, or None for AdamW at 1e-3 with a cosine schedule.
-
-    Args:
-        came: what the user gave.
-        lr: a learning rate beside it; None for the optimiser's own.
-
-    Raises:
-        RecipeError: something else came.
-    """
-    if came is None:
-        options = {"lr": 1e-3 if lr is None else lr}
-        return OptimizerSettings(name="adamw", options=options, schedule="cosine_annealing_lr")
-    try:
-        read = OptimizerSettings.read(came)
-        return read if lr is None else _with_rate(read, lr)
-    except ValidationError as error:
-        raise RecipeError(f"optimizer: {complaints(error)}") from error
-    except ValueError as error:
-        raise RecipeError(f"optimizer: {error}; for example {{'adamw': {{'lr': 0.001}}}}") from error
-
-
-def _with_rate(settings: OptimizerSettings, lr: float) -> OptimizerSettings:
-    if "lr" in settings.options:
-        raise RecipeError(
-            f"lr came as {lr:g}, and the optimizer has one of {settings.options['lr']:g}; give one of them"
-        )
-    return settings.model_copy(update={"options": {**settings.options, "lr": lr}})
 
 
 def read_settings(given: Mapping[str, Any]) -> TrainSettings:

@@ -12,6 +12,7 @@ from tutelage.teachers.panel import Panel
 from tutelage.teachers.past_self import PastSelf
 from tutelage.teachers.predictor import Predictor
 from tutelage.teachers.remembered import Remembered
+from tutelage.teachers.some_classes import SomeClasses
 from tutelage.teachers.specialists import (
     Specialists,
     combine,
@@ -38,6 +39,7 @@ __all__ = [
     "PastSelf",
     "Predictor",
     "Remembered",
+    "SomeClasses",
     "Specialists",
     "Stored",
     "Teacher",

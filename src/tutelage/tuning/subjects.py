@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from inspect import signature
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ from tutelage.errors import RecipeError, TutelageError, UnknownName
 from tutelage.recipes import build
 from tutelage.recipes.load import parse, with_values
 from tutelage.recipes.parts import field_of
-from tutelage.runs.distill import distill, study_of
+from tutelage.runs.distill import distill
+from tutelage.runs.study_of import Wanted, study_of
 from tutelage.studies import Study
 from tutelage.tuning.knobs import Knob
 
@@ -170,7 +171,7 @@ class CallSubject:
 
     def study(self, values: Values) -> Study:
         """Everything, with some values set. The test split is not passed on."""
-        return study_of(**{key: held for key, held in self.arguments(values).items() if key != "test"})
+        return study_of(Wanted.of(**{**self.arguments(values), "test": None}))
 
     def arguments(self, values: Values) -> dict[str, Any]:
         """What `distill` is called with."""
@@ -183,7 +184,7 @@ class CallSubject:
     def final(self, student: Values, control: Values, test: Any) -> Study:
         """The same with the test split, to be judged."""
         one, other = ({**self.arguments(values), "test": test} for values in (student, control))
-        return with_control(study_of(**one), study_of(**other))
+        return with_control(study_of(Wanted.of(**one)), study_of(Wanted.of(**other)))
 
     def own(self, key: str) -> Any:
         """The value that was given for an argument, or its default."""
@@ -208,10 +209,9 @@ class CallSubject:
         """Refuse keys that are no argument of `distill`."""
         if self._fixed is None:
             return
-        ours = {name for name, one in signature(study_of).parameters.items() if one.kind is one.KEYWORD_ONLY}
-        legal = sorted(
-            (ours | set(TrainSettings.model_fields)) - {"test", "seeds", "control", "placebo", "metric"}
-        )
+        fixed = {"teacher", "student", "train", "validation", "test", "seeds", "control", "placebo", "metric"}
+        ours = {each.name for each in fields(Wanted)} - {"training"}
+        legal = sorted((ours | set(TrainSettings.model_fields)) - fixed)
         for knob in knobs:
             if knob.key not in legal:
                 raise UnknownName("key of the search", knob.key, legal)

@@ -14,8 +14,8 @@ from tutelage.modes import returned_as_it_was
 from tutelage.recipes import load, name_of
 from tutelage.recipes.load import parse
 from tutelage.runs.arguments import on_cpu
-from tutelage.runs.distill import networks_of
 from tutelage.runs.folder import free_folder
+from tutelage.runs.study_of import networks_of
 from tutelage.tuning.knobs import read_search
 from tutelage.tuning.place import need_optuna
 from tutelage.tuning.subjects import CallSubject, RecipeSubject, Subject

@@ -16,7 +16,7 @@ from tutelage.errors import RecipeError, UnknownName
 from tutelage.files import write_atomically, write_json
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.checks import check_study
-from tutelage.runs.distill import networks_of
+from tutelage.runs.study_of import networks_of
 from tutelage.studies import Study
 from tutelage.studies.compared import total_steps
 from tutelage.studies.identity import identity_of
