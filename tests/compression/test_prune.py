@@ -93,7 +93,7 @@ def test_the_units_with_the_smallest_product_of_norms_go():
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([[1.0], [2.0], [3.0], [4.0]]))
         network[2].weight.copy_(torch.tensor([[5.0, 1.0, 2.0, 0.5]]))  # products 5, 2, 6, 2
-    done = Prune(share=0.5).change(network)
+    done = Prune(share=0.5).change(network).done
     assert done == {"kept": {"0": [0, 2]}}
     assert network[0].weight.tolist() == [[1.0], [3.0]]
     assert network[2].weight.tolist() == [[5.0, 2.0]]
@@ -106,7 +106,7 @@ def test_all_readers_of_a_unit_count():
             parameter.fill_(1.0)
         network.hidden[1].linear.weight.copy_(torch.tensor([[1.0, 0.5]]))
         network.exits["exit1"].weight.copy_(torch.tensor([[1.0, 9.0]]))
-    assert Prune(share=0.5).change(network)["kept"]["hidden.0.linear"] == [1]
+    assert Prune(share=0.5).change(network).done["kept"]["hidden.0.linear"] == [1]
     assert network.exits["exit1"].weight.tolist() == [[9.0]]
     assert network(torch.ones(2, 1))["exit1"].shape == (2, 1)
 
@@ -121,7 +121,7 @@ def make(kind: str, seed: int) -> nn.Module:
 def test_what_is_left_answers_as_if_the_units_were_silent(kind: str):
     network, inputs = make(kind, 0), torch.randn(5, 12)
     silent = copy.deepcopy(network)
-    kept = Prune(share=0.5).change(network)["kept"]
+    kept = Prune(share=0.5).change(network).done["kept"]
     for path, units in kept.items():
         gone = [unit for unit in range(silent.get_submodule(path).out_features) if unit not in units]
         for reader in hidden_layers(silent)[path]:
@@ -135,7 +135,7 @@ def test_what_is_left_answers_as_if_the_units_were_silent(kind: str):
 def test_a_network_that_was_built_anew_takes_the_same_shape(kind: str):
     network, anew, inputs = make(kind, 0), make(kind, 1), torch.randn(5, 12)
     prune = Prune(share=0.5)
-    done = json.loads(json.dumps([prune.change(network), prune.change(network)]))
+    done = json.loads(json.dumps([prune.change(network).done, prune.change(network).done]))
     for one in done:
         Prune.__new__(Prune).replay(anew, one)  # its settings no longer matter
     anew.load_state_dict(network.state_dict())

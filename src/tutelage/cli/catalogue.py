@@ -90,7 +90,7 @@ def _schemes() -> Iterator[Entry]:
 def _changes() -> Iterator[Entry]:
     from tutelage import compression
 
-    return (Entry("changes", name.lower(), getattr(compression, name)) for name in compression.__all__)
+    return (Entry("changes", name, kind) for name, kind in compression.changes.items())
 
 
 def _projectors() -> Iterator[Entry]:

@@ -3,6 +3,11 @@
 Each is deterministic, gives what it did as plain JSON, and can do the same to a network that was built anew.
 """
 
+from tutelage.compression.changer import Calibration, Changed, Changer
 from tutelage.compression.prune import Prune
+from tutelage.compression.settle import is_settled, settle
 
-__all__ = ["Prune"]
+changes = {"prune": Prune}
+"""What a recipe may name between trainings: name -> a `Changer`."""
+
+__all__ = ["Calibration", "Changed", "Changer", "Prune", "changes", "is_settled", "settle"]

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutelage.compression.changer import Calibration, Changed, Changer
 from tutelage.compression.hidden import hidden_layers
 from tutelage.errors import ModelError
 
 __all__ = ["Prune"]
 
 
-class Prune:
+class Prune(Changer):
     """Structured pruning by magnitude: hidden units whose weights are small are taken out, with their rows.
 
     It works on linear layers whose answer goes through activations and dropout into other linear layers and
@@ -34,7 +35,7 @@ class Prune:
 
     Example:
         >>> network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
-        >>> done = Prune(share=0.5).change(network)
+        >>> done = Prune(share=0.5).change(network).done
         >>> network[0].out_features, network[2].in_features, len(done["kept"]["0"])
         (3, 3, 3)
     """
@@ -44,7 +45,7 @@ class Prune:
             raise ValueError(f"share came as {share}; a number above 0 and below 1 is expected")
         self.share = share
 
-    def change(self, network: nn.Module) -> dict[str, Any]:
+    def change(self, network: nn.Module, calibration: Calibration | None = None) -> Changed:  # noqa: ARG002
         """Prune in place; which units of which layers were kept, by the layers' paths."""
         hidden = hidden_layers(network)
         if not hidden:
@@ -61,12 +62,13 @@ class Prune:
             count = max(1, round(len(score) * (1 - self.share)))
             kept[path] = sorted(score.topk(count).indices.tolist())
             _keep(first, others, kept[path])
-        return {"kept": kept}
+        return Changed(network, {"kept": kept})
 
-    def replay(self, network: nn.Module, done: Mapping[str, Any]) -> None:
+    def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:
         """Bring a network that was built anew into the pruned shape."""
         for path, readers in hidden_layers(network).items():
             _keep(*_layers(network, path, readers), done["kept"][path])
+        return network
 
 
 def _layers(network: nn.Module, path: str, readers: Sequence[str]) -> tuple[nn.Linear, list[nn.Linear]]:

@@ -7,8 +7,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tutelage.compression import Calibration
 from tutelage.data import Loader, Source, Subset
 from tutelage.engine import Runtime, TrainSettings, fit, save_weights
 from tutelage.forecast.break_even import break_even
@@ -26,6 +27,7 @@ from tutelage.studies import Arm, Change, Study
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Remembered, Teacher
 from tutelage.training import Classroom, evaluation_loader
+from tutelage.training.changing import Step, make_change
 from tutelage.training.placebo_choice import placebo_beside
 from tutelage.training.stage import Ready
 from tutelage.training.walk import Asked, State, walk
@@ -165,9 +167,17 @@ class _Trial:
         """Nothing is done beforehand."""
         return False
 
-    def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:  # noqa: ARG002
-        """Change the network, as a run would."""
-        return change.changer.change(net)
+    def changed(
+        self,
+        number: int,  # noqa: ARG002
+        change: Change,
+        network: str,
+        net: nn.Module,
+        calibration: Calibration,
+    ) -> Step:
+        """Change the network, as a run would, and keep it."""
+        plain = replace(change, tolerance=None, keep="always")
+        return make_change(plain, network, net, calibration, self.problem, self.runtime)
 
     def left(self, number: int, state: State) -> None:
         """Nothing is kept."""

@@ -101,7 +101,12 @@ def make_network(model: Named, field: Field) -> Callable[[], nn.Module]:
 def make_change(spec: ChangeSpec) -> Change:
     """A change of networks, from its part of the recipe."""
     return Change(
-        spec.change.name, make_changer(spec.change), tuple(spec.networks), dict(spec.change.settings)
+        spec.change.name,
+        make_changer(spec.change),
+        tuple(spec.networks),
+        dict(spec.change.settings),
+        tolerance=spec.tolerance,
+        keep=spec.keep,
     )
 
 
@@ -121,11 +126,12 @@ def changer_of(name: str) -> Any:
 
 
 def _change_kind(name: str) -> Any:
-    by_lower = {known.lower(): known for known in compression.__all__}
-    if ":" not in name and name not in by_lower:
-        legal = ["scheme", *by_lower]
+    if ":" in name:
+        return find("change", name, compression)
+    if name not in compression.changes:
+        legal = ["scheme", *compression.changes]
         raise UnknownName("stage", name, legal, hint="A stage trains (scheme: …) or changes networks.")
-    return find("change", by_lower.get(name, name), compression)
+    return compression.changes[name]
 
 
 def make_transform(train: TrainSpec, problem: Problem, matches: Sequence[Match]) -> Any:

@@ -89,7 +89,7 @@ def load(
     if isinstance(network, nn.Module):
         made = copy.deepcopy(made)
     _check_safetensors(weights)
-    replay_changes(made, about, changer_of)
+    made = replay_changes(made, about, changer_of)
     load_weights(weights, made)
     return made.eval()
 
@@ -132,9 +132,9 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
         built_by = None if changes else one.get("built_by")
         problem, build = student_of(recipe, one.get("network", "student"), built_by)
         with seeded(0):
-            networks.append(build())
+            fresh = build()
         part = view is not None or len(about.get("members", [])) > 0
-        replay_changes(networks[-1], one | ({"shapes": None} if part else {}), changer_of)
+        networks.append(replay_changes(fresh, one | ({"shapes": None} if part else {}), changer_of))
     network = MeanOfNetworks(networks) if "members" in about else networks[0]
     if view is not None:
         network = view_of(recipe, view)(network)

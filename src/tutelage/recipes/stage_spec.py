@@ -159,19 +159,26 @@ class ChangeSpec(Spec):
     Args:
         change: its name and settings.
         networks: which ones.
+        tolerance: how much of the metric each may lose on the validation split, such as 0.01; what loses more
+            is named in the report.
+        keep: `always`, or `if_better`: undone where it loses more than the tolerance (than nothing, without
+            one), or makes the network slower.
     """
 
     change: NamedField
     networks: list[str] = Field(default_factory=lambda: ["student"])
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    keep: Literal["always", "if_better"] = "always"
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, came: Any) -> Any:
         """Read `{prune: …}` as `{change: {prune: …}}`."""
         if isinstance(came, Mapping) and "change" not in came and "scheme" not in came:
-            rest = {key: value for key, value in came.items() if key != "networks"}
+            own = {"networks", "tolerance", "keep"}
+            rest = {key: value for key, value in came.items() if key not in own}
             if len(rest) == 1:
-                return {"change": rest} | {key: came[key] for key in came if key == "networks"}
+                return {"change": rest} | {key: came[key] for key in came if key in own}
         return came
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import time
@@ -18,6 +19,7 @@ from rich.console import Console
 from torch import nn
 
 from tutelage import report
+from tutelage.compression import is_settled, settle
 from tutelage.data import reading
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.errors import ModelError, OutputError, TutelageWarning
@@ -293,6 +295,9 @@ def _students(study: Study, trained: Mapping[str, Sequence[Trained]]) -> dict[st
         if one is not None:
             seen = outcome.of(one.of).eval()
             about = dict(one.about.get(outcome.network, {}))
+            if not is_settled(seen):
+                seen = settle(copy.deepcopy(seen))
+                about["done"] = [held for held in about.get("done", []) if not held["settles"]]
             about |= {"network": outcome.network, "arm": outcome.arm}
             if outcome.members:
                 about["members"] = [

@@ -7,7 +7,6 @@
 from tutelage.studies.study import (
     Arm,
     Change,
-    Changer,
     Outcome,
     Stage,
     Study,
@@ -21,7 +20,6 @@ from tutelage.studies.study import (
 __all__ = [
     "Arm",
     "Change",
-    "Changer",
     "Outcome",
     "Stage",
     "Study",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
 
+from tutelage.compression import Changer
 from tutelage.data import Source
 from tutelage.engine import OptimizerSettings, TrainSettings, seeded
 from tutelage.schemes import Scheme
@@ -22,7 +23,6 @@ from tutelage.types import Batch
 __all__ = [
     "Arm",
     "Change",
-    "Changer",
     "Outcome",
     "Stage",
     "Study",
@@ -110,31 +110,25 @@ class Stage:
         return self.student if network == "student" else network
 
 
-class Changer(Protocol):
-    """A deterministic change of a network in place: prune, factorise, quantise."""
-
-    def change(self, network: nn.Module) -> Mapping[str, Any]:
-        """Change the network; what was done, as plain JSON."""
-
-    def replay(self, network: nn.Module, done: Mapping[str, Any]) -> None:
-        """Do to a network of the old shape what was done, whatever its weights."""
-
-
 @dataclass(frozen=True)
 class Change:
-    """A stage of an arm that changes networks in place, without training.
+    """A stage of an arm that changes networks without training.
 
     Args:
         name: of the change, as a recipe names it.
         changer: what changes.
         networks: which ones.
         settings: of the changer, for the record.
+        tolerance: how much of the metric it may lose on the validation split; None for anything.
+        keep: `always`, or `if_better`: undone where it loses more than it may, or makes the network slower.
     """
 
     name: str
     changer: Changer
     networks: Sequence[str] = ("student",)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float | None = None
+    keep: Literal["always", "if_better"] = "always"
 
 
 @dataclass(frozen=True)

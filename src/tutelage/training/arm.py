@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tutelage.compression import Calibration
 from tutelage.data import Source
 from tutelage.engine import Fitted, Runtime, fit, load_weights, save_weights
 from tutelage.errors import NonFiniteLoss
@@ -18,6 +19,7 @@ from tutelage.files import read_json, write_json
 from tutelage.studies import Arm, Change, Stage
 from tutelage.tasks.problem import Problem
 from tutelage.threads import threads
+from tutelage.training.changing import Step, make_change
 from tutelage.training.made import read_made, write_made
 from tutelage.training.networks import describe_network
 from tutelage.training.stage import Ready, evaluation_loader, validations_of
@@ -39,6 +41,7 @@ class Trained:
         seconds: of training, of each stage.
         validation: by network, the metric by which its last weights were kept; missing where there was none.
         about: by network, what built it and what was done to it.
+        changes: by stage and network, what changes were worth, where that was measured.
         failed: why the training broke off; None where it did not.
     """
 
@@ -48,6 +51,7 @@ class Trained:
     seconds: Mapping[int, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
     failed: str | None = None
 
     @property
@@ -121,6 +125,7 @@ def train_arm(
         {number: fitted.seconds for number, fitted in work.fitted.items()},
         work.validation,
         {name: work.about(name, state) for name in state.networks},
+        work.changes,
     )
 
 
@@ -153,6 +158,7 @@ class _Work:
         self.fitted: dict[int, Fitted] = {}
         self.validation: dict[str, float] = {}
         self.after: dict[tuple[str, int], nn.Module] = {}
+        self.changes: dict[tuple[int, str], Mapping[str, Any]] = {}
 
     def finished(self, number: int, state: State) -> bool:
         """Whether a stage is done; its weights, and what it made, are then taken up."""
@@ -195,20 +201,28 @@ class _Work:
             made = read_made(folder)
         return made
 
-    def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:
+    def changed(
+        self, number: int, change: Change, network: str, net: nn.Module, calibration: Calibration
+    ) -> Step:
         """Change a network, or do again what was done to it."""
         file = self._of(number) / f"{network}.json"
+        weights = file.with_suffix(".safetensors")
         if self.runtime.share(file.exists()):
-            done = read_json(file)
-            change.changer.replay(net, done)
-            load_weights(self._of(number) / f"{network}.safetensors", net)
-            return dict(done)
-        done = dict(self.runtime.share(dict(change.changer.change(net))))
-        if self.runtime.is_main:
-            save_weights(self._of(number) / f"{network}.safetensors", net)
-            write_json(file, done)
-        self.runtime.wait()
-        return done
+            held = read_json(file)
+            done, about = held.get("done", held), held.get("about", {})
+            if "undone" not in about:
+                net = change.changer.replay(net, done)
+            load_weights(weights, net)
+            step = Step(net, done, about)
+        else:
+            problem = self.arm.problem or self.problem
+            step = make_change(change, network, net, calibration, problem, self.runtime)
+            if self.runtime.is_main:
+                save_weights(weights, step.network)
+                write_json(file, {"done": dict(step.done), "about": dict(step.about)})
+            self.runtime.wait()
+        self.changes[number, network] = step.about
+        return step
 
     def left(self, number: int, state: State) -> None:
         """Keep what a stage left, on the disk and for those who ask for it."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from tutelage.compression import Changer
 from tutelage.errors import CheckpointError
 from tutelage.files import write_atomically, write_json
-from tutelage.studies import Changer
 from tutelage.tasks.problem import Problem
 
 __all__ = ["describe_network", "replay_changes", "write_beside"]
@@ -41,8 +41,10 @@ def describe_network(
     }
 
 
-def replay_changes(network: nn.Module, about: Mapping[str, Any], changers: Callable[[str], Changer]) -> None:
-    """Bring a freshly built network into the shape that its weights have.
+def replay_changes(
+    network: nn.Module, about: Mapping[str, Any], changers: Callable[[str], Changer]
+) -> nn.Module:
+    """A freshly built network in the shape that its weights have.
 
     Args:
         network: as its builder gave it.
@@ -53,7 +55,7 @@ def replay_changes(network: nn.Module, about: Mapping[str, Any], changers: Calla
         CheckpointError: the shapes afterwards are not those of the weights.
     """
     for one in about.get("done", []):
-        changers(one["change"]).replay(network, one["done"])
+        network = changers(one["change"]).replay(network, one["done"])
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
     if about.get("shapes") not in (None, shapes):
         differ = [name for name in shapes if about["shapes"].get(name) != shapes[name]]
@@ -61,6 +63,7 @@ def replay_changes(network: nn.Module, about: Mapping[str, Any], changers: Calla
             f"the network that was built has other shapes than its weights ({', '.join(differ[:4])}); the "
             "recipe beside them is not the one that they were trained by"
         )
+    return network
 
 
 def write_beside(network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None) -> None:

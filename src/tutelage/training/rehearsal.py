@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
-
 from torch import Tensor, nn
 
+from tutelage.compression import Calibration
 from tutelage.data import Loader, Source, Subset
 from tutelage.engine import OptimizerSteps, Runtime, fit
 from tutelage.errors import ModelError
 from tutelage.studies import Arm, Change, Study
 from tutelage.tasks.problem import Problem
+from tutelage.training.changing import Step, make_change
 from tutelage.training.classroom import Classroom
 from tutelage.training.stage import Ready, evaluation_loader, validations_of
 from tutelage.training.walk import State, walk
@@ -114,9 +113,17 @@ class _Rehearsal:
             )
         return ready.scheme.made()
 
-    def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:  # noqa: ARG002
-        """Change the network, as a run does."""
-        return change.changer.change(net)
+    def changed(
+        self,
+        number: int,  # noqa: ARG002
+        change: Change,
+        network: str,
+        net: nn.Module,
+        calibration: Calibration,
+    ) -> Step:
+        """Change the network, as a run does, and keep it."""
+        plain = replace(change, tolerance=None, keep="always")
+        return make_change(plain, network, net, calibration, self.problem, self.runtime)
 
     def left(self, number: int, state: State) -> None:
         """Nothing is kept."""

@@ -9,11 +9,14 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from tutelage.compression import Calibration
 from tutelage.data import Source
 from tutelage.engine import Runtime, sharded, whole
 from tutelage.studies import Arm, Change, Stage, Together, fresh_network, fresh_networks
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Ensemble, Frozen, Teacher
+from tutelage.training.calibration import calibration_of
+from tutelage.training.changing import Step
 from tutelage.training.stage import Ready, plain, set_up_stage
 
 __all__ = ["Asked", "State", "Visitor", "walk"]
@@ -46,8 +49,10 @@ class Visitor(Protocol):
     def train(self, ready: Ready) -> Source | None:
         """Train a stage that was set up; what it made."""
 
-    def changed(self, number: int, change: Change, network: str, net: nn.Module) -> Mapping[str, Any]:
-        """Change a network; what was done."""
+    def changed(
+        self, number: int, change: Change, network: str, net: nn.Module, calibration: Calibration
+    ) -> Step:
+        """Change a network; what came of it."""
 
     def left(self, number: int, state: State) -> None:
         """Called after each stage."""
@@ -76,8 +81,12 @@ def walk(
     for number, stage in enumerate(arm.stages):
         if isinstance(stage, Change):
             for name in stage.networks:
-                done = visitor.changed(number, stage, name, state.networks[name])
-                state.done.setdefault(name, []).append({"change": stage.name, "done": dict(done)})
+                shown = calibration_of(arm, arm.problem or problem, name, runtime)
+                step = visitor.changed(number, stage, name, state.networks[name], shown)
+                state.networks[name] = step.network.to(runtime.device)
+                if "undone" not in step.about:
+                    record = {"change": stage.name, "done": dict(step.done), "settles": stage.changer.settles}
+                    state.done.setdefault(name, []).append(record)
         else:
             _train(arm, number, stage, state, (problem, runtime, visitor, seed, teacher))
         visitor.left(number, state)

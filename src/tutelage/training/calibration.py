@@ -1,0 +1,51 @@
+"""Training examples for changes that look at data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.capture import capture
+from tutelage.compression import Calibration
+from tutelage.data import Loader, reading
+from tutelage.engine import Runtime
+from tutelage.studies import Arm
+from tutelage.tasks.problem import Problem
+from tutelage.types import Batch, Outputs
+
+__all__ = ["calibration_of"]
+
+BATCH = 64
+
+
+def calibration_of(arm: Arm, problem: Problem, network: str, runtime: Runtime) -> Calibration:
+    """Examples of an arm's training data in one order, whoever asks, and the task's way to ask and to learn.
+
+    Args:
+        arm: whose data.
+        problem: whose exam.
+        network: the name of the network that is to be changed.
+        runtime: where.
+    """
+    reads = problem.reads.get(network)
+    exam = problem.exam
+
+    def batches() -> Iterator[Batch]:
+        for micros in Loader(arm.source, batch_size=BATCH, seed=0).epoch(0):
+            yield from (batch.to(runtime.device) for batch in micros)
+
+    def ask(net: nn.Module, batch: Batch) -> Outputs:
+        return capture(net, reading(batch, reads).inputs, exam.layers)
+
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
+        own = ask(net, batch)
+        terms = []
+        for match in exam.alone():
+            match.fit(own, None, batch)
+            terms.append(match.to(batch.ids.device)(own, None, batch))
+        return torch.stack(terms).sum()
+
+    labelled = arm.source.batch([0]).labels is not None
+    return Calibration(batches, ask, loss if labelled else None)
