@@ -26,6 +26,7 @@ from tutelage.teachers import (
     PastSelf,
     Predictor,
     Remembered,
+    SomeClasses,
     Stored,
     Teacher,
     Union,
@@ -84,11 +85,12 @@ FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
     PastSelf: lambda: PastSelf().beside(Net()),
     Predictor: lambda: Predictor(predict),
     Remembered: lambda: Remembered(Frozen(Net())),
+    SomeClasses: lambda: SomeClasses(Frozen(Net(5), layers=["layer"]), [4, 0, 2]),
     Stored: stored,
     Union: lambda: Union([Frozen(Net(2)), Frozen(Net(2))], [[0, 1], [1, 2]]),
     Virtual: lambda: Virtual(num_classes=3),
 }
-WITH_LAYERS = (Ahead, Cautious, Frozen, MovingAverage, PastSelf)
+WITH_LAYERS = (Ahead, Cautious, Frozen, MovingAverage, PastSelf, SomeClasses)
 
 EXPORTED = [
     item

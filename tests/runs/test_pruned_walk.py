@@ -110,7 +110,7 @@ def test_every_seed_of_both_arms_was_pruned_between_two_trainings(finished: Path
             folder = finished / f"seed{seed}" / name
             before = load_file(folder / "stage0" / "student.safetensors")
             pruned = load_file(folder / "stage1" / "student.safetensors")
-            kept = read(folder / "stage1" / "student.json")["kept"]["hidden.0.linear"]
+            kept = read(folder / "stage1" / "student.json")["done"]["kept"]["hidden.0.linear"]
             assert torch.equal(pruned["hidden.0.linear.weight"], before["hidden.0.linear.weight"][kept])
             after = load_file(folder / "student.safetensors")
             assert {key: list(value.shape) for key, value in after.items()} == SHAPES

@@ -21,7 +21,8 @@ class Calibration:
     Args:
         batches: -> a few batches of the training split in a fixed order, on the network's device.
         ask: what a network says about a batch, of which it reads what is its own.
-        loss: what a student that nobody teaches minimises on a batch, a scalar; None where there are no labels.
+        loss: what a student that nobody teaches minimises on a batch, a scalar; None where there are no
+            labels.
     """
 
     batches: Callable[[], Iterable[Batch]]

@@ -30,6 +30,6 @@ def settle(network: nn.Module) -> nn.Module:
     """
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[union-attr,arg-type]
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, str(name), leave_parametrized=True)
     return network

@@ -43,7 +43,7 @@ def calibration_of(arm: Arm, problem: Problem, network: str, runtime: Runtime) -
         own = ask(net, batch)
         terms = []
         for match in exam.alone():
-            match.fit(own, None, batch)
+            match.fit(own, None)
             terms.append(match.to(batch.ids.device)(own, None, batch))
         return torch.stack(terms).sum()
 

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -106,7 +107,7 @@ def _slower(
     both = {"before": before, "after": after}
     with evaluating(*both.values()):
         timed = latencies(
-            {key: (lambda inputs, net=net: call(net, inputs), example) for key, net in both.items()},
+            {key: (partial(call, net), example) for key, net in both.items()},
             runtime.device,
             reference="before",
         )
@@ -124,9 +125,10 @@ def _why_not(change: Change, about: Mapping[str, Any], problem: Problem) -> list
     allowed = change.tolerance or 0.0
     found = []
     if lost > allowed:
+        was, now = (about["metric"][when] for when in ("before", "after"))
         found.append(
-            f"{problem.metric} went from {about['metric']['before']:.4g} to {about['metric']['after']:.4g} on the "
-            f"validation split, and {allowed:g} may be lost"
+            f"{problem.metric} went from {was:.4g} to {now:.4g} on the validation split, and {allowed:g} may "
+            "be lost"
         )
     if about["slower"]:
         times = ", ".join(f"{ratio:.2g} times at batch {batch}" for batch, ratio in about["slower"].items())

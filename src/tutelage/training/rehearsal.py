@@ -6,6 +6,7 @@ import copy
 import warnings
 from dataclasses import replace
 from functools import partial
+
 from torch import Tensor, nn
 
 from tutelage.compression import Calibration
