@@ -15,6 +15,7 @@ from tutelage.lazy import lazy
 if TYPE_CHECKING:
     from tutelage.comparison.compare import Compared, compare
     from tutelage.errors import TutelageError, TutelageWarning
+    from tutelage.labelling.label import label
     from tutelage.match import Match
     from tutelage.recipes.rebuild import load
     from tutelage.runs.distill import distill
@@ -39,6 +40,7 @@ else:
             "TutelageWarning": "tutelage.errors",
             "compare": "tutelage.comparison",
             "distill": "tutelage.runs",
+            "label": "tutelage.labelling",
             "load": "tutelage.recipes.rebuild",
             "tune": "tutelage.tuning",
         },
@@ -57,6 +59,7 @@ __all__ = [
     "TutelageWarning",
     "compare",
     "distill",
+    "label",
     "load",
     "tune",
 ]

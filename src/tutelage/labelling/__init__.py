@@ -2,6 +2,7 @@
 
 from tutelage.labelling.answering import answer, logits_of, rows_of
 from tutelage.labelling.finish import finish, repair
+from tutelage.labelling.label import label
 from tutelage.labelling.labelling import Labelling
 from tutelage.labelling.prepare import Stated, prepare
 from tutelage.labelling.settings import LabelSettings
@@ -14,6 +15,7 @@ __all__ = [
     "Stated",
     "answer",
     "finish",
+    "label",
     "logits_of",
     "prepare",
     "repair",
