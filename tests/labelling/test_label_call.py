@@ -15,7 +15,7 @@ import tutelage as tl
 pytestmark = pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
-Y = (X[:, 0] > 0).long()
+Y = (X[:, 0] > 0).long() + (X[:, 1] > 0).long()
 HOW: dict[str, Any] = {"epochs": 1, "seeds": 1, "batch_size": 30, "quiet": True, "placebo": False}
 
 
@@ -26,7 +26,7 @@ class Net(nn.Module):
 
     def __init__(self, width: int = 3) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2))
+        self.layers = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
 
     def forward(self, rows: Tensor) -> Tensor:
         Net.asked += 1

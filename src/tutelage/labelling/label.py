@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tutelage.labelling.settings import LabelSettings
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.arguments import on_cpu
 from tutelage.runs.study_of import Wanted, networks_of, study_of
+from tutelage.studies import Study
 from tutelage.teachers import Stored
 
 __all__ = ["label"]
@@ -84,9 +86,10 @@ def label(
     )
     if isinstance(teacher, Stored):
         raise ModelError("the teacher came as stored answers; give the teacher that answered")
+    anyone = _Anyone()
     wanted = Wanted.of(
         teacher=teacher,
-        student=_Anyone if student is None else student,
+        student=anyone.build if student is None else student,
         train=train,
         validation=validation,
         test=test,
@@ -97,6 +100,7 @@ def label(
     )
     with returned_as_it_was(*networks_of(teacher)), StopRequest() as stop:
         study = study_of(wanted)
+        anyone.width = _width(study)
         runtime = Runtime(cpu=on_cpu(device), quiet=quiet, stop=stop)
         stated = prepare(study, str(out), settings, runtime)
         work = stated.labelling
@@ -109,11 +113,35 @@ def label(
     return Stored(str(out))
 
 
-class _Anyone(nn.Module):
-    """Whoever will be taught: reads everything but float64, which networks of float32 do not."""
+@dataclass
+class _Anyone:
+    """Who will be taught, where nobody was named: as wide as the teacher, once that was asked."""
+
+    width: int = 2
+
+    def build(self) -> nn.Module:
+        """A network that answers zeros."""
+        return _Zeros(self.width)
+
+
+class _Zeros(nn.Module):
+    """Reads everything but float64, which networks of float32 do not."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         tensors = tensors_in((args, kwargs))
         if any(tensor.dtype == torch.float64 for tensor in tensors):
             raise TypeError("float64 came")
-        return torch.zeros(len(next(iter(tensors))), 2)
+        return torch.zeros(len(next(iter(tensors))), self.width)
+
+
+def _width(study: Study) -> int:
+    """The width of the teacher's answers."""
+    teacher = study.plan.finish([])
+    with torch.no_grad():
+        answer = teacher(study.problem.train.batch([0]))
+    logits = answer.sparse if answer.logits is None else answer.logits
+    return 1 if logits is None else int(logits.shape[-1])
