@@ -14,7 +14,15 @@ from tutelage.recipes.arms import arm_like, models_of, other_arm, student_arm
 from tutelage.recipes.assistants import with_assistants
 from tutelage.recipes.control import control_arm
 from tutelage.recipes.form import named
-from tutelage.recipes.outcomes import against_controls, control_of, controls, is_taught, outcomes_of, pairs
+from tutelage.recipes.outcomes import (
+    against_controls,
+    control_of,
+    controls,
+    is_taught,
+    outcomes_of,
+    pairs,
+    way_of,
+)
 from tutelage.recipes.parts import Field, field_of, make_network
 from tutelage.recipes.spec import Recipe, TransferSpec
 from tutelage.recipes.teachers import make_teacher
@@ -71,6 +79,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None, field: Field |
         seeds=list(range(seeds or recipe.seeds)),
         resolved=recipe.model_dump(mode="json", exclude_unset=True),
         compare=pairs(recipe, outcomes),
+        way=way_of(recipe, outcomes[primary], student),
         uncontrolled=[
             *recipe.uncontrolled,
             *said_of_tuning(recipe.tuning, control=recipe.control is not False),

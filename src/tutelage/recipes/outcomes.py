@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.recipes.spec import Recipe
-from tutelage.studies import Arm, Outcome
+from tutelage.recipes.stage_spec import ChangeSpec, StageSpec
+from tutelage.studies import Arm, Change, Outcome
 
-__all__ = ["against_controls", "control_of", "controls", "is_taught", "outcomes_of", "pairs"]
+__all__ = ["against_controls", "control_of", "controls", "is_taught", "outcomes_of", "pairs", "way_of"]
 
 
 def outcomes_of(recipe: Recipe, student: Arm) -> dict[str, Outcome]:
@@ -52,6 +53,29 @@ def pairs(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[tuple[str, st
         if name not in outcomes:
             raise UnknownName("outcome to compare", name, outcomes)
     return [(of, against) for of, against in recipe.compare]
+
+
+def way_of(recipe: Recipe, primary: Outcome, arm: Arm) -> dict[str, Outcome]:
+    """The stops of the primary outcome's network, one after each stage that touches it.
+
+    None where no stage changes it, or where it is a part of a network or several.
+    """
+    changes = [one for one in arm.stages if isinstance(one, Change) and primary.network in one.networks]
+    if not changes or primary.view is not None or primary.members:
+        return {}
+    last = len(arm.stages) - 1 if primary.stage is None else primary.stage
+    learns = {number for number, _ in arm.learning(primary.network, last)}
+    found = {}
+    for number, (stage, spec) in enumerate(zip(arm.stages, recipe.stages, strict=False)):
+        touches = primary.network in stage.networks if isinstance(stage, Change) else number in learns
+        if number <= last and touches:
+            name = stage.name if isinstance(stage, Change) else f"train ({_scheme(spec)})"
+            found[f"{number + 1} {name}"] = replace(primary, stage=number, against=None)
+    return found
+
+
+def _scheme(spec: StageSpec | ChangeSpec) -> str:
+    return spec.scheme.name if isinstance(spec, StageSpec) else spec.change.name
 
 
 def is_taught(outcome: Outcome, arm: Arm) -> bool:

@@ -20,6 +20,7 @@ from tutelage.report.notes import notes
 from tutelage.report.numbers import mapping, mean, sequence
 from tutelage.report.rows import comparison, expected
 from tutelage.report.upgrade import upgraded
+from tutelage.report.way import way
 from tutelage.report.words import words
 
 __all__ = ["REPORT_NAME", "page_template", "render", "write"]
@@ -48,6 +49,7 @@ def render(results: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         _top(results),
         head(results, details),
         _measured(results),
+        way(results),
         lessons(results),
         looks(results, details),
         _again(details),

@@ -148,7 +148,11 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def examine(
-    study: Study, trained: Mapping[str, Sequence[Trained]], device: torch.device
+    study: Study,
+    trained: Mapping[str, Sequence[Trained]],
+    device: torch.device,
+    *,
+    outcomes: Mapping[str, Outcome] | None = None,
 ) -> dict[str, Examined]:
     """Measure every outcome of a study on the reported split, once.
 
@@ -156,9 +160,10 @@ def examine(
         study: whose.
         trained: by arm and seed.
         device: where.
+        outcomes: which ones; the study's by default.
     """
     found = {}
-    for name, outcome in study.outcomes.items():
+    for name, outcome in (study.outcomes if outcomes is None else outcomes).items():
         one = Examined(
             name, outcome, study.problem, study.arms[outcome.arm], trained[outcome.arm], [], study.seeds
         )

@@ -27,7 +27,7 @@ from tutelage.studies.placebo import PLACEBO
 from tutelage.studies.stored import about_answers
 from tutelage.teachers import Teacher
 
-__all__ = ["gap", "judged", "last_records", "sane", "warnings_of", "without_control"]
+__all__ = ["difference_of", "gap", "judged", "last_records", "sane", "warnings_of", "without_control"]
 
 
 def judged(study: Study, examined: Mapping[str, Examined], looks: int) -> list[dict[str, Any]]:
@@ -48,6 +48,19 @@ def judged(study: Study, examined: Mapping[str, Examined], looks: int) -> list[d
     comparisons = [_comparison(study, examined[of], examined[against], looks) for of, against in pairs]
     verdicts = holm(comparisons, primary=0)
     return [verdict.as_dict() for verdict in _with_credit(pairs, verdicts)]
+
+
+def difference_of(
+    study: Study, of: Examined, against: Examined
+) -> tuple[float | None, tuple[float, float] | None]:
+    """The difference in the metric of two outcomes that are not judged, and its interval; by itself.
+
+    Args:
+        study: whose.
+        of, against: the two, measured.
+    """
+    (verdict,) = holm([_comparison(study, of, against, 1)], primary=0)
+    return verdict.difference, verdict.interval
 
 
 def without_control(study: Study) -> dict[str, Any]:
@@ -146,7 +159,7 @@ def _comparison(study: Study, of: Examined, against: Examined, looks: int) -> Co
         num_examples=of.num_examples if told else None,
         higher_is_better=study.problem.higher_is_better,
         level=study.level,
-        uncontrolled=_uncontrolled(study, of.name, against.name),
+        uncontrolled=_uncontrolled(study, of.name, against.name) if of.name in study.outcomes else [],
         of=of.name,
         against=against.name,
         looks=looks,

@@ -29,6 +29,7 @@ from tutelage.runs.measuring import (
     spread,
 )
 from tutelage.runs.scores import ExampleScores, scores_of
+from tutelage.runs.way import way_of
 from tutelage.studies import Study
 from tutelage.studies.compared import differences
 from tutelage.teachers import Stored, Teacher
@@ -119,6 +120,8 @@ def collect(
         "fidelity": _fidelity(primary, answers, study),
     }
     _add_lessons(results, study, examined, device)
+    if study.way:
+        results["way"] = way_of(study, trained, device)
     _time(results, examined, teacher, study, device)
     outcome = study.outcomes[study.primary]
     results["student"] = results["outcomes"][study.primary]

@@ -262,7 +262,7 @@ def _warn_of_teacher(study: Study, teacher: float, control: float | None) -> Non
 
 def _wanted_early(study: Study, arm: str) -> Collection[tuple[str, int]]:
     """The networks of an arm that outcomes want as an earlier stage left them, or lessons after each."""
-    outcomes = [one for one in study.outcomes.values() if one.arm == arm]
+    outcomes = [one for one in (*study.outcomes.values(), *study.way.values()) if one.arm == arm]
     after = lesson_stages(study, arm)
     parts = [part for one in outcomes for part in one.parts]
     return {(network, stage) for network, stage in parts if stage is not None} | {
@@ -339,8 +339,8 @@ def _close(
     folder.write("details.json", json.dumps(found.details, indent=2))
     for name, scores in found.scores.items():
         write_scores(folder.path, name, scores)
-    report.write(found.results, found.details, folder.path / "report.html")
     folder.write("results.json", json.dumps(found.results, indent=2))
+    report.write(found.results, found.details, folder.path / "report.html")
     folder.note_look()
     folder.drop_checkpoints()
     return _run(found.results, folder, study, students)

@@ -282,6 +282,7 @@ class Study:
         seeds: each arm is trained once a seed; a seed gives all of them one initialisation and data order.
         resolved: the recipe as it was understood, for the record and to know the run again.
         compare: further pairs of outcomes, each held against the other.
+        way: the stops of the primary outcome's network, one after each stage, where stages change networks.
         uncontrolled: what the comparison does not hold equal, in plain words.
         expected: metric -> what the paper found and what we found.
         level: the confidence of the verdict's interval.
@@ -298,6 +299,7 @@ class Study:
     placebo: bool | None = None
     resolved: Mapping[str, Any] = field(default_factory=dict)
     compare: Sequence[tuple[str, str]] = ()
+    way: Mapping[str, Outcome] = field(default_factory=dict)
     uncontrolled: Sequence[str] = ()
     expected: Mapping[str, Any] | None = None
     level: float = 0.95
