@@ -41,6 +41,7 @@ def test_public_names_are_pinned():
         "TutelageError",
         "TutelageWarning",
         "compare",
+        "compress",
         "distill",
         "label",
         "load",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tutelage.labelling.label import label
     from tutelage.match import Match
     from tutelage.recipes.rebuild import load
+    from tutelage.runs.compress import compress
     from tutelage.runs.distill import distill
     from tutelage.runs.run import Run
     from tutelage.tasks.metric import Metric
@@ -39,6 +40,7 @@ else:
             "TutelageError": "tutelage.errors",
             "TutelageWarning": "tutelage.errors",
             "compare": "tutelage.comparison",
+            "compress": "tutelage.runs.compress",
             "distill": "tutelage.runs",
             "label": "tutelage.labelling",
             "load": "tutelage.recipes.rebuild",
@@ -58,6 +60,7 @@ __all__ = [
     "TutelageError",
     "TutelageWarning",
     "compare",
+    "compress",
     "distill",
     "label",
     "load",

@@ -7,7 +7,7 @@ import pytest
 
 import tutelage
 
-VERBS = ["list", "show", "check", "run", "evaluate", "export", "report", "compare"]
+VERBS = ["list", "show", "check", "run", "evaluate", "export", "report", "compare", "compress"]
 
 
 def test_help_and_list_load_nothing_heavy():

@@ -14,6 +14,7 @@ import tutelage
 from tutelage.cli import output
 from tutelage.cli.check import check
 from tutelage.cli.compare import compare
+from tutelage.cli.compress import compress
 from tutelage.cli.evaluate import evaluate
 from tutelage.cli.export import export
 from tutelage.cli.label import label
@@ -101,6 +102,9 @@ app.command(epilog="Example: tutelage evaluate runs/vision-digits --split valida
 app.command(epilog="Example: tutelage export runs/vision-digits --format onnx")(export)
 app.command(epilog="Example: tutelage report runs/vision-digits")(report)
 app.command(epilog="Example: tutelage compare runs/t2 runs/t4 runs/t8 --out comparison.html")(compare)
+app.command(epilog="Example: tutelage compress runs/vision-digits --change prune:share=0.3 --out runs/small")(
+    compress
+)
 
 
 def main() -> None:
