@@ -71,7 +71,7 @@ def distill(
             `tutelage.data.frames.Encoding`, for frames. It is fitted on the training rows unless it is
             already.
         matches: the terms that the student minimises, losses on logits among them; by default, each with
-            weight 1, soft targets at temperature 4 and labels; for several labels `BinarySoftTarget` and
+            weight 1, soft targets at temperature 2 and labels; for several labels `BinarySoftTarget` and
             `BinaryLabel`, for numbers `BoundedRegression` and `ValueLabel`.
         temperature: of the soft targets, where `matches` is not given.
         label_weight: multiplies what is learnt from labels, where `matches` is not given; 1 by default.
@@ -85,7 +85,7 @@ def distill(
             precision of several labels, mean squared error of numbers, agreement with the teacher where
             there are none.
         epochs: passes over `train`, for student and control alike; by default as many as make some 3,000
-            steps, from 10 to 100. Or give `steps`.
+            steps, from 10 to 400. Or give `steps`.
         batch_size: examples in a step; the DataLoader's, or 128.
         optimizer: `name`, or `{name: {option: value}}`, for student and control; AdamW by default, and with a
             name alone a cosine schedule. A rate that is left out is one that suits the optimiser.

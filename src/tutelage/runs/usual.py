@@ -18,25 +18,25 @@ __all__ = ["RATES", "read_optimizer", "read_terms", "usual_epochs"]
 RATES = {
     "adadelta": 1.0,
     "adagrad": 0.01,
-    "adam": 2e-3,
-    "adamax": 2e-3,
-    "adamw": 2e-3,
-    "nadam": 2e-3,
-    "radam": 2e-3,
+    "adam": 3e-3,
+    "adamax": 3e-3,
+    "adamw": 3e-3,
+    "nadam": 3e-3,
+    "radam": 3e-3,
     "rmsprop": 1e-3,
     "sgd": 0.05,
 }
 """The learning rate of an optimiser where none was given; of others it is torch's own."""
 
-_STEPS, _LEAST, _MOST = 3000, 10, 100
+_STEPS, _LEAST, _MOST = 3000, 10, 400
 
 
 def usual_epochs(examples: int, batch_size: int) -> int:
-    """Passes over the data that make some 3,000 steps, from 10 to 100.
+    """Passes over the data that make some 3,000 steps, from 10 to 400.
 
     Example:
         >>> usual_epochs(1_000, 128), usual_epochs(10_000, 128), usual_epochs(1_000_000, 128)
-        (100, 38, 10)
+        (375, 38, 10)
     """
     return min(max(round(_STEPS / math.ceil(examples / batch_size)), _LEAST), _MOST)
 

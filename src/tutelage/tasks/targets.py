@@ -53,11 +53,11 @@ class Targets:
     def losses(self) -> list[Loss]:
         """What a student learns by where nothing was said: its teacher, and labels where there are any."""
         made: Mapping[Kind, Callable[[], list[Loss]]] = {
-            "classes": lambda: [response.SoftTarget(temperature=4.0), response.HardLabel()],
-            "shares": lambda: [response.SoftTarget(temperature=4.0), response.SoftLabel()],
+            "classes": lambda: [response.SoftTarget(temperature=2.0), response.HardLabel()],
+            "shares": lambda: [response.SoftTarget(temperature=2.0), response.SoftLabel()],
             "several": lambda: [response.BinarySoftTarget(), response.BinaryLabel()],
             "values": lambda: [response.BoundedRegression(), response.ValueLabel()],
-            "none": lambda: [response.SoftTarget(temperature=4.0)],
+            "none": lambda: [response.SoftTarget(temperature=2.0)],
         }
         return made[self.kind]()
 
