@@ -125,7 +125,8 @@ class Factorise(Changer):
         """Why a layer that could be changed was not."""
         if self.parameters is not None:
             return "the budget leaves it whole"
-        return f"{'the rank of that energy' if self.rank is None else f'rank {self.rank}'} would save no parameters"
+        which = "the rank of that energy" if self.rank is None else f"rank {self.rank}"
+        return f"{which} would save no parameters"
 
     def _spectra(
         self,
