@@ -150,4 +150,4 @@ def _coded(weight: Any, most: int, path: str) -> tuple[Tensor, int]:
 
 def _register(layer: nn.Module, book: Codebook) -> None:
     # What is held has another shape than the weight, which torch's own check of a parametrisation refuses.
-    parametrize.register_parametrization(layer, "weight", book, unsafe=True)
+    parametrize.register_parametrization(layer, "weight", book, unsafe=True).train(layer.training)

@@ -163,7 +163,8 @@ def _coded(bits: NDArray[Any], widths: Any) -> tuple[dict[str, Any], list[bytes]
     if len(book) >= min(2**16, max(2, bits.size // 2)):
         return None
     between = np.diff(places, prepend=-1) - 1
-    tried = [_symbols(between, codes + 1, width) for width in widths]
+    needed = int(between.max(initial=1)).bit_length()  # wider ones are all alike
+    tried = [_symbols(between, codes + 1, width) for width in widths if width <= max(needed, min(widths))]
     gaps, codes, width = min(tried, key=lambda one: _size(one[0]) + _size(one[1]))
     tables = {
         "kind": "coded",
