@@ -71,7 +71,7 @@ def test_gaps_worked_out_by_hand(tmp_path: Path):
     _, length, _, size, _ = PREFIX.unpack_from(content)
     (held,) = json.loads(content[PREFIX.size : PREFIX.size + length])["tensors"]
     assert held["entries"] == 4
-    assert held["gaps"] == [0, 2, 2, 0, 0, 0, 0, 2]  # 1, 2 and 2 once more, and 7 for the padding
+    assert held["gaps"] == [0, 2, 1, 0, 0, 0, 0, 2]  # 1, 2, 7 with the padding, and 2 once more
     assert held["codes"] == [2, 2, 1]  # a padding zero, one 1.0 and two 3.0
     assert size == 2
     assert torch.equal(read_deep_compression(tmp_path / "x.dcz")["weight"], network.weight)
