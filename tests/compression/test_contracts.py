@@ -1,4 +1,4 @@
-"""What every change of a network owes; each test runs over all of `changes`."""
+"""What every change of a network owes; each test runs over all of `changes`, with settings of each."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tutelage.tasks.networks import mlp
 from tutelage.types import Batch
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "prune": [{"share": 0.5}],
     "factorise": [
         {"rank": 2},
         {"energy": 0.7},
@@ -26,7 +27,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "share": [{"bits": 3}, {"bits": {"hidden.0.linear": 2}}],
 }
-"""Those of changes that are held to the contract here."""
+"""By the name of a change, the settings that it is held to the contract with."""
 
 INPUTS = torch.linspace(-1, 1, 40 * 12).reshape(40, 12).sin()
 
@@ -46,6 +47,10 @@ def calibration() -> Calibration:
 @pytest.fixture(params=[(name, settings) for name, each in SETTINGS.items() for settings in each], ids=str)
 def named(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return request.param
+
+
+def test_every_change_is_held_to_it() -> None:
+    assert SETTINGS.keys() == changes.keys(), "give each change of `changes` its settings above"
 
 
 def changed(named: tuple[str, dict[str, Any]], net: nn.Module) -> Changed:
@@ -111,5 +116,5 @@ def test_what_it_leaves_can_be_trained_and_settled(named) -> None:
     answer = net(INPUTS)
     assert is_settled(settle(net))
     assert torch.equal(net(INPUTS), answer)
-    if changes[named[0]].settles:
+    if changes[named[0]](**named[1]).settles:
         network().load_state_dict(net.state_dict())

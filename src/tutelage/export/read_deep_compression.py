@@ -54,47 +54,59 @@ def read_deep_compression(path: Path | str, *, most_bytes: int = 2**30) -> dict[
     Example:
         `network.load_state_dict(read_deep_compression("student.dcz"))`
     """
+    limit = f"more than {most_bytes:,} bytes (most_bytes)"
     try:
-        _check(
-            Path(path).stat().st_size <= most_bytes, f"it takes more than {most_bytes:,} bytes (most_bytes)"
-        )
-        content = Path(path).read_bytes()
-        header, body = _parts(content)
+        _check(Path(path).stat().st_size <= most_bytes, f"it takes {limit}")
+        header, body = _parts(Path(path).read_bytes())
         found: dict[str, Tensor] = {}
         at = taken = 0
         for held in header["tensors"]:
-            name, shape, kind = held["name"], held["shape"], held["dtype"]
-            _check(isinstance(name, str) and name not in found, "a name comes twice")
-            _check(
-                isinstance(shape, list) and len(shape) <= 64 and all(map(_is_count, shape)),
-                f"the shape of {name} is {str(shape)[:60]}",
-            )
-            _check(kind in _TYPES, f"{name} is of the type {str(kind)[:20]}")
-            count = math.prod(shape)
-            taken += count * torch.empty(0, dtype=_TYPES[kind][0]).element_size()
-            _check(taken <= most_bytes, f"its tensors take more than {most_bytes:,} bytes (most_bytes)")
-            if held["kind"] == "same":
-                _check(held["as"] in found, f"{name} is the same as a tensor that is not there")
-                other = found[held["as"]]
-                _check(str(other.dtype) == f"torch.{kind}" and list(other.shape) == shape, f"{name} differs")
-                found[name] = other.clone()
-                continue
-            sizes = held["bytes"]
+            name, count = _described(held)
+            _check(name not in found, f"{name} comes twice")
+            taken += count * torch.empty(0, dtype=_TYPES[held["dtype"]][0]).element_size()
+            _check(taken <= most_bytes, f"its tensors take {limit}")
+            sizes = held.get("bytes", [])
             _check(all(map(_is_count, sizes)) and at + sum(sizes) <= len(body), f"{name} is cut short")
             ends = np.cumsum([at, *sizes]).tolist()
             parts = [body[start:end] for start, end in pairwise(ends)]
             at = ends[-1]
-            read = {"plain": _plain, "coded": _coded}[held["kind"]]
-            found[name] = read(held, parts, count).view(shape)
+            found[name] = _read(held, parts, count, found)
         _check(at == len(body), "something is left over")
     except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be read: {error}. Export it again, or copy it again") from None
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} cannot be read: its header is not of this format ({type(error).__name__}). Export it "
             "again, or copy it again"
         ) from error
     return found
+
+
+def _described(held: Any) -> tuple[str, int]:
+    """The name of a tensor, and how many numbers it has."""
+    name, shape, kind = held["name"], held["shape"], held["dtype"]
+    _check(isinstance(name, str), f"a name is {str(name)[:60]}")
+    _check(
+        isinstance(shape, list) and len(shape) <= 64 and all(map(_is_count, shape)),
+        f"the shape of {name} is {str(shape)[:60]}",
+    )
+    _check(kind in _TYPES, f"{name} is of the type {str(kind)[:20]}")
+    return name, math.prod(shape)
+
+
+def _read(held: Any, parts: list[bytes], count: int, found: dict[str, Tensor]) -> Tensor:
+    """A tensor from its parts of the body; or one that is the same as another."""
+    if held["kind"] != "same":
+        read = {"plain": _plain, "coded": _coded}[held["kind"]]
+        return read(held, parts, count).view(held["shape"])
+    name = held["name"]
+    _check(held["as"] in found, f"{name} is the same as a tensor that is not there")
+    other = found[held["as"]]
+    _check(
+        other.dtype == _TYPES[held["dtype"]][0] and list(other.shape) == held["shape"],
+        f"{name} is not like the tensor that it is the same as",
+    )
+    return other.clone()
 
 
 def _parts(content: bytes) -> tuple[Any, bytes]:
