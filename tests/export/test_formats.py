@@ -15,12 +15,19 @@ from tutelage.export import export, formats
 from tutelage.tasks.networks import mlp
 from tutelage.types import HeadLogits
 
-EXAMPLE = torch.linspace(-1, 1, 2 * 16).reshape(2, 1, 4, 4)
+EXAMPLE = torch.linspace(-1, 1, 2 * 160).reshape(2, 10, 4, 4)
+
+
+def few_values(student: nn.Module) -> nn.Module:
+    """With weights of few values, since there is a format for these alone."""
+    for parameter in student.parameters():
+        parameter.data = (parameter.data * 4).round() / 4
+    return student
 
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return mlp(num_classes=3, in_features=16, widths=[8], dropout=0.5)
+    return few_values(mlp(num_classes=3, in_features=160, widths=[8], dropout=0.5))
 
 
 @dataclass
@@ -34,7 +41,8 @@ class Answering(nn.Module):
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
-        self.pixels, self.extra, self.kind = nn.Linear(4, 3), nn.Linear(2, 3, bias=False), kind
+        self.pixels, self.extra, self.kind = nn.Linear(4, 60), nn.Linear(2, 60, bias=False), kind
+        few_values(self)
 
     def forward(self, pixels: Tensor, extra: Tensor) -> Any:
         return self.kind(self.pixels(pixels) - self.extra(extra))
@@ -77,13 +85,14 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_formats_are_the_functions_of_the_folder() -> None:
     folder = Path(__file__).parents[2] / "src" / "tutelage" / "export"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "checking", "raw_columns"}
+    others = {"__init__", "checking", "raw_columns", "huffman", "read_deep_compression"}
+    files = {path.stem for path in folder.glob("*.py")} - others
     assert files == set(formats)
     assert all(function.__name__ == name for name, function in formats.items())
 
 
 def test_says_what_it_wrote(exported: Exported) -> None:
-    assert sorted(exported.said) == ["bytes", "format", "max_difference", "path"]
+    assert {"bytes", "format", "max_difference", "path"} <= exported.said.keys()
     assert exported.said["format"] in formats
     assert exported.said["path"] == str(exported.path)
     assert exported.said["bytes"] == exported.path.stat().st_size > 4
@@ -154,7 +163,7 @@ def test_logits_are_found_in_any_answer(kind: Any, tmp_path: Path) -> None:
     inputs = (torch.ones(2, 4), torch.ones(2, 2))
     said = export(Answering(kind), inputs, tmp_path / "student.pt2", format="torch_export")
     program = torch.export.load(said["path"]).module()
-    assert program(torch.ones(5, 4), torch.ones(5, 2)).shape == (5, 3)
+    assert program(torch.ones(5, 4), torch.ones(5, 2)).shape == (5, 60)
 
 
 @pytest.mark.parametrize("by_name", [True, False])

@@ -19,7 +19,10 @@ def export(
     format_: Annotated[
         str,
         typer.Option(
-            "--format", metavar="FORMAT", help="safetensors, torch_export or onnx.", show_default=False
+            "--format",
+            metavar="FORMAT",
+            help="safetensors, torch_export, onnx or deep_compression.",
+            show_default=False,
         ),
     ],
     path: Annotated[
@@ -64,3 +67,7 @@ def export(
 
         same = f"its answers differ from the student's by {found['max_difference']:.2g} at most"
         output.print_text(f"{found['path']}: {found['format']}, {size(found['bytes'])}; {same}")
+        if "breakdown" in found:
+            parts = ", ".join(f"{name} {size(held)}" for name, held in found["breakdown"].items())
+            times = found["plain_bytes"] / found["bytes"]
+            output.print_text(f"{parts}; {times:.3g} times smaller than the plain weights")

@@ -4,10 +4,22 @@ Each is deterministic, gives what it did as plain JSON, and can do the same to a
 """
 
 from tutelage.compression.changer import Calibration, Changed, Changer
+from tutelage.compression.factorise import Factorise
 from tutelage.compression.prune import Prune
 from tutelage.compression.settle import is_settled, settle
+from tutelage.compression.share import Share
 
-changes = {"prune": Prune}
+changes = {"prune": Prune, "factorise": Factorise, "share": Share}
 """What a recipe may name between trainings: name -> a `Changer`."""
 
-__all__ = ["Calibration", "Changed", "Changer", "Prune", "changes", "is_settled", "settle"]
+__all__ = [
+    "Calibration",
+    "Changed",
+    "Changer",
+    "Factorise",
+    "Prune",
+    "Share",
+    "changes",
+    "is_settled",
+    "settle",
+]

@@ -13,17 +13,33 @@ from torch import nn
 
 from tutelage.errors import UnknownName
 from tutelage.export.checking import Record
+from tutelage.export.deep_compression import deep_compression
 from tutelage.export.onnx import onnx
+from tutelage.export.read_deep_compression import read_deep_compression
 from tutelage.export.safetensors import safetensors
 from tutelage.export.torch_export import torch_export
 
-__all__ = ["export", "formats", "onnx", "safetensors", "suffixes", "torch_export"]
+__all__ = [
+    "deep_compression",
+    "export",
+    "formats",
+    "onnx",
+    "read_deep_compression",
+    "safetensors",
+    "suffixes",
+    "torch_export",
+]
 
-suffixes = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}
+suffixes = {
+    "safetensors": ".safetensors",
+    "torch_export": ".pt2",
+    "onnx": ".onnx",
+    "deep_compression": ".dcz",
+}
 """How the files of each format are called."""
 
 formats: dict[str, Callable[..., Record]] = {
-    function.__name__: function for function in (safetensors, torch_export, onnx)
+    function.__name__: function for function in (safetensors, torch_export, onnx, deep_compression)
 }
 """The functions of this folder, by name."""
 
@@ -42,11 +58,11 @@ def export(
         network: any module; its modes, device and weights stay as they are.
         example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
         path: the file to write.
-        format: "safetensors", "torch_export" or "onnx".
-        options: `tolerance` and `overwrite`, and for ONNX `encoding`, see the format's function.
+        format: "safetensors", "torch_export", "onnx" or "deep_compression".
+        options: `tolerance` and `overwrite`, and those of the format's own function.
 
     Returns:
-        `format`, `path`, `bytes` and `max_difference`.
+        `format`, `path`, `bytes` and `max_difference`, and what the format's function says beside them.
 
     Raises:
         UnknownName: there is no such format; the nearest one is named.

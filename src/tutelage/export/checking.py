@@ -23,7 +23,7 @@ from tutelage.types import map_tensors
 __all__ = ["Logits", "new_file", "ready", "record", "rows", "tensors_of", "trace", "worst_difference"]
 
 Record = dict[str, Any]
-"""What an export says: `format`, `path`, `bytes` and `max_difference`."""
+"""What an export says: `format`, `path`, `bytes`, `max_difference`, and what is the format's own."""
 
 
 class Logits(nn.Module):
