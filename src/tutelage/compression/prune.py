@@ -173,8 +173,8 @@ def _budget(budget: Mapping[str, float] | None) -> dict[str, float] | None:
         _one_of("budget of prune:", name, BUDGETS)
     if len(budget) != 1 or not all(0 < part < 1 for part in budget.values()):
         raise ValueError(
-            f"budget came as {dict(budget)}; one of {', '.join(BUDGETS)} is expected, and the part of it that "
-            "may stay, above 0 and below 1"
+            f"budget came as {dict(budget)}; one of {', '.join(BUDGETS)} is expected, and the part of it "
+            "that may stay, above 0 and below 1"
         )
     return dict(budget)
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tutelage.compression.changer import Calibration, shown
+from tutelage.compression.coupled import Ask
 from tutelage.compression.cutting import Cut, cut_
-from tutelage.compression.dependency import Ask, planned, same_answers, tried
+from tutelage.compression.dependency import planned, same_answers, tried
 from tutelage.compression.left import in_words, warn_of
 from tutelage.compression.saliency import first_batch, gradients
 from tutelage.compression.settle import settle

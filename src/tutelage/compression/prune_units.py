@@ -55,9 +55,12 @@ def keep_units(network: nn.Module, kept: Mapping[str, Sequence[int]]) -> None:
 def _own(network: nn.Module) -> dict[str, list[str]]:
     """The hidden layers whose weights, and those of whose readers, are nobody else's."""
     hidden, shared = hidden_layers(network), shared_layers(network)
-    left = {
-        path: shared[each] for path, readers in hidden.items() for each in (path, *readers) if each in shared
-    }
+    left: dict[str, str] = {}
+    for path, readers in hidden.items():
+        tied = [each for each in (path, *readers) if each in shared]
+        if tied:
+            read = "" if tied[0] == path else f"is read by {tied[0]}, which "
+            left[path] = f"{read}shares weights with {shared[tied[0]]}"
     found = {path: readers for path, readers in hidden.items() if path not in left}
     if not found:
         raise ModelError(
