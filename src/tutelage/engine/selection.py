@@ -167,9 +167,7 @@ class Selections:
             records: the history, whose validations are looked through.
         """
         looks = [record for record in records if "validation" in record]
-        return min(
-            (one.waited([_of(name, held) for held in looks]) for name, one in self.each.items()), default=0
-        )
+        return min((_waited(name, one, looks) for name, one in self.each.items()), default=0)
 
     def settle(self) -> None:
         """Leave in the modules the weights that were chosen."""
@@ -186,6 +184,15 @@ class Selections:
         """Take up what `state` gave."""
         for name, selection in self.each.items():
             selection.best = state[name]
+
+
+def _waited(name: str, one: Selection, looks: Sequence[Mapping[str, Any]]) -> int:
+    """Validations since the best of those that might be kept."""
+    since = one.waited([_of(name, held) for held in looks])
+    if one.keep == "last" or one.best is None:
+        return since
+    step = one.best["step"]
+    return min(since, sum(held["step"] > step for held in looks))
 
 
 def _of(student: str, record: Mapping[str, Any]) -> Mapping[str, float]:

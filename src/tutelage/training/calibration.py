@@ -55,7 +55,7 @@ def calibration_of(arm: Arm, problem: Problem, network: str, runtime: Runtime) -
         with evaluating(before, after):
             pair = {key: (partial(call, net), example) for key, net in (("before", before), ("after", after))}
             timed = latencies(pair, runtime.device, (1,), reference="before")
-        return float(timed["after"]["1"]["ratio"])
+        return float(runtime.share(timed["after"]["1"]["ratio"]))
 
     labelled = arm.source.batch([0]).labels is not None
     return Calibration(batches, ask, loss if labelled else None, ratio)
