@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tutelage.compression.gradual import Gradual
-from tutelage.compression.settle import own_class_
+from tutelage.compression.settle import settle
 from tutelage.compression.smallest import without_smallest
 from tutelage.types import Moment
 
@@ -146,7 +146,9 @@ def original_of(layer: nn.Module) -> Tensor:
 
 
 def unmasked_(layer: nn.Module) -> None:
-    """Make a layer's masked weight a plain one, in place; the masked ones are then 0."""
-    if mask_of(layer) is not None:
-        own_class_(layer)
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    """Make a layer's masked weight a plain one, in place, where nothing but the mask was done to it."""
+    if mask_of(layer) is None:
+        return
+    named = cast(Any, layer.parametrizations)
+    if list(named) == ["weight"] and len(named["weight"]) == 1:
+        settle(layer)

@@ -78,8 +78,10 @@ def mask_again(network: nn.Module, done: Mapping[str, Any]) -> None:
 
 def _mask(layers: Sequence[nn.Module], kept: Sequence[Tensor], done: Mapping[str, Any]) -> None:
     for layer, each in zip(layers, kept, strict=True):
-        scores = nn.Parameter(torch.zeros_like(_weight(layer))) if done["learned"] else None
+        weight = _weight(layer)
+        scores = nn.Parameter(torch.zeros_like(weight), weight.requires_grad) if done["learned"] else None
         parametrize.register_parametrization(layer, "weight", Mask(each, scores))
+        layer.train(layer.training)
     if done["gradual"] is not None:
         gradual = Gradual.read(done["gradual"])
         Masks(layers, share=done["share"], by_layer=done["by_layer"], gradual=gradual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils import parametrize
 
-__all__ = ["is_settled", "own_class_", "settle"]
+__all__ = ["is_settled", "settle"]
 
 
 def is_settled(network: nn.Module) -> bool:
@@ -30,18 +30,14 @@ def settle(network: nn.Module) -> nn.Module:
     """
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
-            own_class_(module)
+            _own_class(module)
             for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, str(name), leave_parametrized=True)
     return network
 
 
-def own_class_(module: nn.Module) -> None:
-    """Give a parametrised module a class of its own, so that its copies stay as they are.
-
-    Torch keeps the property that computes a weight in a class made for the module, and a deep copy has the
-    same class: once a weight of one is made plain, all others would have none.
-    """
+def _own_class(module: nn.Module) -> None:
+    """Give a module a parametrised class of its own: a copy shares it, and would lose its weights with it."""
     kind = type(module)
-    held = {name: value for name, value in vars(kind).items() if name not in ("__dict__", "__weakref__")}
-    module.__class__ = type(kind.__name__, kind.__bases__, held)
+    members = {name: held for name, held in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(kind.__name__, kind.__bases__, members)
