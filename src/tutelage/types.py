@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ __all__ = [
     "Moment",
     "Outputs",
     "SparseLogits",
+    "Timed",
     "Turn",
     "map_tensors",
 ]
@@ -228,6 +229,20 @@ class Moment:
     def epoch(self) -> int:
         """Whole epochs so far."""
         return self.step // self.length
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A part of a network that changes with the time, such as a mask whose share grows."""
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it is what it is to become: weights of before are not worth keeping."""
+        ...
+
+    def at_moment(self, moment: Moment) -> None:
+        """Told how far the training is, before each step."""
+        ...
 
 
 def _nothing(moment: Moment) -> None:

@@ -23,11 +23,14 @@ class Calibration:
         ask: what a network says about a batch, of which it reads what is its own.
         loss: what a student that nobody teaches minimises on a batch, a scalar; None where there are no
             labels.
+        ratio: (network before, network after) -> how many times as long the second one takes for one example,
+            measured; None where nobody measures.
     """
 
     batches: Callable[[], Iterable[Batch]]
     ask: Callable[[nn.Module, Batch], Outputs]
     loss: Callable[[nn.Module, Batch], Tensor] | None = None
+    ratio: Callable[[nn.Module, nn.Module], float] | None = None
 
 
 @dataclass(frozen=True)

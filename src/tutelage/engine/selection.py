@@ -19,6 +19,11 @@ from tutelage.modes import evaluating
 __all__ = ["Selection", "Selections", "Validation"]
 
 
+def _always() -> bool:
+    """What most networks are."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Validation:
     """How the weights to keep are chosen.
@@ -30,6 +35,7 @@ class Validation:
         higher_is_better: the direction of that name.
         student: what to call the one that is measured, where there are several.
         modules: whose weights it chooses, by name; None for all.
+        ready: whether the weights of now may be kept at all: not those of a network that still changes.
     """
 
     measure: Callable[[], Mapping[str, float]]
@@ -37,6 +43,7 @@ class Validation:
     higher_is_better: bool = True
     student: str = "student"
     modules: Sequence[str] | None = None
+    ready: Callable[[], bool] = _always
 
 
 class Selection:
@@ -73,7 +80,8 @@ class Selection:
             with evaluating(*self.modules.values()):
                 measured = {name: float(value) for name, value in self.validation.measure().items()}
             shared: dict[str, float] = self.runtime.share(measured)
-            self._weigh(step, shared[self.validation.metric])
+            if self.validation.ready():
+                self._weigh(step, shared[self.validation.metric])
         return shared
 
     def settle(self) -> None:
@@ -87,6 +95,8 @@ class Selection:
     def waited(self, looks: Sequence[Mapping[str, float]]) -> int:
         """How many of these validations came after the best of them."""
         assert self.validation is not None
+        if not self.validation.ready():
+            return 0
         best, since = math.nan, 0
         for look in looks:
             value = look[self.validation.metric]
@@ -157,9 +167,7 @@ class Selections:
             records: the history, whose validations are looked through.
         """
         looks = [record for record in records if "validation" in record]
-        return min(
-            (one.waited([_of(name, held) for held in looks]) for name, one in self.each.items()), default=0
-        )
+        return min((_waited(name, one, looks) for name, one in self.each.items()), default=0)
 
     def settle(self) -> None:
         """Leave in the modules the weights that were chosen."""
@@ -176,6 +184,15 @@ class Selections:
         """Take up what `state` gave."""
         for name, selection in self.each.items():
             selection.best = state[name]
+
+
+def _waited(name: str, one: Selection, looks: Sequence[Mapping[str, Any]]) -> int:
+    """Validations since the best of those that might be kept."""
+    since = one.waited([_of(name, held) for held in looks])
+    if one.keep == "last" or one.best is None:
+        return since
+    step = one.best["step"]
+    return min(since, sum(held["step"] > step for held in looks))
 
 
 def _of(student: str, record: Mapping[str, Any]) -> Mapping[str, float]:

@@ -14,7 +14,7 @@ from tutelage.capture import capture, check_layers
 from tutelage.data import reading
 from tutelage.errors import ModelError
 from tutelage.match import Match
-from tutelage.types import Batch, Moment, Outputs, Turn
+from tutelage.types import Batch, Moment, Outputs, Timed, Turn
 
 __all__ = ["Learner"]
 
@@ -110,9 +110,12 @@ class Learner:
             parameters: what is moved; by default all of the network and its matches that is not frozen.
             before, after: told how far the training is.
         """
+        timed = [module for module in self.network.modules() if isinstance(module, Timed)]
         held = [p for module in self.modules.values() for p in module.parameters()]
 
         def begin(moment: Moment) -> None:
+            for module in timed:
+                module.at_moment(moment)
             for match in self.each:
                 match.begin(moment)
             before(moment)

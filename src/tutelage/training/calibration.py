@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from tutelage.capture import capture
+from tutelage.capture import call, capture
 from tutelage.compression import Calibration
 from tutelage.data import Loader, reading
 from tutelage.engine import Runtime
+from tutelage.evaluation import latencies
+from tutelage.modes import evaluating
 from tutelage.studies import Arm
 from tutelage.tasks.problem import Problem
 from tutelage.types import Batch, Outputs
@@ -47,5 +50,12 @@ def calibration_of(arm: Arm, problem: Problem, network: str, runtime: Runtime) -
             terms.append(match.to(batch.ids.device)(own, None, batch))
         return torch.stack(terms).sum()
 
+    def ratio(before: nn.Module, after: nn.Module) -> float:
+        example = reading(arm.source.batch([0]), reads).inputs
+        with evaluating(before, after):
+            pair = {key: (partial(call, net), example) for key, net in (("before", before), ("after", after))}
+            timed = latencies(pair, runtime.device, (1,), reference="before")
+        return float(runtime.share(timed["after"]["1"]["ratio"]))
+
     labelled = arm.source.batch([0]).labels is not None
-    return Calibration(batches, ask, loss if labelled else None)
+    return Calibration(batches, ask, loss if labelled else None, ratio)

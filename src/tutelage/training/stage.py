@@ -19,7 +19,7 @@ from tutelage.schemes import Scheme
 from tutelage.studies import Stage, loader_seed
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
-from tutelage.types import Outputs
+from tutelage.types import Outputs, Timed
 
 __all__ = [
     "Ready",
@@ -133,6 +133,11 @@ def evaluation_loader(source: Source, transform: Transform | None = None) -> Loa
     return Loader(source, batch_size=EVALUATION_BATCH, shuffle=False, transform=transform)
 
 
+def _has_arrived(network: nn.Module) -> bool:
+    """Whether nothing in a network still changes with the time."""
+    return all(module.has_arrived for module in network.modules() if isinstance(module, Timed))
+
+
 def validations_of(
     stage: Stage,
     networks: Mapping[str, nn.Module],
@@ -176,6 +181,7 @@ def validations_of(
                 problem.higher_is_better,
                 student=student.network,
                 modules=own(student.network),
+                ready=lambda seen=network: _has_arrived(seen),  # type: ignore[misc]
             )
         )
     return found
