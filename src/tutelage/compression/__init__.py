@@ -4,10 +4,23 @@ Each is deterministic, gives what it did as plain JSON, and can do the same to a
 """
 
 from tutelage.compression.changer import Calibration, Changed, Changer
+from tutelage.compression.export import Export
 from tutelage.compression.prune import Prune
-from tutelage.compression.settle import is_settled, settle
+from tutelage.compression.quantise import Quantise
+from tutelage.compression.settle import is_settled, settle, settled_records
 
-changes = {"prune": Prune}
+changes = {"export": Export, "prune": Prune, "quantise": Quantise}
 """What a recipe may name between trainings: name -> a `Changer`."""
 
-__all__ = ["Calibration", "Changed", "Changer", "Prune", "changes", "is_settled", "settle"]
+__all__ = [
+    "Calibration",
+    "Changed",
+    "Changer",
+    "Export",
+    "Prune",
+    "Quantise",
+    "changes",
+    "is_settled",
+    "settle",
+    "settled_records",
+]

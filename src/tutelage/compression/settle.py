@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch import nn
 from torch.nn.utils import parametrize
 
-__all__ = ["is_settled", "settle"]
+__all__ = ["is_settled", "settle", "settled_records"]
 
 
 def is_settled(network: nn.Module) -> bool:
@@ -33,3 +36,19 @@ def settle(network: nn.Module) -> nn.Module:
             for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, str(name), leave_parametrized=True)
     return network
+
+
+def settled_records(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is left to replay of a network's changes once it is settled.
+
+    Args:
+        done: the records beside its weights: `change`, `done` and whether it `settles`. What stays of one that
+            settles, such as the rounding of activations, it says under `settled`.
+    """
+    kept = []
+    for held in done:
+        if not held["settles"]:
+            kept.append(dict(held))
+        elif "settled" in held["done"]:
+            kept.append({**held, "done": held["done"]["settled"]})
+    return kept
