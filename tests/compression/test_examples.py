@@ -33,7 +33,10 @@ def test_no_more_examples_than_were_asked_for():
     ("batches", "said"),
     [
         ([], "the calibration has none"),
-        ([torch.tensor([[1.0, 2, 3, float("nan")], [1, 2, 3, 4]])], "1 examples of calibration batch 0 hold NaN"),
+        (
+            [torch.tensor([[1.0, 2, 3, float("nan")], [1, 2, 3, 4]])],
+            "1 examples of calibration batch 0 hold NaN",
+        ),
         ([torch.ones(2, 5)], "cannot be called with calibration batch 0"),
         ([torch.ones(2, 4), torch.ones(2, 3, 4)], r"batch 1 has examples of shape \[\[3, 4\]\]"),
     ],

@@ -45,7 +45,10 @@ def test_the_contract_of_changes(settings):
     change = Quantise(how="aware", **settings)
     first, other = change.change(make(), calibration()), change.change(make(), calibration())
     assert first.done == other.done == json.loads(json.dumps(first.done))
-    assert all(torch.equal(*pair) for pair in zip(first.network.state_dict().values(), other.network.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(*pair)
+        for pair in zip(first.network.state_dict().values(), other.network.state_dict().values(), strict=True)
+    )
     network = first.network.eval()
     expected = network(ROWS)
     assert expected.isfinite().all()
@@ -104,7 +107,7 @@ def test_layers_that_cannot_be_rounded_are_named():
 
 def test_twice_is_refused_in_words():
     network = Quantise(how="aware").change(make()).network
-    with pytest.raises(ModelError, match="no linear or convolutional layer to round.*computed from others"):
+    with pytest.raises(ModelError, match=r"no linear or convolutional layer to round.*computed from others"):
         Quantise(how="aware").change(network)
 
 
@@ -131,7 +134,7 @@ def test_settings_out_of_range_are_refused(settings, error, said):
 
 
 def test_a_network_without_layers_to_round():
-    with pytest.raises(ModelError, match="no linear or convolutional layer to round in ReLU"):
+    with pytest.raises(ModelError, match=r"no linear or convolutional layer to round in ReLU"):
         Quantise(how="aware").change(nn.ReLU())
 
 

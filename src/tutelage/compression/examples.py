@@ -79,8 +79,8 @@ def _checked(inputs: Any, number: int, name: str) -> list[list[int]]:
         if tensor.is_floating_point() and not tensor.isfinite().all():
             bad = int((~tensor.isfinite()).flatten(1).any(1).sum()) if tensor.ndim > 1 else len(tensor)
             raise ModelError(
-                f"{name}: {bad} examples of calibration batch {number} hold NaN or infinite numbers; fill the "
-                "gaps, or leave these examples out"
+                f"{name}: {bad} examples of calibration batch {number} hold NaN or infinite numbers; fill "
+                "the gaps, or leave these examples out"
             )
         shapes.append(list(tensor.shape[1:]))
         return tensor

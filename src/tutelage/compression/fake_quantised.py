@@ -1,4 +1,4 @@
-"""Rounding that a training goes through: weights and activations on a grid, with straight-through gradients."""
+"""Rounding that a training goes through: numbers on a grid, with gradients that pass by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network in the form of ONNX, with what rounding it needs: its layers, examples, and answers to hold it to."""
+"""A network in the form of ONNX, with what rounding needs: layers, examples, answers to hold it to."""
 
 from __future__ import annotations
 
@@ -66,7 +66,12 @@ class OnnxForm:
 
 
 def exported(
-    network: nn.Module, calibration: Calibration | None, *, count: int, name: str, steps: Mapping[str, Grid] | None = None
+    network: nn.Module,
+    calibration: Calibration | None,
+    *,
+    count: int,
+    name: str,
+    steps: Mapping[str, Grid] | None = None,
 ) -> OnnxForm:
     """A network in the form of ONNX; it stays as it is.
 

@@ -29,10 +29,10 @@ class Quantise(Changer):
 
     Args:
         how: `static`, INT8 with ranges of activations from calibration examples, see `QuantiseStatic`;
-            `dynamic`, INT8 with ranges found at each call, see `QuantiseDynamic`; `weights`, the weights alone
-            in 8 or 4 bits, see `QuantiseWeights`; `aware`, rounding that the training stage after it learns to
-            live with, see `QuantiseAware`. The first three put an ONNX file in the network's place, and no
-            training may follow.
+            `dynamic`, INT8 with ranges found at each call, see `QuantiseDynamic`; `weights`, the weights
+            alone in 8 or 4 bits, see `QuantiseWeights`; `aware`, rounding that the training stage after it
+            learns to live with, see `QuantiseAware`. The first three put an ONNX file in the network's place,
+            and no training may follow.
         settings: those of the class.
 
     Raises:

@@ -119,8 +119,8 @@ def _layers_of(network: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]
     """Layers to round, by path, and those with weights that are left alone, with why."""
     if isinstance(network, OnnxNetwork):
         raise ModelError(
-            "quantise was given a network that is an ONNX file already; quantise it by training before it is "
-            "exported or quantised otherwise"
+            "quantise was given a network that is an ONNX file already; quantise it by training before it "
+            "is exported or quantised otherwise"
         )
     uses = Counter(id(held) for _, held in network.named_parameters(remove_duplicate=False))
     found, left = {}, {}
@@ -147,7 +147,7 @@ def _layers_of(network: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]
 def _means(
     network: nn.Module, layers: Mapping[str, nn.Module], calibration: Calibration | None
 ) -> dict[str, tuple[float, bool]]:
-    """Of each layer that is called, the mean size of what it reads on a batch, and whether none is below 0."""
+    """Of each layer that is called, the mean size of what it reads, and whether none is below 0."""
     batches = iter(shown(calibration, name="quantise with activations").batches())
     batch = next(batches, None)
     if batch is None:
@@ -168,7 +168,8 @@ def _means(
 def _watched(layers: Mapping[str, nn.Module], found: dict[str, tuple[float, bool]]) -> Iterator[None]:
     """Inside the block, layers note what they read."""
     handles = [
-        layer.register_forward_pre_hook(_note(path, found), with_kwargs=True) for path, layer in layers.items()
+        layer.register_forward_pre_hook(_note(path, found), with_kwargs=True)
+        for path, layer in layers.items()
     ]
     try:
         yield

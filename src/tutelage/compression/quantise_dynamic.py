@@ -36,7 +36,7 @@ class QuantiseDynamic(Changer):
     Raises:
         UnknownName: no such numbers.
         ValueError: a count below 0.
-        ModelError: ONNX Runtime has no kernel for a layer on this processor, such as for convolutions in int8.
+        ModelError: ONNX Runtime has no kernel for a layer on this processor, such as convolutions in int8.
         MissingExtra: the packages of the extra `onnx` are missing, when it is asked.
 
     Source: ONNX Runtime's dynamic quantisation, after Jacob et al. 2018 (see `QuantiseStatic`). Differences:
@@ -51,7 +51,7 @@ class QuantiseDynamic(Changer):
 
     def __init__(self, *, per_channel: bool = True, numbers: str = "uint8", keep_float: int = 0) -> None:
         if keep_float < 0:
-            raise ValueError(f"keep_float came as {keep_float}; a number of layers of at least 0 is expected")
+            raise ValueError(f"keep_float came as {keep_float}; at least 0 layers are expected")
         self.per_channel, self.numbers = per_channel, check_numbers(numbers)
         self.keep_float = keep_float
 
@@ -77,7 +77,9 @@ class QuantiseDynamic(Changer):
         """A place for the file of the quantised network."""
         return exchanged(done)
 
-    def _rounded(self, form: OnnxForm, *, only: list[str] | None = None, but: list[str] | None = None) -> bytes:
+    def _rounded(
+        self, form: OnnxForm, *, only: list[str] | None = None, but: list[str] | None = None
+    ) -> bytes:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         with tempfile.TemporaryDirectory() as folder, silent():

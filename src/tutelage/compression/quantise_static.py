@@ -77,7 +77,7 @@ class QuantiseStatic(Changer):
             raise UnknownName("calibration", calibration, _METHODS)
         if examples < 1 or keep_float < 0:
             raise ValueError(
-                f"examples={examples} and keep_float={keep_float} came; at least 1 and at least 0 are expected"
+                f"examples={examples} and keep_float={keep_float} came; at least 1 and 0 are expected"
             )
         self.calibration, self.examples = calibration, examples
         self.per_channel, self.numbers = per_channel, check_numbers(numbers)

@@ -36,9 +36,9 @@ class QuantiseWeights(Changer):
         ValueError: other bits, or a count below 0.
         MissingExtra: the packages of the extra `onnx` are missing, when it is asked.
 
-    Source: Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference", section 3.1,
-        per channel and symmetric. Differences: steps learned in training are taken where there are any, which
-        reach one number further below zero than above.
+    Source: Krishnamoorthi 2018, "Quantizing deep convolutional networks for efficient inference", section
+        3.1, per channel and symmetric. Differences: steps learned in training are taken where there are any,
+        which reach one number further below zero than above.
 
     Example:
         >>> QuantiseWeights(bits=4).bits
@@ -51,7 +51,7 @@ class QuantiseWeights(Changer):
         if bits not in (4, 8):
             raise ValueError(f"bits came as {bits}; 8 or 4 is expected")
         if keep_float < 0:
-            raise ValueError(f"keep_float came as {keep_float}; a number of layers of at least 0 is expected")
+            raise ValueError(f"keep_float came as {keep_float}; at least 0 layers are expected")
         self.bits, self.keep_float = bits, keep_float
 
     def change(self, network: nn.Module, calibration: Calibration | None = None) -> Changed:

@@ -50,8 +50,8 @@ def settled_records(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What is left to replay of a network's changes once it is settled.
 
     Args:
-        done: the records beside its weights: `change`, `done` and whether it `settles`. What stays of one that
-            settles, such as the rounding of activations, it says under `settled`.
+        done: the records beside its weights: `change`, `done` and whether it `settles`. What stays of one
+            that settles, such as the rounding of activations, it says under `settled`.
     """
     kept = []
     for held in done:

@@ -12,7 +12,7 @@ __all__ = ["check_teachers", "only_teaching", "walks_alone", "without_idle"]
 
 
 def check_teachers(arm: Arm) -> Arm:
-    """The arm as it came, once each network that teaches has learnt in a stage before, and can learn in its own.
+    """The arm as it came, once each network that teaches has learnt before, and can learn in its own stages.
 
     Raises:
         RecipeError: one has not, or a change that no training may follow stands before a training.
@@ -81,7 +81,7 @@ def _check_final(arm: Arm) -> None:
             final.pop(name, None)
         for name in {stage.named(turn) for turn in stage.declared.turn_names} & final.keys():
             raise RecipeError(
-                f"stage {number} trains the {name}, and {final[name]} before it puts a file in its place that "
-                f"learns nothing; let {final[name]} be the last stage, or train through the rounding: "
+                f"stage {number} trains the {name}, and {final[name]} before it puts a file in its place "
+                f"that learns nothing; let {final[name]} be the last stage, or train through the rounding: "
                 "quantise: {how: aware}"
             )

@@ -71,7 +71,9 @@ class OnnxNetwork(nn.Module):
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """The logits for a batch."""
         if not named and len(inputs) == 1 and not isinstance(inputs[0], Tensor):
-            raise ModelError(f"a tensor was expected as input of an ONNX file; got {type(inputs[0]).__name__}")
+            raise ModelError(
+                f"a tensor was expected as input of an ONNX file; got {type(inputs[0]).__name__}"
+            )
         session = self._session()
         known = {given.name: given.type for given in session.get_inputs()}
         fed = named or dict(zip(known, inputs, strict=False))
@@ -106,7 +108,7 @@ class OnnxNetwork(nn.Module):
 
 
 def _open(content: bytes, threads: int) -> Any:
-    runtime = packages("a network in the form of ONNX")["onnxruntime"]
+    runtime = packages("a network in the form of ONNX", ["onnxruntime"])["onnxruntime"]
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
@@ -117,8 +119,8 @@ def _open(content: bytes, threads: int) -> Any:
         said = first_line(error)
         if "NOT_IMPLEMENTED" in said or "Could not find an implementation" in said:
             raise ModelError(
-                f"ONNX Runtime {runtime.__version__} has no kernel on this processor for a layer of the file: "
-                f"{said}. Quantise otherwise, such as by weights alone, or ask on another machine"
+                f"ONNX Runtime {runtime.__version__} has no kernel on this processor for a layer of the "
+                f"file: {said}. Quantise otherwise, such as by weights alone, or ask on another machine"
             ) from error
         raise CheckpointError(f"these bytes are no ONNX file that ONNX Runtime opens: {said}") from error
 

@@ -7,7 +7,7 @@ import importlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -65,14 +65,20 @@ def to_onnx(logits: Logits, example: Any, *, opset: int | None = None) -> bytes:
     return content
 
 
-def packages(purpose: str = "export to ONNX") -> dict[str, Any]:
+def packages(
+    purpose: str = "export to ONNX", names: Sequence[str] = ("onnx", "onnxscript", "onnxruntime")
+) -> dict[str, Any]:
     """The packages of the extra, by name.
+
+    Args:
+        purpose: what they are needed for, for the message.
+        names: which ones.
 
     Raises:
         MissingExtra: one of them is not installed.
     """
     found = {}
-    for name in ("onnx", "onnxscript", "onnxruntime"):
+    for name in names:
         try:
             found[name] = importlib.import_module(name)
         except ImportError as error:

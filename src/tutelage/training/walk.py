@@ -136,8 +136,8 @@ def _refuse_files(number: int, stage: Stage, state: State) -> None:
         name = stage.named(turn)
         if isinstance(state.networks.get(name), OnnxNetwork):
             raise ModelError(
-                f"stage {number} trains the {name}, which a change before has put into the form of an ONNX file: "
-                "that learns nothing. Let the change be the last stage"
+                f"stage {number} trains the {name}, which a change before has put into the form of an "
+                "ONNX file: that learns nothing. Let the change be the last stage"
             )
 
 
