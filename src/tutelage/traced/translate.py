@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._decomp import decomposition_table
 
 from tutelage.errors import MissingExtra, ModelError
 from tutelage.traced.logits import Logits
@@ -128,12 +129,11 @@ def _lacking(error: BaseException, program: torch.export.ExportedProgram) -> str
 
 def _module_of(program: torch.export.ExportedProgram, operator: str, node: str) -> str | None:
     """The innermost module whose forward calls an operator, by path and class."""
-    short = operator.rsplit(".", 1)[-1]
-    with quiet():
-        graphs = [program.graph, program.run_decompositions().graph]
+    with quiet():  # the exporter takes operators apart, and names what it found in them
+        graphs = [program.graph, program.run_decompositions(dict(decomposition_table)).graph]
     for graph in graphs:
         for each in graph.nodes:
-            if each.op == "call_function" and (each.name == node or short in str(each.target)):
+            if each.op == "call_function" and (each.name == node or str(each.target).startswith(operator)):
                 stack = list((each.meta.get("nn_module_stack") or {}).values())
                 if stack:
                     path, kind = stack[-1]
