@@ -4,22 +4,33 @@ Each is deterministic, gives what it did as plain JSON, and can do the same to a
 """
 
 from tutelage.compression.changer import Calibration, Changed, Changer
+from tutelage.compression.export import Export
 from tutelage.compression.factorise import Factorise
 from tutelage.compression.prune import Prune
-from tutelage.compression.settle import is_settled, settle
+from tutelage.compression.quantise import Quantise
+from tutelage.compression.settle import is_settled, settle, settled_records
 from tutelage.compression.share import Share
 
-changes = {"prune": Prune, "factorise": Factorise, "share": Share}
+changes = {
+    "export": Export,
+    "factorise": Factorise,
+    "prune": Prune,
+    "quantise": Quantise,
+    "share": Share,
+}
 """What a recipe may name between trainings: name -> a `Changer`."""
 
 __all__ = [
     "Calibration",
     "Changed",
     "Changer",
+    "Export",
     "Factorise",
     "Prune",
+    "Quantise",
     "Share",
     "changes",
     "is_settled",
     "settle",
+    "settled_records",
 ]

@@ -53,9 +53,11 @@ class Changer:
         settles: whether it leaves the network's structure as it was once its parametrisations are made plain
             weights (`settle`): a mask, a codebook. A network that is handed over is settled, and rebuilt
             without it.
+        final: whether no training may follow: what it puts in the network's place learns nothing.
     """
 
     settles: ClassVar[bool] = False
+    final: ClassVar[bool] = False
 
     def change(self, network: nn.Module, calibration: Calibration | None = None) -> Changed:
         """Change a network.

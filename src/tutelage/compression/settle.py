@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch import nn
 from torch.nn.utils import parametrize
 
-__all__ = ["is_settled", "settle"]
+__all__ = ["is_settled", "settle", "settled_records"]
 
 
 def is_settled(network: nn.Module) -> bool:
@@ -41,3 +44,19 @@ def _own_class(module: nn.Module) -> None:
     kind = type(module)
     members = {name: held for name, held in vars(kind).items() if name not in ("__dict__", "__weakref__")}
     module.__class__ = type(kind.__name__, kind.__bases__, members)
+
+
+def settled_records(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is left to replay of a network's changes once it is settled.
+
+    Args:
+        done: the records beside its weights: `change`, `done` and whether it `settles`. What stays of one
+            that settles, such as the rounding of activations, it says under `settled`.
+    """
+    kept = []
+    for held in done:
+        if not held["settles"]:
+            kept.append(dict(held))
+        elif "settled" in held["done"]:
+            kept.append({**held, "done": held["done"]["settled"]})
+    return kept

@@ -17,6 +17,7 @@ from tutelage.evaluation.latency import Timing, compare
 from tutelage.evaluation.memory import peak_memory
 from tutelage.evaluation.size import file_bytes, flops
 from tutelage.modes import evaluating
+from tutelage.traced import OnnxNetwork
 
 __all__ = ["cost", "cost_of_callable", "latencies"]
 
@@ -44,7 +45,8 @@ def cost(
         budget: seconds of timing at each batch size, at most; fewer where the median is stable before.
 
     Returns:
-        parameters: how many numbers it learns; shared ones count once.
+        parameters: how many numbers it learns; shared ones count once. Of a network in the form of ONNX, as
+            flops, those of the network that it came from.
         bytes: size of its state dict as a file; see `size.file_bytes`.
         flops: of one example; see `size.flops`.
         latency_ms: {"1": {"p50", "p95", "p99", "stable", "threads"}, "32": {…}}, milliseconds for a whole
@@ -63,10 +65,11 @@ def cost(
     sizes = _checked(batch_sizes)
     largest = repeated(example, max(sizes), device)
     with unseen(device), evaluating(network):
+        stands = next((one.stands for one in network.modules() if isinstance(one, OnnxNetwork)), None)
         used = {
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "parameters": stands.parameters if stands else sum(held.numel() for held in network.parameters()),
             "bytes": file_bytes(network),
-            "flops": flops(partial(asked, network, repeated(example, 1, device))),
+            "flops": stands.flops if stands else flops(partial(asked, network, repeated(example, 1, device))),
         }
         spent = _spent(network, example, sizes, device=device, budget=budget if latency else None)
         memory = peak_memory(network, largest, partial(asked, network, largest), device=device)

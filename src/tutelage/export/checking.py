@@ -1,61 +1,26 @@
-"""What every format shares: a network that answers logits, and a file that is checked before it stands."""
+"""What every format shares: a file that is checked before it stands."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tutelage.capture import call, head_of, logits_of
+from tutelage.capture import call
 from tutelage.errors import ModelError, OutputError
 from tutelage.files import replacing
-from tutelage.modes import evaluating
-from tutelage.types import map_tensors
+from tutelage.traced import Logits, ready, rows, tensors_of, trace
+from tutelage.traced.trace import first_line
 
 __all__ = ["Logits", "new_file", "ready", "record", "rows", "tensors_of", "trace", "worst_difference"]
 
 Record = dict[str, Any]
 """What an export says: `format`, `path`, `bytes`, `max_difference`, and what is the format's own."""
-
-
-class Logits(nn.Module):
-    """A network that answers logits, whatever the one inside answers; called with the same arguments."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-        @wraps(network.forward)  # the names of the inputs are those of the network
-        def forward(*args: Any, **kwargs: Any) -> Tensor:
-            answer = network(*args, **kwargs)
-            logits, head = logits_of(answer), head_of(answer)
-            if head is not None:
-                return head.whole()
-            if logits is None:
-                raise ModelError(
-                    f"{type(network).__name__} left its logits empty; export the whole network, its last "
-                    "layer included"
-                )
-            return logits
-
-        self.forward = forward
-
-
-@contextlib.contextmanager
-def ready(network: nn.Module) -> Iterator[Logits]:
-    """Inside the block, a network's logits: on the CPU, in eval mode, without gradients."""
-    if any(tensor.device.type != "cpu" for tensor in chain(network.parameters(), network.buffers())):
-        network = copy.deepcopy(network).cpu()
-    with evaluating(network), torch.no_grad():
-        yield Logits(network).eval()
 
 
 @contextlib.contextmanager
@@ -71,53 +36,6 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         )
     with replacing(path) as beside:
         yield beside
-
-
-def rows(example: Any, count: int) -> Any:
-    """`count` examples on the CPU, taken from `example` and, where it has fewer, repeated."""
-    return map_tensors(example, lambda tensor: tensor.detach().cpu()[torch.arange(count) % len(tensor)])
-
-
-def tensors_of(inputs: Any) -> list[Tensor]:
-    """The tensors among a network's inputs, in their order."""
-    found: list[Tensor] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_tensors(inputs, note)
-    return found
-
-
-def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
-    """The network as a graph for any number of examples, without the example and this machine's paths.
-
-    Raises:
-        ModelError: torch.export cannot follow the network.
-    """
-    inputs = rows(example, 3)  # one alone would make the graph one for a single example
-    args, kwargs = _arguments(inputs)
-    collection: Any = torch.export.ShapesCollection  # its methods carry no types
-    shapes, batch = collection(), torch.export.Dim("batch")
-    for tensor in tensors_of(inputs):
-        shapes[tensor] = {0: batch}
-    try:
-        specification = shapes.dynamic_shapes(logits, args, kwargs)
-        program = torch.export.export(logits, args, kwargs, dynamic_shapes=specification)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"torch.export cannot follow {type(logits.network).__name__}: {_first_line(error)}. Write its "
-            "forward without branches on values and on the number of examples, or export to safetensors"
-        ) from error
-    program.example_inputs = None
-    for module in program.graph_module.modules():
-        if isinstance(module, torch.fx.GraphModule):
-            for node in module.graph.nodes:
-                node.meta.pop("stack_trace", None)
-    return program
 
 
 def worst_difference(
@@ -164,7 +82,7 @@ def _difference(
         came = read_back(inputs)
     except Exception as error:
         raise ModelError(
-            f"{what} cannot be run with a batch of {count}: {_first_line(error)}. Nothing was kept; "
+            f"{what} cannot be run with a batch of {count}: {first_line(error)}. Nothing was kept; "
             "choose another format"
         ) from error
     if came.shape != expected.shape:
@@ -182,14 +100,3 @@ def _difference(
             "is allowed. Nothing was kept; raise tolerance= if that is good enough, or choose another format"
         )
     return difference
-
-
-def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The inputs as `capture.call` passes them."""
-    if isinstance(inputs, dict):
-        return (), inputs
-    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,), {}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

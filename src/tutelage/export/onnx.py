@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.data.frames import Encoding
-from tutelage.errors import MissingExtra, ModelError
-from tutelage.export.checking import (
-    Logits,
-    Record,
-    new_file,
-    ready,
-    record,
-    tensors_of,
-    trace,
-    worst_difference,
-)
+from tutelage.export.checking import Record, new_file, record, worst_difference
 from tutelage.export.raw_columns import fed_with, with_columns
+from tutelage.traced import Logits, OnnxNetwork, packages, quiet, ready, tensors_of, to_onnx
+from tutelage.traced.translate import refuse_large
 
 __all__ = ["onnx"]
 
 _CHECKED = 256  # raw rows that the file is checked on
-_LARGEST = 2**31 - 2**20  # what fits in one file of ONNX, less some room for the graph
 
 
 def onnx(
@@ -69,15 +55,15 @@ def onnx(
         OutputError: the file is there already, or cannot be written.
     """
     path = Path(path)
-    with _quiet():
-        runtime = _packages()["onnxruntime"]
-    _refuse_large(network)
+    with quiet():
+        runtime = packages()["onnxruntime"]
+    refuse_large(network)
     raw, counts = example, [1, 3]
     if encoding is not None:
         raw = example[:_CHECKED]
         example, counts = encoding(raw), [1, 3, len(raw)]
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
-        content = _translate(logits, example)
+        content = _content(network, logits, example)
         file.write_bytes(content if encoding is None else with_columns(content, encoding))
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -99,54 +85,6 @@ def onnx(
     return record("onnx", path, difference)
 
 
-def _translate(logits: Logits, example: Any) -> bytes:
-    program = trace(logits, example)
-    inputs = program.graph_signature.user_inputs
-    axes = [{0: "batch"} if number == 0 else None for number in range(len(inputs))]  # the others share it
-    try:
-        with _quiet():
-            translated = torch.onnx.export(
-                program, dynamo=True, verbose=False, output_names=["logits"], dynamic_shapes=axes
-            )
-    except torch.onnx.errors.OnnxExporterError as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{type(logits.network).__name__} has no translation to ONNX: {first}. Export to torch_export or "
-            "safetensors instead"
-        ) from error
-    assert translated is not None
-    content: bytes = translated.model_proto.SerializeToString()
-    return content
-
-
-def _packages() -> dict[str, Any]:
-    found = {}
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            found[name] = importlib.import_module(name)
-        except ImportError as error:
-            raise MissingExtra(name, extra="onnx", purpose="export to ONNX") from error
-    return found
-
-
-def _refuse_large(network: nn.Module) -> None:
-    size = sum(t.nbytes for t in (*network.parameters(), *network.buffers()))
-    if size > _LARGEST:
-        raise ModelError(
-            f"{type(network).__name__} holds {size / 1e9:.1f} GB, and one ONNX file holds at most 2. Export "
-            "to torch_export or safetensors instead"
-        )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what the exporter says about its own parts, and about packages that it could also support."""
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            log.setLevel(level)
+def _content(network: nn.Module, logits: Logits, example: Any) -> bytes:
+    """The file's bytes: those that the network is made of, or a translation."""
+    return network.content if isinstance(network, OnnxNetwork) else to_onnx(logits, example)

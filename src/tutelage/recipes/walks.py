@@ -12,11 +12,12 @@ __all__ = ["check_teachers", "only_teaching", "walks_alone", "without_idle"]
 
 
 def check_teachers(arm: Arm) -> Arm:
-    """The arm as it came, once each network that teaches has learnt in a stage before.
+    """The arm as it came, once each network that teaches has learnt before, and can learn in its own stages.
 
     Raises:
-        RecipeError: one has not.
+        RecipeError: one has not, or a change that no training may follow stands before a training.
     """
+    _check_final(arm)
     for number, stage in arm.trainings:
         for name in stage.taught_by:
             if name == "plan":
@@ -66,3 +67,21 @@ def _with_networks(arm: Arm, idle: Collection[str]) -> Arm:
         return arm
     networks = {name: build for name, build in arm.networks.items() if name not in idle}
     return replace(arm, networks=networks)
+
+
+def _check_final(arm: Arm) -> None:
+    """Refuse a training after a change that leaves nothing to learn."""
+    final: dict[str, str] = {}
+    for number, stage in enumerate(arm.stages):
+        if isinstance(stage, Change):
+            if stage.changer.final:
+                final |= dict.fromkeys(stage.networks, stage.name)
+            continue
+        for name in stage.draws:
+            final.pop(name, None)
+        for name in {stage.named(turn) for turn in stage.declared.turn_names} & final.keys():
+            raise RecipeError(
+                f"stage {number} trains the {name}, and {final[name]} before it puts a file in its place "
+                f"that learns nothing; let {final[name]} be the last stage, or train through the rounding: "
+                "quantise: {how: aware}"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutelage.compression import is_settled, settle
 from tutelage.evaluation import jackknife
 from tutelage.runs.measuring import Measured, calibrations, cost_of_network, measure_network, spread
 from tutelage.studies import Arm, Outcome, Study
 from tutelage.tasks.problem import Problem
+from tutelage.traced import OnnxNetwork
 from tutelage.training import Trained
 
 __all__ = ["Examined", "examine"]
@@ -55,8 +58,9 @@ class Examined:
 
     @cached_property
     def network(self) -> nn.Module | None:
-        """The network of the first seed that ended well."""
-        return next((self.of(one) for one in self.trained if one.failed is None), None)
+        """The network of the first seed that ended well, as it would be handed over."""
+        found = next((self.of(one) for one in self.trained if one.failed is None), None)
+        return found if found is None or is_settled(found) else settle(copy.deepcopy(found))
 
     @property
     def copies(self) -> bool:
@@ -64,7 +68,7 @@ class Examined:
         networks = [self.of(one) for one in self.trained if one.failed is None]
         if len(networks) < 2:
             return False
-        first, *others = [list(network.parameters()) for network in networks]
+        first, *others = [_learned(network) for network in networks]
         return all(all(_same(one, other) for one, other in zip(first, held, strict=True)) for held in others)
 
     def of(self, trained: Trained) -> nn.Module:
@@ -142,9 +146,16 @@ class Examined:
         return jackknife(lambda answers: exam.measure(answers)[exam.metric], one.answers, clusters)
 
 
+def _learned(network: nn.Module) -> list[Tensor]:
+    """Its parameters; of a network that is a file, the file."""
+    if isinstance(network, OnnxNetwork):
+        return [network.file.double()]
+    return list(network.parameters())
+
+
 def _same(one: Tensor, other: Tensor) -> bool:
     """Sums in another order differ in their last digits, and training spreads that a little."""
-    return bool((one - other).norm() <= _ROUNDING * one.norm())
+    return one.shape == other.shape and bool((one - other).norm() <= _ROUNDING * one.norm())
 
 
 def examine(

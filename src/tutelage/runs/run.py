@@ -19,7 +19,7 @@ from rich.console import Console
 from torch import nn
 
 from tutelage import report
-from tutelage.compression import is_settled, settle
+from tutelage.compression import is_settled, settle, settled_records
 from tutelage.data import reading
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.errors import ModelError, OutputError, TutelageWarning
@@ -297,7 +297,7 @@ def _students(study: Study, trained: Mapping[str, Sequence[Trained]]) -> dict[st
             about = dict(one.about.get(outcome.network, {}))
             if not is_settled(seen):
                 seen = settle(copy.deepcopy(seen))
-                about["done"] = [held for held in about.get("done", []) if not held["settles"]]
+                about["done"] = settled_records(about.get("done", []))
             about |= {"network": outcome.network, "arm": outcome.arm}
             if outcome.members:
                 about["members"] = [

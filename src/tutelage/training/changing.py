@@ -20,6 +20,7 @@ from tutelage.evaluation import latencies
 from tutelage.modes import evaluating
 from tutelage.studies import Change
 from tutelage.tasks.problem import Problem
+from tutelage.traced import OnnxNetwork, missing_instructions
 from tutelage.training.stage import evaluation_loader
 
 __all__ = ["Step", "make_change"]
@@ -35,8 +36,9 @@ class Step:
     Args:
         network: what came of it; the old one where it was undone.
         done: as `Changed.done`.
-        about: `metric` before and after on the validation split, `slower` by batch size, and why it was
-            `undone`; empty where nobody asked.
+        about: `metric` before and after on the validation split, `slower` by batch size, the instructions
+            for INT8 that the processor is `lacking` where that may be why, and why it was `undone`; empty
+            where nobody asked.
     """
 
     network: nn.Module
@@ -71,6 +73,8 @@ def make_change(
     now = _worth(done.network, name, problem, runtime)
     about: dict[str, Any] = {"metric": {"before": was, "after": now}}
     about["slower"] = runtime.share(_slower(before, done.network, name, problem, runtime))
+    if about["slower"] and isinstance(done.network, OnnxNetwork) and done.network.integers:
+        about["lacking"] = runtime.share(missing_instructions())
     why = _why_not(change, about, problem)
     if why:
         warnings.warn(f"{change.name} of the {name}: {'; '.join(why)}", TutelageWarning, stacklevel=2)
@@ -132,5 +136,6 @@ def _why_not(change: Change, about: Mapping[str, Any], problem: Problem) -> list
         )
     if about["slower"]:
         times = ", ".join(f"{ratio:.2g} times at batch {batch}" for batch, ratio in about["slower"].items())
-        found.append(f"it is slower than before ({times})")
+        lacking = f", on a processor without {about['lacking']} for INT8" if about.get("lacking") else ""
+        found.append(f"it is slower than before ({times}{lacking})")
     return found

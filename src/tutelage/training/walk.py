@@ -12,9 +12,11 @@ from torch import nn
 from tutelage.compression import Calibration
 from tutelage.data import Source
 from tutelage.engine import Runtime, sharded, whole
+from tutelage.errors import ModelError
 from tutelage.studies import Arm, Change, Stage, Together, fresh_network, fresh_networks
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Ensemble, Frozen, Teacher
+from tutelage.traced import OnnxNetwork
 from tutelage.training.calibration import calibration_of
 from tutelage.training.changing import Step
 from tutelage.training.stage import Ready, plain, set_up_stage
@@ -110,6 +112,7 @@ def _train(
     taught_by = _gathered(stage, held, teacher, seed)
     source = state.made if stage.data == "made" else arm.source_of(stage)
     assert source is not None
+    _refuse_files(number, stage, state)
     networks = _spread(stage.cast(state.networks), stage, runtime)
     ready = set_up_stage(
         stage, arm.order_of(number), networks, source, problem, runtime, seed=seed, teacher=taught_by
@@ -121,6 +124,21 @@ def _train(
         if trained is not state.networks[name]:
             state.networks[name].load_state_dict(whole(trained.state_dict()))
             state.networks[name].to(runtime.device)
+
+
+def _refuse_files(number: int, stage: Stage, state: State) -> None:
+    """Refuse to train a network that is a file.
+
+    Raises:
+        ModelError: a change before has put one in its place.
+    """
+    for turn in stage.declared.turn_names:
+        name = stage.named(turn)
+        if isinstance(state.networks.get(name), OnnxNetwork):
+            raise ModelError(
+                f"stage {number} trains the {name}, which a change before has put into the form of an "
+                "ONNX file: that learns nothing. Let the change be the last stage"
+            )
 
 
 def _networks_that_teach(stage: Stage, state: State, problem: Problem) -> dict[str, Teacher]:
