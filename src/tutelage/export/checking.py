@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -20,10 +21,45 @@ from tutelage.files import replacing
 from tutelage.modes import evaluating
 from tutelage.types import map_tensors
 
-__all__ = ["Logits", "new_file", "ready", "record", "rows", "tensors_of", "trace", "worst_difference"]
+__all__ = [
+    "MOST",
+    "Agreement",
+    "Logits",
+    "compare_answers",
+    "first_line",
+    "new_file",
+    "ready",
+    "record",
+    "rows",
+    "tensors_of",
+    "trace",
+]
+
+MOST = 100
+"""How many examples a file is compared with its network on."""
+
+_AT_ONCE = 16  # of them, so that the logits of long texts fit in memory
 
 Record = dict[str, Any]
-"""What an export says: `format`, `path`, `bytes` and `max_difference`."""
+"""What an export says: `format`, `path`, `bytes`, and what `Agreement` holds."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the answers of a file are from the network's.
+
+    Args:
+        max_difference: of a logit, the largest.
+        tolerance: that was allowed, as a share of the largest logit (of 1, if that is smaller).
+        examples: how many were compared.
+        same_first_choice: the share of answers whose greatest logit is the same one; None where an answer is
+            a single number.
+    """
+
+    max_difference: float
+    tolerance: float
+    examples: int
+    same_first_choice: float | None
 
 
 class Logits(nn.Module):
@@ -90,8 +126,13 @@ def tensors_of(inputs: Any) -> list[Tensor]:
     return found
 
 
-def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
+def trace(logits: Logits, example: Any, *, most: int | None = None) -> torch.export.ExportedProgram:
     """The network as a graph for any number of examples, without the example and this machine's paths.
+
+    Args:
+        logits: the network.
+        example: what it is called with.
+        most: examples at a time, for runtimes that must know; None for any number.
 
     Raises:
         ModelError: torch.export cannot follow the network.
@@ -99,7 +140,7 @@ def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
     inputs = rows(example, 3)  # one alone would make the graph one for a single example
     args, kwargs = _arguments(inputs)
     collection: Any = torch.export.ShapesCollection  # its methods carry no types
-    shapes, batch = collection(), torch.export.Dim("batch")
+    shapes, batch = collection(), torch.export.Dim("batch", max=most)
     for tensor in tensors_of(inputs):
         shapes[tensor] = {0: batch}
     try:
@@ -109,7 +150,7 @@ def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
         raise
     except Exception as error:
         raise ModelError(
-            f"torch.export cannot follow {type(logits.network).__name__}: {_first_line(error)}. Write its "
+            f"torch.export cannot follow {type(logits.network).__name__}: {first_line(error)}. Write its "
             "forward without branches on values and on the number of examples, or export to safetensors"
         ) from error
     program.example_inputs = None
@@ -120,51 +161,69 @@ def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
     return program
 
 
-def worst_difference(
+def compare_answers(
     logits: Logits,
     example: Any,
     read_back: Callable[[Any], Tensor],
     *,
     tolerance: float,
     what: str,
-    counts: Sequence[int] = (1, 3),
-) -> float:
-    """The largest difference between a network's logits and its file's, for one example and for three.
+    at_once: int = _AT_ONCE,
+) -> Agreement:
+    """How far a file's logits are from the network's: for one example, for three, and for all that came.
 
     Args:
         logits: the network.
-        example: what it is called with.
+        example: what it is called with; the first 100 examples are asked about.
         read_back: inputs -> the answer of what was read back from the file.
         tolerance: the difference that is allowed, as a share of the largest logit (of 1, if that is smaller).
         what: what to call the file.
-        counts: how many examples to ask about at a time.
+        at_once: how many examples to ask about at a time.
 
     Raises:
         ModelError: the file does not run, or differs by more.
     """
-    return max(
-        _difference(
-            logits, rows(example, count), read_back, tolerance, f"{what} of {type(logits.network).__name__}"
+    what = f"{what} of {type(logits.network).__name__}"
+    count = min(MOST, len(tensors_of(example)[0]))
+    worst, same, chosen = 0.0, 0, 0
+    for inputs in (rows(example, 1), rows(example, 3)):
+        worst = max(worst, _difference(*_both(logits, inputs, read_back, what), tolerance, what))
+    for start in range(0, count, at_once):
+        inputs = map_tensors(
+            example, lambda tensor, at=start: tensor.detach().cpu()[at : min(count, at + at_once)]
         )
-        for count in counts
-    )
+        came, expected = _both(logits, inputs, read_back, what)
+        worst = max(worst, _difference(came, expected, tolerance, what))
+        choices = came.argmax(-1) == expected.argmax(-1)
+        same, chosen = same + int(choices.sum()), chosen + choices.numel()
+    choosing = chosen and expected.shape[-1] > 1
+    return Agreement(worst, tolerance, count, same / chosen if choosing else None)
 
 
-def record(name: str, path: Path, difference: float) -> Record:
-    """What a finished export says."""
-    return {"format": name, "path": str(path), "bytes": os.path.getsize(path), "max_difference": difference}
+def record(name: str, path: Path, agreement: Agreement, *, size: int | None = None) -> Record:
+    """What a finished export says.
+
+    Args:
+        name: of the format.
+        path: of the file.
+        agreement: with the network.
+        size: in bytes, where more than the one file was written.
+    """
+    nbytes = os.path.getsize(path) if size is None else size
+    return {"format": name, "path": str(path), "bytes": nbytes, **asdict(agreement)}
 
 
-def _difference(
-    logits: Logits, inputs: Any, read_back: Callable[[Any], Tensor], tolerance: float, what: str
-) -> float:
+def _both(
+    logits: Logits, inputs: Any, read_back: Callable[[Any], Tensor], what: str
+) -> tuple[Tensor, Tensor]:
+    """The file's answer and the network's, of one shape."""
     expected = call(logits, inputs)
     count = len(expected)
     try:
         came = read_back(inputs)
     except Exception as error:
         raise ModelError(
-            f"{what} cannot be run with a batch of {count}: {_first_line(error)}. Nothing was kept; "
+            f"{what} cannot be run with a batch of {count}: {first_line(error)}. Nothing was kept; "
             "choose another format"
         ) from error
     if came.shape != expected.shape:
@@ -172,14 +231,18 @@ def _difference(
             f"{what} answers a batch of {count} with shape {list(came.shape)}, and the network with "
             f"{list(expected.shape)}. Nothing was kept; choose another format"
         )
-    came, expected = came.double(), expected.double()
+    return came.double(), expected.double()
+
+
+def _difference(came: Tensor, expected: Tensor, tolerance: float, what: str) -> float:
     difference = float(torch.where(came == expected, 0.0, (came - expected).abs()).max())
     finite = expected[expected.isfinite()].abs()
     allowed = tolerance * max(1.0, float(finite.max()) if len(finite) else 1.0)
     if not difference <= allowed:
         raise ModelError(
-            f"{what} differs from the network by {difference:.3g} with a batch of {count}, and {allowed:.3g} "
-            "is allowed. Nothing was kept; raise tolerance= if that is good enough, or choose another format"
+            f"{what} differs from the network by {difference:.3g} with a batch of {len(came)}, and "
+            f"{allowed:.3g} is allowed. Nothing was kept; raise tolerance= if that is good enough, or choose "
+            "another format"
         )
     return difference
 
@@ -191,5 +254,6 @@ def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,), {}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in a line without its full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -16,20 +16,30 @@ from torch import Tensor, nn
 from tutelage.data.frames import Encoding
 from tutelage.errors import MissingExtra, ModelError
 from tutelage.export.checking import (
+    MOST,
     Logits,
     Record,
+    compare_answers,
     new_file,
     ready,
     record,
     tensors_of,
     trace,
-    worst_difference,
 )
+from tutelage.export.operators import said_of
 from tutelage.export.raw_columns import fed_with, with_columns
 
-__all__ = ["onnx"]
+__all__ = ["OPSET", "onnx", "translate"]
 
-_CHECKED = 256  # raw rows that the file is checked on
+OPSET = 20
+"""The version of ONNX's operators that is written."""
+
+_TALKATIVE = (
+    "torch.onnx._internal.exporter._registration",
+    "torch.onnx._internal.exporter._compat",
+    "onnxscript.version_converter",
+)
+_OLDEST = 17  # that torch's exporter can be brought to
 _LARGEST = 2**31 - 2**20  # what fits in one file of ONNX, less some room for the graph
 
 
@@ -40,6 +50,7 @@ def onnx(
     *,
     tolerance: float = 1e-4,
     overwrite: bool = False,
+    opset: int = OPSET,
     encoding: Encoding | None = None,
 ) -> Record:
     """Write a network as one ONNX file, and check it with ONNX Runtime.
@@ -54,30 +65,31 @@ def onnx(
         path: the file to write, usually `.onnx`.
         tolerance: the largest difference of a logit that the check allows, as a share of the largest logit.
         overwrite: replace a file that is there.
+        opset: the version of ONNX's operators, from 17; older runtimes read older ones.
         encoding: of raw rows, where the student was trained on a frame; the example is a frame then. The file
             takes its columns by name, each [rows, 1]: float32 for numbers and truth values, NaN for gaps, for
             dates days since 1970; strings for words, "" for gaps.
 
     Returns:
-        `format`, `path`, `bytes`, and `max_difference`: of the logits that ONNX Runtime computes on the CPU,
-        for a batch of one and of three, and for all raw rows that came, up to 256.
+        `format`, `path`, `bytes`, `opset`, and how far the logits are that ONNX Runtime computes on the CPU:
+        see `tutelage.export.checking.Agreement`.
 
     Raises:
         MissingExtra: ONNX, ONNX Script or ONNX Runtime is not installed, or for raw rows skl2onnx.
-        ModelError: the network or the encoding cannot be followed, the network holds more than 2 GB, or ONNX
-            Runtime's answer differs.
+        ModelError: the network or the encoding cannot be followed, an operator has no translation (its layer
+            is named), the network holds more than 2 GB, or ONNX Runtime's answer differs.
         OutputError: the file is there already, or cannot be written.
     """
     path = Path(path)
     with _quiet():
         runtime = _packages()["onnxruntime"]
     _refuse_large(network)
-    raw, counts = example, [1, 3]
+    raw, at_once = example, {}
     if encoding is not None:
-        raw = example[:_CHECKED]
-        example, counts = encoding(raw), [1, 3, len(raw)]
+        raw = example[:MOST]
+        example, at_once = encoding(raw), {"at_once": len(raw)}
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
-        content = _translate(logits, example)
+        content = translate(logits, example, opset)
         file.write_bytes(content if encoding is None else with_columns(content, encoding))
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -93,29 +105,52 @@ def onnx(
                 fed = {name: held[places] for name, held in columns if name in names}
             return torch.from_numpy(session.run(["logits"], fed)[0])
 
-        difference = worst_difference(
-            logits, example, read_back, tolerance=tolerance, what="the ONNX file", counts=counts
+        agreement = compare_answers(
+            logits, example, read_back, tolerance=tolerance, what="the ONNX file", **at_once
         )
-    return record("onnx", path, difference)
+    return record("onnx", path, agreement) | {"opset": opset}
 
 
-def _translate(logits: Logits, example: Any) -> bytes:
+def translate(logits: Logits, example: Any, opset: int = OPSET) -> bytes:
+    """A network as the content of an ONNX file, unchecked.
+
+    Raises:
+        ModelError: the network cannot be followed, an operator has no translation, or not in this opset.
+        MissingExtra: ONNX or ONNX Script is not installed.
+    """
+    packages = _packages()
+    newest = packages["onnx"].defs.onnx_opset_version()
+    if not _OLDEST <= opset <= newest:
+        raise ModelError(f"opset came as {opset}; the installed onnx knows {_OLDEST} to {newest}")
     program = trace(logits, example)
     inputs = program.graph_signature.user_inputs
     axes = [{0: "batch"} if number == 0 else None for number in range(len(inputs))]  # the others share it
     try:
         with _quiet():
             translated = torch.onnx.export(
-                program, dynamo=True, verbose=False, output_names=["logits"], dynamic_shapes=axes
+                program,
+                dynamo=True,
+                verbose=False,
+                output_names=["logits"],
+                dynamic_shapes=axes,
+                opset_version=opset,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        first = str(error).strip().splitlines()[0]
+        with _quiet():
+            said = said_of(program, error)
         raise ModelError(
-            f"{type(logits.network).__name__} has no translation to ONNX: {first}. Export to torch_export or "
-            "safetensors instead"
+            f"{type(logits.network).__name__} has no translation to ONNX: {said}. Put "
+            "another operator in its place, or export to torch_export or safetensors instead"
         ) from error
     assert translated is not None
-    content: bytes = translated.model_proto.SerializeToString()
+    model = translated.model_proto
+    written = next(held.version for held in model.opset_import if held.domain == "")
+    if written != opset:
+        raise ModelError(
+            f"{type(logits.network).__name__} cannot be written in opset {opset}: an operator of it came "
+            f"later; {written} is the nearest that can"
+        )
+    content: bytes = model.SerializeToString()
     return content
 
 
@@ -141,12 +176,14 @@ def _refuse_large(network: nn.Module) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what the exporter says about its own parts, and about packages that it could also support."""
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
+    logs = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [log.level for log in logs]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        log.setLevel(logging.ERROR)
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
         try:
             yield
         finally:
-            log.setLevel(level)
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tutelage.capture import call
-from tutelage.export.checking import Logits, Record, new_file, ready, record, worst_difference
+from tutelage.export.checking import Logits, Record, new_file, ready, record, compare_answers
 
 __all__ = ["safetensors"]
 
@@ -64,7 +64,7 @@ def safetensors(
             answer: Tensor = call(Logits(twin).eval(), inputs)
             return answer
 
-        difference = worst_difference(
+        agreement = compare_answers(
             logits, example, read_back, tolerance=tolerance, what="the safetensors file"
         )
-    return record("safetensors", path, difference)
+    return record("safetensors", path, agreement)

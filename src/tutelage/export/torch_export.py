@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tutelage.capture import call
-from tutelage.export.checking import Record, new_file, ready, record, trace, worst_difference
+from tutelage.export.checking import Record, new_file, ready, record, trace, compare_answers
 
 __all__ = ["torch_export"]
 
@@ -52,11 +52,11 @@ def torch_export(
         torch.export.save(trace(logits, example), content)
         file.write_bytes(content.getvalue())
         program = torch.export.load(io.BytesIO(file.read_bytes())).module()
-        difference = worst_difference(
+        agreement = compare_answers(
             logits,
             example,
             lambda inputs: call(program, inputs),
             tolerance=tolerance,
             what="the torch.export file",
         )
-    return record("torch_export", path, difference)
+    return record("torch_export", path, agreement)
