@@ -13,17 +13,37 @@ from torch import nn
 
 from tutelage.errors import UnknownName
 from tutelage.export.checking import Record
+from tutelage.export.executorch import executorch
+from tutelage.export.gguf import gguf
 from tutelage.export.onnx import onnx
+from tutelage.export.openvino import openvino
 from tutelage.export.safetensors import safetensors
 from tutelage.export.torch_export import torch_export
 
-__all__ = ["export", "formats", "onnx", "safetensors", "suffixes", "torch_export"]
+__all__ = [
+    "executorch",
+    "export",
+    "formats",
+    "gguf",
+    "onnx",
+    "openvino",
+    "safetensors",
+    "suffixes",
+    "torch_export",
+]
 
-suffixes = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}
+suffixes = {
+    "safetensors": ".safetensors",
+    "torch_export": ".pt2",
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "executorch": ".pte",
+    "gguf": ".gguf",
+}
 """How the files of each format are called."""
 
 formats: dict[str, Callable[..., Record]] = {
-    function.__name__: function for function in (safetensors, torch_export, onnx)
+    function.__name__: function for function in (safetensors, torch_export, onnx, openvino, executorch, gguf)
 }
 """The functions of this folder, by name."""
 
@@ -42,11 +62,12 @@ def export(
         network: any module; its modes, device and weights stay as they are.
         example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
         path: the file to write.
-        format: "safetensors", "torch_export" or "onnx".
-        options: `tolerance` and `overwrite`, and for ONNX `encoding`, see the format's function.
+        format: "safetensors", "torch_export", "onnx", "openvino", "executorch" or "gguf".
+        options: `tolerance` and `overwrite`, and what the format's function takes besides.
 
     Returns:
-        `format`, `path`, `bytes` and `max_difference`.
+        `format`, `path`, `bytes`, `max_difference` of a logit on up to 100 examples of those that came,
+        `tolerance`, `examples`, and `same_first_choice`, the share of answers whose greatest logit agrees.
 
     Raises:
         UnknownName: there is no such format; the nearest one is named.

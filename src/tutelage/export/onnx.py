@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from tutelage.export.checking import (
     trace,
 )
 from tutelage.export.operators import said_of
+from tutelage.export.quiet import quiet
 from tutelage.export.raw_columns import fed_with, with_columns
 
 __all__ = ["OPSET", "onnx", "translate"]
@@ -34,11 +31,6 @@ __all__ = ["OPSET", "onnx", "translate"]
 OPSET = 20
 """The version of ONNX's operators that is written."""
 
-_TALKATIVE = (
-    "torch.onnx._internal.exporter._registration",
-    "torch.onnx._internal.exporter._compat",
-    "onnxscript.version_converter",
-)
 _OLDEST = 17  # that torch's exporter can be brought to
 _LARGEST = 2**31 - 2**20  # what fits in one file of ONNX, less some room for the graph
 
@@ -81,7 +73,7 @@ def onnx(
         OutputError: the file is there already, or cannot be written.
     """
     path = Path(path)
-    with _quiet():
+    with quiet():
         runtime = _packages()["onnxruntime"]
     _refuse_large(network)
     raw, at_once = example, {}
@@ -126,7 +118,7 @@ def translate(logits: Logits, example: Any, opset: int = OPSET) -> bytes:
     inputs = program.graph_signature.user_inputs
     axes = [{0: "batch"} if number == 0 else None for number in range(len(inputs))]  # the others share it
     try:
-        with _quiet():
+        with quiet():
             translated = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -136,7 +128,7 @@ def translate(logits: Logits, example: Any, opset: int = OPSET) -> bytes:
                 opset_version=opset,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        with _quiet():
+        with quiet():
             said = said_of(program, error)
         raise ModelError(
             f"{type(logits.network).__name__} has no translation to ONNX: {said}. Put "
@@ -171,19 +163,3 @@ def _refuse_large(network: nn.Module) -> None:
             f"{type(network).__name__} holds {size / 1e9:.1f} GB, and one ONNX file holds at most 2. Export "
             "to torch_export or safetensors instead"
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what the exporter says about its own parts, and about packages that it could also support."""
-    logs = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [log.level for log in logs]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        for log in logs:
-            log.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for log, level in zip(logs, levels, strict=True):
-                log.setLevel(level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tutelage.capture import call
 from tutelage.data.frames import Encoding
-from tutelage.export.checking import MOST, ready, rows, tensors_of
+from tutelage.export.checking import MOST, Record, ready, rows, tensors_of
 from tutelage.export.raw_columns import fed_with
 
 __all__ = ["FORMAT", "Described", "Kept", "about_network", "inputs_of", "written_examples"]
@@ -30,7 +30,7 @@ class Described:
 
     Args:
         name: of the student.
-        card: the model card, the text of README.md.
+        card: what the export said -> the model card, the text of README.md; None for a name alone.
         answer: what the logits mean: a "class", the next "token" at each position, or "values" as they are.
         classes: names of the classes, in order.
         metric: what the student was judged by.
@@ -42,7 +42,7 @@ class Described:
     """
 
     name: str
-    card: str = ""
+    card: Callable[[Record], str] | None = None
     answer: Literal["class", "token", "values"] = "values"
     classes: Sequence[str] = ()
     metric: str = ""

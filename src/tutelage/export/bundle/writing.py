@@ -84,7 +84,7 @@ def bundle(
         for name in _PROGRAMS:
             text = resources.files("tutelage.export.device").joinpath(name).read_text("utf-8")
             (beside / name).write_text(text, "utf-8")
-        (beside / "README.md").write_text(described.card or f"# {described.name}\n", "utf-8")
+        (beside / "README.md").write_text(_card(described, said), "utf-8")
         needed = ["numpy", "onnxruntime"]
         needed += ["pillow"] if described.preparation.get("kind") == "image" else []
         (beside / "requirements.txt").write_text("\n".join(needed) + "\n", "utf-8")
@@ -92,6 +92,10 @@ def bundle(
         files = sorted(file.name for file in beside.iterdir())
         size = sum(file.stat().st_size for file in beside.iterdir())
     return said | {"format": "bundle", "path": str(path), "bytes": size, "files": files}
+
+
+def _card(described: Described, said: Record) -> str:
+    return f"# {described.name}\n" if described.card is None else described.card(said)
 
 
 def _about(

@@ -173,7 +173,10 @@ def measure(
     file = folder / "examples.npz"
     held = read_arrays(file) if file.is_file() else None
     shown = made_up(student.about) if held is None else held
-    cost: dict[str, Any] = {"parameters": student.about.get("parameters"), "bytes": student.path.stat().st_size}
+    cost: dict[str, Any] = {
+        "parameters": student.about.get("parameters"),
+        "bytes": student.path.stat().st_size,
+    }
     told, metric = {}, student.about["metric"]
     if held is not None:
         logits = np.concatenate([student.logits(part) for part in in_pieces(held, student.names)])

@@ -81,7 +81,9 @@ class Student:
         wanted = self.names if how["kind"] == "columns" else how["features"]
         missing = [name for name in wanted if not rows or name not in rows[0]]
         if missing:
-            raise SystemExit(f"the rows lack the column {missing[0]!r}; this student reads {', '.join(wanted)}")
+            raise SystemExit(
+                f"the rows lack the column {missing[0]!r}; this student reads {', '.join(wanted)}"
+            )
         if how["kind"] == "columns":
             return {name: _column([row[name] for row in rows], how["columns"][name]) for name in wanted}
         table = np.array([[float(row[name]) for name in wanted] for row in rows], dtype=np.float32)
