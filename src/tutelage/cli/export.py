@@ -119,7 +119,7 @@ def _read_licences(came: Sequence[str]) -> dict[str, str]:
     for one in came:
         if "=" not in one:
             raise RecipeError(f"--licence {one}; expected PART=LICENCE, such as data=cc-by-4.0")
-    return dict((part.strip(), said.strip()) for part, _, said in (one.partition("=") for one in came))
+    return {part.strip(): said.strip() for part, _, said in (one.partition("=") for one in came)}
 
 
 def _said(found: dict[str, Any]) -> str:
@@ -127,7 +127,8 @@ def _said(found: dict[str, Any]) -> str:
 
     same = found.get("same_first_choice")
     first = "" if same is None else f", and its first choice is the same in {100 * same:.4g} % of answers"
+    count = counted(found["examples"], "example")
     return (
-        f"{found['path']}: {found['format']}, {size(found['bytes'])}; of {counted(found['examples'], 'example')} "
-        f"its answers differ from the student's by {found['max_difference']:.2g} at most{first}"
+        f"{found['path']}: {found['format']}, {size(found['bytes'])}; on {count} its answers "
+        f"differ from the student's by {found['max_difference']:.2g} at most{first}"
     )

@@ -114,6 +114,10 @@ def rows(example: Any, count: int) -> Any:
     return map_tensors(example, lambda tensor: tensor.detach().cpu()[torch.arange(count) % len(tensor)])
 
 
+def _between(example: Any, start: int, end: int) -> Any:
+    return map_tensors(example, lambda tensor: tensor.detach().cpu()[start:end])
+
+
 def tensors_of(inputs: Any) -> list[Tensor]:
     """The tensors among a network's inputs, in their order."""
     found: list[Tensor] = []
@@ -189,9 +193,7 @@ def compare_answers(
     for inputs in (rows(example, 1), rows(example, 3)):
         worst = max(worst, _difference(*_both(logits, inputs, read_back, what), tolerance, what))
     for start in range(0, count, at_once):
-        inputs = map_tensors(
-            example, lambda tensor, at=start: tensor.detach().cpu()[at : min(count, at + at_once)]
-        )
+        inputs = _between(example, start, min(count, start + at_once))
         came, expected = _both(logits, inputs, read_back, what)
         worst = max(worst, _difference(came, expected, tolerance, what))
         choices = came.argmax(-1) == expected.argmax(-1)

@@ -66,8 +66,8 @@ def executorch(
                 content = edge.to_executorch().buffer
         except Exception as error:
             raise ModelError(
-                f"{type(network).__name__} cannot be lowered to ExecuTorch: {said_of(program, error)}. Export "
-                "to another format instead"
+                f"{type(network).__name__} cannot be lowered to ExecuTorch: {said_of(program, error)}. "
+                "Export to another format instead"
             ) from error
         file.write_bytes(content)
         method = runtime.load_program(file).load_method("forward")

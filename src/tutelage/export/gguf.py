@@ -184,7 +184,7 @@ def _check_tensors(package: Any, file: Path, written: dict[str, tuple[np.ndarray
 
 
 def _read_back(file: Path, config: Any, network: nn.Module) -> nn.Module:
-    """The network with the weights that Transformers reads from the file, once its settings are found alike."""
+    """The network with the weights that Transformers reads from the file, if its settings are alike."""
     library = _package("transformers")
     try:
         read = library.AutoModelForCausalLM.from_pretrained(

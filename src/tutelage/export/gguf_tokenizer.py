@@ -1,4 +1,4 @@
-"""A tokenizer as GGUF knows it: byte pairs on bytes, or pieces of SentencePiece with bytes to fall back on."""
+"""A tokenizer as GGUF knows it: byte pairs on bytes, or SentencePiece's pieces with bytes beside them."""
 
 from __future__ import annotations
 

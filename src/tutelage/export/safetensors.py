@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tutelage.capture import call
-from tutelage.export.checking import Logits, Record, new_file, ready, record, compare_answers
+from tutelage.export.checking import Logits, Record, compare_answers, new_file, ready, record
 
 __all__ = ["safetensors"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tutelage.capture import call
-from tutelage.export.checking import Record, new_file, ready, record, trace, compare_answers
+from tutelage.export.checking import Record, compare_answers, new_file, ready, record, trace
 
 __all__ = ["torch_export"]
 

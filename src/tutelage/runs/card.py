@@ -50,9 +50,8 @@ def card(
     environment = mapping(details.get("environment"))
     held = mapping(environment.get("machine"))
     seeds = len(sequence(results.get("seeds")))
-    return (
-        _template()
-        .render(
+    text = str(
+        _template().render(
             front=Markup(_front(results, about, licences)),  # noqa: S704  (written by a YAML writer)
             title=_title(results),
             verdict=said,
@@ -70,9 +69,8 @@ def card(
             licences=[(name.capitalize(), licences.get(name, NOT_STATED)) for name in _parts(results)],
             limits=list(_limits(results, said, about)),
         )
-        .strip()
-        + "\n"
     )
+    return text.strip() + "\n"
 
 
 def _front(results: Mapping[str, Any], about: Mapping[str, Any], licences: Mapping[str, str]) -> str:

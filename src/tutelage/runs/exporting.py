@@ -57,7 +57,7 @@ class Exportable:
 
 
 def examples_of(problem: Problem, count: int = MOST) -> Batch:
-    """Up to so many examples of the test split, or of the validation split where there is none, evenly spread."""
+    """Up to so many examples of the test split (of validation where there is none), evenly spread."""
     source = problem.reported
     count = min(count, len(source))
     return source.batch([place * len(source) // count for place in range(count)])

@@ -32,7 +32,7 @@ def licences_of(recipe: Mapping[str, Any], said: Mapping[str, str]) -> dict[str,
         if name not in _PARTS:
             raise UnknownName("part with a licence", name, _PARTS)
     task = [mapping(held).get("data") for held in mapping(recipe.get("task")).values()]
-    places = {"data": task, "teacher": list(_paths(recipe.get("teacher")))}
+    places: dict[str, list[Any]] = {"data": task, "teacher": list(_paths(recipe.get("teacher")))}
     found = {part: next(filter(None, map(_stated, held)), "") for part, held in places.items()}
     return {part: licence for part, licence in found.items() if licence} | dict(said)
 

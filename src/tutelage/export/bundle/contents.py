@@ -106,4 +106,5 @@ def written_examples(
         answers = call(logits, rows(encoded, count))
     if kept.labels is not None:
         arrays["labels"] = kept.labels.detach().cpu().numpy()
-    np.savez_compressed(path, logits=answers.numpy(), **arrays)
+    arrays["logits"] = answers.numpy()
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]

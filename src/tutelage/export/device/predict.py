@@ -127,7 +127,7 @@ def _column(texts: Sequence[str], kind: str) -> Any:
         days = [np.datetime64(text, "s").astype(np.float64) / 86400 if text else math.nan for text in texts]
         return np.array(days, dtype=np.float32)[:, None]
     known = {"true": 1.0, "false": 0.0}
-    numbers = [known.get(text.strip().lower(), None) if text.strip() else math.nan for text in texts]
+    numbers = [known.get(text.strip().lower()) if text.strip() else math.nan for text in texts]
     read = [float(text) if held is None else held for text, held in zip(texts, numbers, strict=True)]
     return np.array(read, dtype=np.float32)[:, None]
 
@@ -143,7 +143,7 @@ def _image(path: Path, how: Mapping[str, Any]) -> Any:
     if pixels.shape[1:] != size:
         down, across = (_weights(old, new) for old, new in zip(pixels.shape[1:], size, strict=True))
         pixels = np.rint(down @ pixels @ across.T).astype(np.float32)
-    mean, std = (np.float32(how[name])[:, None, None] for name in ("mean", "std"))
+    mean, std = (np.array(how[name], dtype=np.float32)[:, None, None] for name in ("mean", "std"))
     return (pixels * (1 / (np.float32(255) * std)) - mean / std).astype(np.float32)
 
 
