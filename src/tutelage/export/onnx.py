@@ -26,7 +26,7 @@ from tutelage.export.operators import said_of
 from tutelage.export.quiet import quiet
 from tutelage.export.raw_columns import fed_with, with_columns
 
-__all__ = ["OPSET", "onnx", "translate"]
+__all__ = ["OPSET", "onnx", "onnx_content", "translate"]
 
 OPSET = 20
 """The version of ONNX's operators that is written."""
@@ -52,7 +52,8 @@ def onnx(
     stored.
 
     Args:
-        network: any module that torch.export can follow; its modes, device and weights stay as they are.
+        network: any module that torch.export can follow; its modes, device and weights stay as they are. One
+            that is an ONNX file already is written as it is.
         example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
         path: the file to write, usually `.onnx`.
         tolerance: the largest difference of a logit that the check allows, as a share of the largest logit.
@@ -81,7 +82,8 @@ def onnx(
         raw = example[:MOST]
         example, at_once = encoding(raw), {"at_once": len(raw)}
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
-        content = translate(logits, example, opset)
+        own = onnx_content(network)
+        content = translate(logits, example, opset) if own is None else own
         file.write_bytes(content if encoding is None else with_columns(content, encoding))
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -95,12 +97,21 @@ def onnx(
                 columns = fed_with(encoding, raw).items()
                 places = [number % len(raw) for number in range(len(inputs))]
                 fed = {name: held[places] for name, held in columns if name in names}
-            return torch.from_numpy(session.run(["logits"], fed)[0])
+            return torch.from_numpy(session.run(None, fed)[0])
 
         agreement = compare_answers(
             logits, example, read_back, tolerance=tolerance, what="the ONNX file", **at_once
         )
-    return record("onnx", path, agreement) | {"opset": opset}
+    return record("onnx", path, agreement) | {"opset": opset if own is None else _opset(own)}
+
+
+def onnx_content(network: nn.Module) -> bytes | None:
+    """The file of a network whose whole state is one, as bytes in a tensor called `file`; None of others."""
+    state = network.state_dict()
+    held = state.get("file")
+    if len(state) != 1 or held is None or held.dtype != torch.uint8:
+        return None
+    return bytes(held.cpu().numpy().tobytes())
 
 
 def translate(logits: Logits, example: Any, opset: int = OPSET) -> bytes:
@@ -135,15 +146,19 @@ def translate(logits: Logits, example: Any, opset: int = OPSET) -> bytes:
             "another operator in its place, or export to torch_export or safetensors instead"
         ) from error
     assert translated is not None
-    model = translated.model_proto
-    written = next(held.version for held in model.opset_import if held.domain == "")
+    content: bytes = translated.model_proto.SerializeToString()
+    written = _opset(content)
     if written != opset:
         raise ModelError(
             f"{type(logits.network).__name__} cannot be written in opset {opset}: an operator of it came "
             f"later; {written} is the nearest that can"
         )
-    content: bytes = model.SerializeToString()
     return content
+
+
+def _opset(content: bytes) -> int:
+    model = _packages()["onnx"].load_from_string(content)
+    return next(int(held.version) for held in model.opset_import if held.domain in ("", "ai.onnx"))
 
 
 def _packages() -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutelage.data import reading
@@ -41,14 +42,12 @@ class Exportable:
         problem: data and exam.
         role: the network's name in its arm, by which the task says what it reads.
         folder: of the run.
-        more: further ONNX files of the student, by name, for a bundle.
     """
 
     network: nn.Module
     problem: Problem
     role: str
     folder: Path
-    more: Mapping[str, Path] = field(default_factory=dict)
 
     def shown(self, count: int = MOST) -> Batch:
         """Up to so many examples of the split that results are reported on, as the network reads them."""
@@ -119,6 +118,7 @@ def _bundle(
     details = mapping(_beside(student.folder / "details.json"))
     recipe = mapping(mapping(read_run(student.folder, "run.json")).get("recipe"))
     preparation, example, kept = dict(problem.preparation), student.shown().inputs, None
+    encoding = None
     if problem.raw is not None:
         encoding = problem.raw.encoding
         kinds = {name: kind for name, kind in encoding.columns.kinds.items() if kind != "empty"}
@@ -135,7 +135,7 @@ def _bundle(
         classes=problem.class_names if _answer(problem) == "class" else (),
         metric=problem.metric,
         preparation=preparation,
-        more=student.more,
+        more={} if encoding is not None else _onnx_outcomes(student.folder),
     )
     return bundle(student.network, example, target, described=described, kept=kept, **options)
 
@@ -147,6 +147,16 @@ def _kept(student: Exportable, count: int) -> Kept:
         return Kept(batch.inputs, batch.labels if isinstance(batch.labels, Tensor) else None)
     whole = examples_of(student.problem, count)
     return Kept(raw(whole.inputs), whole.labels if isinstance(whole.labels, Tensor) else None)
+
+
+def _onnx_outcomes(folder: Path) -> dict[str, bytes]:
+    """The files of the outcomes that are ONNX files themselves, such as of 8 bits, by the outcome's name."""
+    found = {}
+    for weights in sorted(folder.glob("outcomes/*/student.safetensors")):
+        kind = str(mapping(_beside(weights.with_name("network.json"))).get("class", ""))
+        if kind.rpartition(".")[2] == "OnnxNetwork":
+            found[weights.parent.name] = bytes(load_file(weights)["file"].numpy().tobytes())
+    return found
 
 
 def _answer(problem: Problem) -> Literal["class", "token", "values"]:

@@ -38,7 +38,8 @@ class Described:
             "height", "width", "mean", "std"}` for pixels of 0 to 1, `{"kind": "rows", "features", "mean",
             "scale"}`, or `{"kind": "columns", "columns": {name: kind}}` where the file takes raw columns;
             empty where nothing is known.
-        more: further ONNX files of the student, such as one of 8 bits, by name; they lie beside the first.
+        more: the content of further ONNX files of the student, such as one of 8 bits, by name; they lie
+            beside the first.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Described:
     classes: Sequence[str] = ()
     metric: str = ""
     preparation: Mapping[str, Any] = field(default_factory=dict)
-    more: Mapping[str, Path] = field(default_factory=dict)
+    more: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -21,7 +21,7 @@ from tutelage.export.bundle.contents import (
     written_examples,
 )
 from tutelage.export.checking import Record
-from tutelage.export.onnx import onnx
+from tutelage.export.onnx import onnx, onnx_content
 from tutelage.files import replacing_folder, write_json
 
 __all__ = ["bundle"]
@@ -74,15 +74,17 @@ def bundle(
     with _new_folder(path, overwrite=overwrite) as beside:
         said = onnx(network, example, beside / "student.onnx", **options)
         inputs = _inputs(beside / "student.onnx")
-        networks = {"float32": about_network(beside / "student.onnx")}
-        for name, file in described.more.items():
-            copied = Path(shutil.copyfile(file, beside / f"student-{name}.onnx"))
-            networks[name] = about_network(copied)
+        first = "float32" if onnx_content(network) is None else "student"
+        networks = {first: about_network(beside / "student.onnx")}
+        for name, content in described.more.items():
+            other = beside / f"student-{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.onnx"
+            other.write_bytes(content)
+            networks[name] = about_network(other)
         if kept is not None:
             names = [given["name"] for given in inputs]
             written_examples(beside / "examples.npz", network, kept, names, encoding)
         for name in _PROGRAMS:
-            text = resources.files("tutelage.export.device").joinpath(name).read_text("utf-8")
+            text = resources.files("tutelage.export").joinpath("device", name).read_text("utf-8")
             (beside / name).write_text(text, "utf-8")
         (beside / "README.md").write_text(_card(described, said), "utf-8")
         needed = ["numpy", "onnxruntime"]

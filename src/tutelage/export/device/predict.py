@@ -54,7 +54,7 @@ class Student:
 
     def logits(self, inputs: Arrays) -> Any:
         """Raw answers, the first axis counting examples."""
-        return self._session.run(["logits"], {name: _fed(inputs[name]) for name in self.names})[0]
+        return self._session.run(None, {name: _fed(inputs[name]) for name in self.names})[0]
 
     def read(self, path: Path) -> Arrays:
         """The inputs that a file holds: an image, rows as CSV, or arrays as NPZ."""
