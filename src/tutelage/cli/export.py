@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from tutelage.cli import output
 from tutelage.cli.options import AsJson, RunFolder, Set
 from tutelage.errors import OutputError, RecipeError
-
-if TYPE_CHECKING:
-    from tutelage.runs.exporting import Exportable
 
 __all__ = ["export"]
 
@@ -70,8 +67,10 @@ def export(
 ) -> None:
     """Write the student of a run in a format that other programs read, and check what was written."""
     with output.only_results():
-        from tutelage.runs.exporting import target_of, write_student
+        from tutelage.recipes.rebuild import rebuild
+        from tutelage.runs.exporting import BUNDLE, Exportable, target_of, write_student
         from tutelage.runs.folder import read_run
+        from tutelage.training.networks import write_beside
 
         options = _options(format_, opset, weights)
         target = path or target_of(run_dir, format_)
@@ -79,8 +78,9 @@ def export(
         read_run(run_dir, "results.json")
         if target.exists() and not overwrite:
             raise OutputError(f"{target} is there already; replace it with --overwrite, or choose --output")
+        made = rebuild(str(run_dir), changes=changes or [])
         found = write_student(
-            _student(run_dir, changes or [], target, beside=format_ != "bundle"),
+            Exportable(made.network, made.problem, made.role, run_dir),
             format_,
             target,
             examples=examples,
@@ -88,21 +88,12 @@ def export(
             overwrite=overwrite,
             **options,
         )
+        if format_ != BUNDLE:
+            write_beside(made.network, made.problem, target.parent, made.about)
     if as_json:
         output.print_json(found)
     else:
         output.print_text(_said(found))
-
-
-def _student(run_dir: Path, changes: Sequence[str], target: Path, *, beside: bool) -> Exportable:
-    from tutelage.recipes.rebuild import rebuild
-    from tutelage.runs.exporting import Exportable
-    from tutelage.training.networks import write_beside
-
-    made = rebuild(str(run_dir), changes=changes)
-    if beside:
-        write_beside(made.network, made.problem, target.parent, made.about)
-    return Exportable(made.network, made.problem, made.role, run_dir)
 
 
 def _options(format_: str, opset: int | None, weights: str | None) -> dict[str, Any]:

@@ -97,7 +97,17 @@ def _front(results: Mapping[str, Any], about: Mapping[str, Any], licences: Mappi
                 "results": [{"task": kind, "dataset": source, "metrics": measured}],
             }
         ]
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n"
+    text = yaml.safe_dump(_on_one_line(front), sort_keys=False, allow_unicode=True, width=10_000)
+    return f"---\n{text}---\n"
+
+
+def _on_one_line(held: Any) -> Any:
+    """The same with every text on one line, so that none can end the head."""
+    if isinstance(held, str):
+        return " ".join(held.split())
+    if isinstance(held, dict):
+        return {key: _on_one_line(value) for key, value in held.items()}
+    return [_on_one_line(value) for value in held] if isinstance(held, list) else held
 
 
 def _pairs(results: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
