@@ -119,6 +119,30 @@ def test_an_unknown_format_names_the_nearest(cli, run_dir: Path):
     assert "Nearest: 'onnx'" in answer.stderr
 
 
+def test_a_bundle_is_a_folder_with_a_card(cli, run_dir: Path):
+    pytest.importorskip("onnxscript")
+    words = ["export", run_dir, "--format", "bundle", "--examples", 20, "--licence", "data=cc-by-4.0"]
+    found = cli(*words, "--json").json
+    path = run_dir / "export" / "bundle"
+    assert found["path"] == str(path)
+    assert (found["examples"], found["same_first_choice"]) == (100, 1.0)
+    assert "- Data: cc-by-4.0" in (path / "README.md").read_text()
+    assert json.loads((path / "bundle.json").read_text())["preparation"]["kind"] == "image"
+    again = cli(*words)
+    assert again.code == 1
+    assert "--overwrite" in again.stderr
+    assert cli(*words, "--overwrite").code == 0
+    for more, said in (
+        (["--licence", "mit"], "expected PART=LICENCE"),
+        (["--licence", "set=mit"], "unknown part"),
+        (["--weights", "f16"], "--weights is for gguf"),
+    ):
+        wrong = cli("export", run_dir, "--format", "bundle", "--output", run_dir / "other", *more)
+        assert wrong.code == 2, wrong.stderr
+        assert said in wrong.stderr
+    assert not (run_dir / "other").exists()
+
+
 def test_report_renders_again_what_was_measured(cli, done, run_dir: Path):
     page = (run_dir / "report.html").read_text()
     (run_dir / "report.html").unlink()

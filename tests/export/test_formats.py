@@ -48,14 +48,17 @@ class Answering(nn.Module):
         return self.kind(self.pixels(pixels) - self.extra(extra))
 
 
+NEEDS = {"onnx": ["onnxscript", "onnxruntime"], "openvino": ["openvino"], "executorch": ["executorch.exir"]}
+ANY = sorted(set(formats) - {"gguf"})  # which takes one family alone, see test_gguf
+
+
 def _require(name: str) -> str:
-    if name == "onnx":
-        pytest.importorskip("onnxscript")
-        pytest.importorskip("onnxruntime")
+    for package in NEEDS.get(name, []):
+        pytest.importorskip(package)
     return name
 
 
-@pytest.fixture(params=sorted(formats))
+@pytest.fixture(params=ANY)
 def format_name(request: pytest.FixtureRequest) -> str:
     return _require(request.param)
 
@@ -69,7 +72,7 @@ class Exported:
     state: dict[str, Tensor]
 
 
-@pytest.fixture(scope="module", params=sorted(formats))
+@pytest.fixture(scope="module", params=ANY)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """One export over a file that was there, of a network that is partly in training mode."""
     name = _require(request.param)
@@ -85,19 +88,34 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_formats_are_the_functions_of_the_folder() -> None:
     folder = Path(__file__).parents[2] / "src" / "tutelage" / "export"
-    others = {"__init__", "checking", "raw_columns", "huffman", "read_deep_compression"}
-    files = {path.stem for path in folder.glob("*.py")} - others
+    shared = {"__init__", "checking", "raw_columns", "gguf_tokenizer", "huffman", "read_deep_compression"}
+    files = {path.stem for path in folder.glob("*.py")} - shared
     assert files == set(formats)
     assert all(function.__name__ == name for name, function in formats.items())
 
 
 def test_says_what_it_wrote(exported: Exported) -> None:
-    assert {"bytes", "format", "max_difference", "path"} <= exported.said.keys()
+    agreed = {"max_difference", "tolerance", "examples", "same_first_choice"}
+    assert {"format", "path", "bytes"} | agreed <= set(exported.said)
+    assert (exported.said["examples"], exported.said["same_first_choice"]) == (2, 1.0)
     assert exported.said["format"] in formats
     assert exported.said["path"] == str(exported.path)
-    assert exported.said["bytes"] == exported.path.stat().st_size > 4
+    weights = exported.path.with_suffix(".bin")
+    two = [exported.path, weights] if exported.said["format"] == "openvino" else [exported.path]
+    assert exported.said["bytes"] == sum(file.stat().st_size for file in two) > 4
     assert 0 <= exported.said["max_difference"] < 1e-5
-    assert [entry.name for entry in exported.path.parent.iterdir()] == ["student"]
+    assert sorted(exported.path.parent.iterdir()) == sorted(two)
+
+
+def test_all_examples_that_came_are_compared(tmp_path: Path) -> None:
+    rows = torch.linspace(-1, 1, 250 * 160).reshape(250, 10, 4, 4)
+    said = export(network(), rows, tmp_path / "student", format="safetensors", tolerance=1e-3)
+    assert (said["examples"], said["same_first_choice"], said["tolerance"]) == (100, 1.0, 1e-3)
+
+
+def test_a_single_number_is_no_choice(tmp_path: Path) -> None:
+    said = export(nn.Linear(4, 1), torch.ones(5, 4), tmp_path / "student", format="safetensors")
+    assert (said["examples"], said["same_first_choice"]) == (5, None)
 
 
 def test_the_network_stays_as_it_was(exported: Exported) -> None:

@@ -55,6 +55,43 @@ def test_the_graph_takes_any_number_of_examples(tmp_path: Path) -> None:
         torch.testing.assert_close(torch.from_numpy(logits), network.eval()(rows).detach())
 
 
+@pytest.mark.parametrize("opset", [17, 20, 22])
+@pytest.mark.slow
+def test_the_opset_is_a_setting(opset: int, tmp_path: Path) -> None:
+    packages = {name: pytest.importorskip(name) for name in ("onnx", "onnxscript", "onnxruntime")}
+    said = onnx(nn.Linear(4, 3), torch.ones(2, 4), tmp_path / "student.onnx", opset=opset)
+    written = packages["onnx"].load(tmp_path / "student.onnx").opset_import
+    assert said["opset"] == opset == next(one.version for one in written if one.domain == "")
+
+
+def test_an_opset_that_is_not_known(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ModelError, match=r"opset came as 11; the installed onnx knows 17 to \d+"):
+        onnx(nn.Linear(4, 3), torch.ones(2, 4), tmp_path / "student.onnx", opset=11)
+
+
+def test_a_network_that_is_an_onnx_file_is_written_as_it_is(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    onnx(nn.Linear(4, 3), torch.ones(1, 4), tmp_path / "inner.onnx")
+    content = (tmp_path / "inner.onnx").read_bytes()
+
+    class File(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("file", torch.frombuffer(bytearray(content), dtype=torch.uint8))
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            (name,) = [given.name for given in session.get_inputs()]
+            return torch.from_numpy(session.run(None, {name: rows.numpy()})[0])
+
+    said = onnx(File(), torch.ones(5, 4), tmp_path / "student.onnx", opset=18)
+    assert (tmp_path / "student.onnx").read_bytes() == content
+    assert (said["max_difference"], said["opset"]) == (0, 20)
+
+
 def test_a_network_too_large_for_one_file(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

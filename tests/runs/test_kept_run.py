@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import tutelage as tl
@@ -73,6 +75,36 @@ def test_the_student_is_exported(run: tl.Run, kind: str) -> None:
     assert run.export(kind, overwrite=True)["max_difference"] <= 1e-4
     with pytest.raises(tl.TutelageError, match="Nearest"):
         run.export(f"{kind}s")
+
+
+def test_a_bundle_is_written(run: tl.Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    record = run.export("bundle", examples=20, licences={"data": "cc0-1.0"})
+    path = run.out / "export" / "bundle"
+    assert (record["path"], record["examples"]) == (str(path), 90)
+    assert "**Not shown to be better than its control.**" in (path / "README.md").read_text()
+    assert "- Data: cc0-1.0" in (path / "README.md").read_text()
+    with pytest.raises(tl.TutelageError, match="overwrite"):
+        run.export("bundle")
+    with pytest.raises(tl.TutelageError, match="only a bundle has them"):
+        run.export("onnx", tmp_path / "student.onnx", examples=5)
+    with pytest.raises(tl.TutelageError, match="Nearest: 'bundle'"):
+        run.export("bundel")
+
+
+def test_outcomes_that_are_onnx_files_lie_in_the_bundle(run: tl.Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    run.export("onnx", tmp_path / "inner.onnx")
+    content = (tmp_path / "inner.onnx").read_bytes()
+    place = run.out / "outcomes" / "int8"
+    place.mkdir(parents=True)
+    held = {"file": torch.frombuffer(bytearray(content), dtype=torch.uint8)}
+    save_file(held, place / "student.safetensors")
+    (place / "network.json").write_text(json.dumps({"class": "somewhere.OnnxNetwork"}))
+    run.export("bundle", tmp_path / "bundle")
+    about = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    assert list(about["networks"]) == ["float32", "int8"]
+    assert (tmp_path / "bundle" / "student-int8.onnx").read_bytes() == content
 
 
 def test_a_notebook_shows_the_table_and_the_verdict(run: tl.Run) -> None:

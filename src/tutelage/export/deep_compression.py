@@ -18,9 +18,10 @@ from torch.nn.utils import parametrize
 
 from tutelage.capture import call
 from tutelage.errors import ModelError
-from tutelage.export.checking import Logits, Record, new_file, ready, record, worst_difference
+from tutelage.export.checking import Record, compare_answers, new_file, record
 from tutelage.export.huffman import code_lengths, pack, packed_size
 from tutelage.export.read_deep_compression import MAGIC, PREFIX, read_deep_compression
+from tutelage.traced import Logits, ready
 
 __all__ = ["deep_compression"]
 
@@ -58,9 +59,10 @@ def deep_compression(
         index_bits: bits of a gap, 1 to 12; None for what makes each tensor smallest.
 
     Returns:
-        `format`, `path`, `bytes` and `max_difference`; `breakdown` of the bytes into `indices`, `codes`,
-        `tables` (the header, with codebooks, names and shapes) and `rest`; `plain_bytes`, what the tensors
-        take in memory; and `coded`, the names of the tensors with few values.
+        `format`, `path`, `bytes`, and how far the logits of what was read back are: see
+        `tutelage.export.checking.Agreement`; `breakdown` of the bytes into `indices`, `codes`, `tables` (the
+        header, with codebooks, names and shapes) and `rest`; `plain_bytes`, what the tensors take in memory;
+        and `coded`, the names of the tensors with few values.
 
     Raises:
         ValueError: settings out of range.
@@ -115,10 +117,10 @@ def deep_compression(
             answer: Tensor = call(Logits(twin).eval(), inputs)
             return answer
 
-        difference = worst_difference(
+        agreement = compare_answers(
             logits, example, read_back, tolerance=tolerance, what="the Deep Compression file"
         )
-    return record("deep_compression", path, difference) | said
+    return record("deep_compression", path, agreement) | said
 
 
 def _written(tensors: Mapping[str, Tensor], widths: Any, *, halved: bool) -> tuple[bytes, dict[str, Any]]:

@@ -9,14 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.data.frames import Encoding
-from tutelage.export.checking import Record, new_file, record, worst_difference
+from tutelage.export.checking import MOST, Record, compare_answers, new_file, record
 from tutelage.export.raw_columns import fed_with, with_columns
-from tutelage.traced import Logits, OnnxNetwork, packages, quiet, ready, tensors_of, to_onnx
-from tutelage.traced.translate import refuse_large
+from tutelage.traced import OPSET, opset_of, packages, quiet, ready, refuse_large, tensors_of, to_onnx
 
-__all__ = ["onnx"]
-
-_CHECKED = 256  # raw rows that the file is checked on
+__all__ = ["onnx", "onnx_content"]
 
 
 def onnx(
@@ -26,6 +23,7 @@ def onnx(
     *,
     tolerance: float = 1e-4,
     overwrite: bool = False,
+    opset: int = OPSET,
     encoding: Encoding | None = None,
 ) -> Record:
     """Write a network as one ONNX file, and check it with ONNX Runtime.
@@ -35,35 +33,38 @@ def onnx(
     stored.
 
     Args:
-        network: any module that torch.export can follow; its modes, device and weights stay as they are.
+        network: any module that torch.export can follow; its modes, device and weights stay as they are. One
+            that is an ONNX file already is written as it is.
         example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
         path: the file to write, usually `.onnx`.
         tolerance: the largest difference of a logit that the check allows, as a share of the largest logit.
         overwrite: replace a file that is there.
+        opset: the version of ONNX's operators, from 17; older runtimes read older ones.
         encoding: of raw rows, where the student was trained on a frame; the example is a frame then. The file
             takes its columns by name, each [rows, 1]: float32 for numbers and truth values, NaN for gaps, for
             dates days since 1970; strings for words, "" for gaps.
 
     Returns:
-        `format`, `path`, `bytes`, and `max_difference`: of the logits that ONNX Runtime computes on the CPU,
-        for a batch of one and of three, and for all raw rows that came, up to 256.
+        `format`, `path`, `bytes`, `opset`, and how far the logits are that ONNX Runtime computes on the CPU:
+        see `tutelage.export.checking.Agreement`.
 
     Raises:
         MissingExtra: ONNX, ONNX Script or ONNX Runtime is not installed, or for raw rows skl2onnx.
-        ModelError: the network or the encoding cannot be followed, the network holds more than 2 GB, or ONNX
-            Runtime's answer differs.
+        ModelError: the network or the encoding cannot be followed, an operator has no translation (its layer
+            is named), the network holds more than 2 GB, or ONNX Runtime's answer differs.
         OutputError: the file is there already, or cannot be written.
     """
     path = Path(path)
     with quiet():
         runtime = packages()["onnxruntime"]
     refuse_large(network)
-    raw, counts = example, [1, 3]
+    raw, at_once = example, {}
     if encoding is not None:
-        raw = example[:_CHECKED]
-        example, counts = encoding(raw), [1, 3, len(raw)]
+        raw = example[:MOST]
+        example, at_once = encoding(raw), {"at_once": len(raw)}
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
-        content = _content(network, logits, example)
+        own = onnx_content(network)
+        content = to_onnx(logits, example, opset=opset) if own is None else own
         file.write_bytes(content if encoding is None else with_columns(content, encoding))
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -77,14 +78,18 @@ def onnx(
                 columns = fed_with(encoding, raw).items()
                 places = [number % len(raw) for number in range(len(inputs))]
                 fed = {name: held[places] for name, held in columns if name in names}
-            return torch.from_numpy(session.run(["logits"], fed)[0])
+            return torch.from_numpy(session.run(None, fed)[0])
 
-        difference = worst_difference(
-            logits, example, read_back, tolerance=tolerance, what="the ONNX file", counts=counts
+        agreement = compare_answers(
+            logits, example, read_back, tolerance=tolerance, what="the ONNX file", **at_once
         )
-    return record("onnx", path, difference)
+    return record("onnx", path, agreement) | {"opset": opset if own is None else opset_of(own)}
 
 
-def _content(network: nn.Module, logits: Logits, example: Any) -> bytes:
-    """The file's bytes: those that the network is made of, or a translation."""
-    return network.content if isinstance(network, OnnxNetwork) else to_onnx(logits, example)
+def onnx_content(network: nn.Module) -> bytes | None:
+    """The file of a network whose whole state is one, as bytes in a tensor called `file`; None of others."""
+    state = network.state_dict()
+    held = state.get("file")
+    if len(state) != 1 or held is None or held.dtype != torch.uint8:
+        return None
+    return bytes(held.cpu().numpy().tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ def _columns(encoding: Encoding, network: Any) -> Any:
             custom_conversion_functions={MissingIndicator: _write_gaps},
             custom_shape_calculators={MissingIndicator: _shape_of_gaps},
         )
+        _name_inputs(made.graph, list(kinds))
         return version_converter.convert_version(made, opset)  # skl2onnx goes no higher than it needs
     except Exception as error:
         raise ModelError(
@@ -80,6 +82,21 @@ def _columns(encoding: Encoding, network: Any) -> Any:
             f"{str(error).strip().splitlines()[0]}. Export the network without it, with "
             "encoding(frame) as the example, and encode rows before they are given to the file"
         ) from error
+
+
+def _name_inputs(graph: Any, names: list[str]) -> None:
+    """Call a graph's inputs as the columns are called, also where skl2onnx put _ for other signs."""
+    held = [given.name for given in graph.input]
+    plain = {re.sub(r"\W", "_", name): name for name in names}
+    if len(held) == len(names):
+        new = dict(zip(held, names, strict=True))
+    else:
+        new = {name: plain.get(name, name) for name in held}
+    for given in graph.input:
+        given.name = new[given.name]
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = new.get(name, name)
 
 
 def _shape_of_gaps(operator: Any) -> None:

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tutelage.capture import call
-from tutelage.export.checking import Logits, Record, new_file, ready, record, worst_difference
+from tutelage.export.checking import Record, compare_answers, new_file, record
+from tutelage.traced import Logits, ready
 
 __all__ = ["safetensors"]
 
@@ -28,8 +29,8 @@ def safetensors(
         overwrite: replace a file that is there.
 
     Returns:
-        `format`, `path`, `bytes`, and `max_difference`: of the logits of what was read back, for a batch of
-        one and of three.
+        `format`, `path`, `bytes`, and how far the logits of what was read back are: see
+        `tutelage.export.checking.Agreement`.
 
     Raises:
         ModelError: what was read back differs from the network, or its state holds more than tensors.
@@ -64,7 +65,7 @@ def safetensors(
             answer: Tensor = call(Logits(twin).eval(), inputs)
             return answer
 
-        difference = worst_difference(
+        agreement = compare_answers(
             logits, example, read_back, tolerance=tolerance, what="the safetensors file"
         )
-    return record("safetensors", path, difference)
+    return record("safetensors", path, agreement)

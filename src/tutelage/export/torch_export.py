@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from tutelage.capture import call
-from tutelage.export.checking import Record, new_file, ready, record, trace, worst_difference
+from tutelage.export.checking import Record, compare_answers, new_file, record
+from tutelage.traced import ready, trace
 
 __all__ = ["torch_export"]
 
@@ -31,8 +32,8 @@ def torch_export(
         overwrite: replace a file that is there.
 
     Returns:
-        `format`, `path`, `bytes`, and `max_difference`: of the logits of what was read back, for a batch of
-        one and of three.
+        `format`, `path`, `bytes`, and how far the logits of what was read back are: see
+        `tutelage.export.checking.Agreement`.
 
     Raises:
         ModelError: torch.export cannot follow the network, or what was read back differs from it.
@@ -52,11 +53,11 @@ def torch_export(
         torch.export.save(trace(logits, example), content)
         file.write_bytes(content.getvalue())
         program = torch.export.load(io.BytesIO(file.read_bytes())).module()
-        difference = worst_difference(
+        agreement = compare_answers(
             logits,
             example,
             lambda inputs: call(program, inputs),
             tolerance=tolerance,
             what="the torch.export file",
         )
-    return record("torch_export", path, difference)
+    return record("torch_export", path, agreement)

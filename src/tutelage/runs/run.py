@@ -20,15 +20,14 @@ from torch import nn
 
 from tutelage import report
 from tutelage.compression import is_settled, settle, settled_records
-from tutelage.data import reading
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.errors import ModelError, OutputError, TutelageWarning
 from tutelage.evaluation import Verdict, teacher_before_training
-from tutelage.export import export, suffixes
 from tutelage.export.checking import Record
 from tutelage.files import read_json
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
+from tutelage.runs.exporting import Exportable, write_student
 from tutelage.runs.folder import RunFolder, free_folder
 from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
@@ -36,6 +35,7 @@ from tutelage.runs.scores import write_scores
 from tutelage.studies import Outcome, Study
 from tutelage.studies.identity import identity_of
 from tutelage.studies.lessons import lesson_stages
+from tutelage.tasks.problem import Problem
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
 from tutelage.training.placebo_choice import placebo_beside
@@ -54,7 +54,8 @@ class Run:
         report: the page.
         out: the folder.
         students: the same of every outcome, by name.
-        example: what the student is called with, one example of the training data.
+        problem: data and exam.
+        role: the student's name in its arm.
         speaks: whether this process is the one that measured and reports.
     """
 
@@ -63,7 +64,8 @@ class Run:
     report: Path
     out: Path
     students: Mapping[str, nn.Module]
-    example: Any = None
+    problem: Problem | None = None
+    role: str = "student"
     speaks: bool = True
 
     def __repr__(self) -> str:
@@ -82,23 +84,30 @@ class Run:
         path: str | Path | None = None,
         *,
         overwrite: bool = False,
+        **options: Any,
     ) -> Record:
-        """Write the student for use elsewhere, and check what was written.
+        """Write the student for use elsewhere, compared with itself on up to 100 examples of the test split.
 
         Args:
-            format: "onnx", "torch_export" or "safetensors".
-            path: the file; by default `export/student` in the run's folder.
-            overwrite: replace the file if it is there.
+            format: one of `tutelage.export.formats` ("onnx", "torch_export" …), or "bundle", a folder with
+                what a device needs.
+            path: the file, or the bundle's folder; by default `export/student` or `export/bundle` in the
+                run's folder.
+            overwrite: replace what is there.
+            options: `tolerance`, and the format's own, such as ONNX's `opset`; of a bundle `examples`, how
+                many test examples lie in it, and `licences`, of "student", "teacher" and "data".
 
         Returns:
-            `format`, `path`, `bytes` and `max_difference`, to the student's answers.
+            `format`, `path`, `bytes`, and how far its answers are from the student's: `max_difference`,
+            `tolerance`, `examples` and `same_first_choice`.
 
         Raises:
             UnknownName, MissingExtra, ModelError, OutputError: see `tutelage.export.export`.
         """
-        suffix = suffixes.get(format, "")
-        target = self.out / "export" / f"student{suffix}" if path is None else Path(path)
-        return export(self.student, self.example, target, format=format, overwrite=overwrite)
+        assert self.problem is not None
+        student = Exportable(self.student, self.problem, self.role, self.out)
+        target = None if path is None else Path(path)
+        return write_student(student, format, target, overwrite=overwrite, **options)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the student, what lies beside it and the report, without the trainings of each seed.
@@ -353,10 +362,8 @@ def _run(
     students: Mapping[str, tuple[nn.Module, Any]],
 ) -> Run:
     networks = {name: network for name, (network, _) in students.items()}
-    reads = study.problem.reads.get(study.outcomes[study.primary].network)
-    example = reading(study.problem.train.batch([0]), reads).inputs
-    page = folder.path / "report.html"
-    return Run(results, networks[study.primary], page, folder.path, networks, example)
+    page, role = folder.path / "report.html", study.outcomes[study.primary].network
+    return Run(results, networks[study.primary], page, folder.path, networks, study.problem, role)
 
 
 def _wait(folder: RunFolder, study: Study, students: Mapping[str, tuple[nn.Module, Any]]) -> Run:

@@ -28,6 +28,7 @@ from tutelage.data import (
     split,
     weights_by_class,
 )
+from tutelage.data.frames import RawRows
 from tutelage.engine import OptimizerSettings, TrainSettings
 from tutelage.errors import DataError, ModelError, TutelageWarning, UnknownName
 from tutelage.evaluation import PROBABILITIES, are_probabilities
@@ -148,7 +149,9 @@ def study_of(wanted: Wanted) -> Study:
     check_kind_of_teacher(taught_by, targets, names)
     terms = read_terms(given, targets, wanted.temperature, wanted.label_weight)
     problem = _problem(splits, targets, taught_by, names)
-    problem = replace(problem, reads=reads, files={} if framed is None else framed.files)
+    problem = replace(problem, reads=reads)
+    if framed is not None:
+        problem = replace(problem, files=framed.files, raw=RawRows(framed.table, framed.encoding))
     if wanted.class_weights is not None:
         problem = replace(problem, train=_by_class(problem, targets, wanted.class_weights))
     if wanted.metric is not None:

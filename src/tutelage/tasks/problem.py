@@ -11,6 +11,7 @@ from torch import nn
 
 from tutelage.answers import Prompt, Sampling, Text
 from tutelage.data import Source
+from tutelage.data.frames import RawRows
 from tutelage.tasks.exam import ClassExam, Exam
 from tutelage.types import Batch
 
@@ -53,6 +54,9 @@ class Problem:
         writer: how networks write; None where the field has no text.
         parts: problems within this one, by name, such as one of several tasks: what a teacher that knows no
             more is trained and validated by.
+        preparation: what is done to an example before a network reads it, as data, for those who use the
+            student elsewhere; see `tutelage.export.bundle.Described`. Empty where it cannot be said so.
+        raw: the raw rows of inputs, where examples are rows of a frame.
     """
 
     train: Source
@@ -69,6 +73,8 @@ class Problem:
     files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     writer: Writer | None = None
     parts: Mapping[str, Problem] = field(default_factory=dict)
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    raw: RawRows | None = None
 
     @property
     def metric(self) -> str:

@@ -12,8 +12,13 @@ from tutelage.traced.logits import Logits, rows, tensors_of
 __all__ = ["first_line", "trace"]
 
 
-def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
+def trace(logits: Logits, example: Any, *, most: int | None = None) -> torch.export.ExportedProgram:
     """The network as a graph for any number of examples, without the example and this machine's paths.
+
+    Args:
+        logits: the network.
+        example: what it is called with.
+        most: examples at a time, for runtimes that must know; None for any number.
 
     Raises:
         ModelError: torch.export cannot follow the network.
@@ -21,7 +26,7 @@ def trace(logits: Logits, example: Any) -> torch.export.ExportedProgram:
     inputs = rows(example, 3)  # one alone would make the graph one for a single example
     args, kwargs = _arguments(inputs)
     collection: Any = torch.export.ShapesCollection  # its methods carry no types
-    shapes, batch = collection(), torch.export.Dim("batch")
+    shapes, batch = collection(), torch.export.Dim("batch", max=most)
     for tensor in tensors_of(inputs):
         shapes[tensor] = {0: batch}
     try:

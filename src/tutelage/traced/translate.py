@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import logging
-import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch._decomp import decomposition_table
 
 from tutelage.errors import MissingExtra, ModelError
 from tutelage.traced.logits import Logits
+from tutelage.traced.operators import said_of
+from tutelage.traced.quiet import quiet
 from tutelage.traced.trace import trace
 
-__all__ = ["packages", "quiet", "refuse_large", "to_onnx"]
+__all__ = ["OPSET", "opset_of", "packages", "refuse_large", "to_onnx"]
 
+OPSET = 20
+"""The version of ONNX's operators that is written."""
+
+_OLDEST = 17  # that torch's exporter can be brought to
 _LARGEST = 2**31 - 2**20  # what fits in one file of ONNX, less some room for the graph
 
 
-def to_onnx(logits: Logits, example: Any, *, opset: int | None = None) -> bytes:
+def to_onnx(logits: Logits, example: Any, *, opset: int = OPSET) -> bytes:
     """Translate a network's logits.
 
     Args:
         logits: of the network, see `ready`.
         example: what it is called with: a tensor, a tuple or a mapping, the first axis counting examples.
-        opset: the version of ONNX's operators; None for the exporter's own choice.
+        opset: the version of ONNX's operators, from 17; older runtimes read older ones.
 
     Returns:
         The file's bytes: inputs called as the arguments of the network's forward, the output `logits`, whose
@@ -37,10 +38,13 @@ def to_onnx(logits: Logits, example: Any, *, opset: int | None = None) -> bytes:
 
     Raises:
         MissingExtra: ONNX, ONNX Script or ONNX Runtime is not installed.
-        ModelError: the network cannot be followed, or has an operator that ONNX lacks, which is named.
+        ModelError: the network cannot be followed, or has an operator that ONNX lacks, at all or in
+            this opset; it is named with its layer.
     """
     with quiet():
-        packages()
+        newest = packages()["onnx"].defs.onnx_opset_version()
+    if not _OLDEST <= opset <= newest:
+        raise ModelError(f"opset came as {opset}; the installed onnx knows {_OLDEST} to {newest}")
     refuse_large(logits.network)
     program = trace(logits, example)
     inputs = program.graph_signature.user_inputs
@@ -56,14 +60,25 @@ def to_onnx(logits: Logits, example: Any, *, opset: int | None = None) -> bytes:
                 opset_version=opset,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        why = _lacking(error, program) or str(error).strip().splitlines()[0]
         raise ModelError(
-            f"{type(logits.network).__name__} has no translation to ONNX: {why}. Export to torch_export or "
-            "safetensors instead"
+            f"{type(logits.network).__name__} has no translation to ONNX: {said_of(program, error)}. Put "
+            "another operator in its place, or export to torch_export or safetensors instead"
         ) from error
     assert translated is not None
     content: bytes = translated.model_proto.SerializeToString()
+    written = opset_of(content)
+    if written != opset:
+        raise ModelError(
+            f"{type(logits.network).__name__} cannot be written in opset {opset}, which lacks an operator of "
+            f"it; {written} is the nearest that can"
+        )
     return content
+
+
+def opset_of(content: bytes) -> int:
+    """The version of ONNX's operators in which a file is written."""
+    model = packages()["onnx"].load_from_string(content)
+    return next(int(held.version) for held in model.opset_import if held.domain in ("", "ai.onnx"))
 
 
 def packages(
@@ -99,44 +114,3 @@ def refuse_large(network: nn.Module) -> None:
             f"{type(network).__name__} holds {size / 1e9:.1f} GB, and one ONNX file holds at most 2. Export "
             "to torch_export or safetensors instead"
         )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out what the exporter says about its own parts, and about packages that it could also support."""
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            log.setLevel(level)
-
-
-def _lacking(error: BaseException, program: torch.export.ExportedProgram) -> str | None:
-    """The operator that ONNX lacks, and the module that calls it; None for another error."""
-    said = f"{error}\n{error.__cause__}"
-    operator = re.search(r"No ONNX function found for <OpOverload\(op='([\w.:]+)'", said)
-    if operator is None:
-        return None
-    name = operator[1].replace("::", ".")
-    node = re.search(r"translating node %(\w+)", said)
-    where = _module_of(program, name, node[1] if node else "")
-    return f"ONNX lacks the operator {name}" + (f", which {where} calls" if where else "")
-
-
-def _module_of(program: torch.export.ExportedProgram, operator: str, node: str) -> str | None:
-    """The innermost module whose forward calls an operator, by path and class."""
-    with quiet():  # the exporter takes operators apart, and names what it found in them
-        graphs = [program.graph, program.run_decompositions(dict(decomposition_table)).graph]
-    for graph in graphs:
-        for each in graph.nodes:
-            if each.op == "call_function" and (each.name == node or str(each.target).startswith(operator)):
-                stack = list((each.meta.get("nn_module_stack") or {}).values())
-                if stack:
-                    path, kind = stack[-1]
-                    kind = kind if isinstance(kind, str) else kind.__name__
-                    return f"{path.removeprefix('network.') or 'network'} ({kind.rsplit('.', 1)[-1]})"
-    return None

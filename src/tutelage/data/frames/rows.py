@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutelage.data.frames.columns import as_pandas
+from tutelage.data.frames.encoding import Encoding
 from tutelage.data.sources import Examples
 
-__all__ = ["FrameRows", "Table"]
+__all__ = ["FrameRows", "RawRows", "Table"]
 
 
 class Table:
@@ -78,6 +80,23 @@ class FrameRows(Examples):
         raw = as_pandas(self.frame).astype(str)
         held = pandas.util.hash_pandas_object(raw, index=False, categorize=False).to_numpy()
         return hashlib.sha256(super().fingerprint().encode() + held.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """What encoded rows were before, and what encodes others.
+
+    Args:
+        table: the raw rows of all splits.
+        encoding: of these, as the student reads them.
+    """
+
+    table: Table
+    encoding: Encoding
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> Any:
+        """The raw rows of a batch's inputs."""
+        return self.table(inputs)
 
 
 def _alike(frame: Any, first: Any) -> Any:

@@ -61,9 +61,10 @@ def classification(
         return Examples(_numbers(part, columns), labels_of(part, label), num_classes=len(names), where=where)
 
     train, held, last = three_parts(tables, read, validation=validation, test=test, seed=seed)
-    if standardise:
-        train, held, last = _standardised(train, held, last)
     width = int(train.batch([0]).inputs.shape[1])
+    scale = _scale(train) if standardise else (torch.zeros(width), torch.ones(width))
+    if standardise:
+        train, held, last = (_standardised(part, *scale) for part in (train, held, last))
     options = {"num_classes": len(names), "in_features": width}
     return classes(
         train,
@@ -74,7 +75,22 @@ def classification(
         lessons=lessons,
         lesson_given=lesson_given,
         network_options=options,
+        preparation={
+            "kind": "rows",
+            "features": _features(table, columns),
+            "mean": scale[0].tolist(),
+            "scale": scale[1].tolist(),
+        },
     )
+
+
+def _features(table: Any, columns: Sequence[str]) -> list[str]:
+    """A name for each number of a row: the column's, and its place where a column holds lists."""
+    found = []
+    for column in columns:
+        count = np.asarray(table[column][:1]).size
+        found += [column] if count == 1 else [f"{column}[{place}]" for place in range(count)]
+    return found
 
 
 def _numbers(table: Any, columns: Sequence[str]) -> Tensor:
@@ -97,9 +113,13 @@ def _numbers(table: Any, columns: Sequence[str]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts, axis=1))
 
 
-def _standardised(*parts: Source) -> tuple[Source, Source, Source]:
-    rows = [part.batch(range(len(part))) for part in parts]
-    mean, deviation = rows[0].inputs.mean(0), rows[0].inputs.std(0)
-    scale = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-    first, second, third = (Examples((row.inputs - mean) / scale, row.labels) for row in rows)
-    return first, second, third
+def _scale(source: Source) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each feature; 1 for one that is the same everywhere."""
+    rows = source.batch(range(len(source))).inputs
+    mean, deviation = rows.mean(0), rows.std(0)
+    return mean, torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+
+
+def _standardised(source: Source, mean: Tensor, scale: Tensor) -> Source:
+    rows = source.batch(range(len(source)))
+    return Examples((rows.inputs - mean) / scale, rows.labels)

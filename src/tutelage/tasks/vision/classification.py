@@ -108,6 +108,14 @@ def classification(
             "in_channels": channels,
             "in_features": first[0].numel() * channels,
         },
+        preparation={
+            "kind": "image",
+            "channels": channels,
+            "height": first.shape[1],
+            "width": first.shape[2],
+            "mean": mean,
+            "std": std,
+        },
     )
 
 
