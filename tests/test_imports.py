@@ -14,6 +14,7 @@ OPTIONAL = [
     "onnxscript",
     "tensorboard",
     "optuna",
+    "torch_pruning",
     "matplotlib",
     "wandb",
 ]

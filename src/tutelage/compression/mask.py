@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from tutelage.compression.gradual import Gradual
 from tutelage.compression.settle import settle
-from tutelage.compression.smallest import without_smallest
+from tutelage.compression.smallest import how_many, without_smallest
 from tutelage.types import Moment
 
 __all__ = ["Mask", "Masks", "mask_of", "unmasked_"]
@@ -49,8 +49,8 @@ class Mask(nn.Module):
 
     @property
     def has_arrived(self) -> bool:
-        """Whether the share is what it is to become."""
-        return self.group is None or self.group.has_arrived
+        """Whether the share is what it is to become; one of the group answers for all."""
+        return self.group is None or self.group.leader is not self or self.group.has_arrived
 
 
 class _Scored(torch.autograd.Function):
@@ -100,8 +100,12 @@ class Masks:
     @property
     def has_arrived(self) -> bool:
         """Whether as many are masked as are to be."""
-        now, then = ([int(each.sum()) for each in held] for held in (self._kept, self._chosen(self.share)))
-        return now == then if self.by_layer else sum(now) == sum(then)
+        kept = self._kept
+        parts = [[each] for each in kept] if self.by_layer else [kept]
+        return all(
+            sum(int((~each).sum()) for each in part) >= how_many([each.numel() for each in part], self.share)
+            for part in parts
+        )
 
     @torch.no_grad()
     def grow(self, moment: Moment) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["largest_of_each", "without_smallest"]
+__all__ = ["how_many", "largest_of_each", "without_smallest"]
 
 
 def without_smallest(
@@ -43,11 +43,16 @@ def _kept(scores: Sequence[Tensor], share: float, masked: Sequence[Tensor | None
         flat[start + each.argmax()] = torch.inf
         start += each.numel()
     out = sum(int(each.sum()) for each in masked if each is not None)
-    count = min(max(round(share * len(flat)), out), len(flat) - len(scores))
+    count = max(out, how_many([each.numel() for each in scores], share))
     kept = torch.ones(len(flat), dtype=torch.bool, device=flat.device)
     kept[flat.argsort(stable=True)[:count]] = False
     parts = torch.split(kept, [each.numel() for each in scores])
     return [part.view(each.shape) for part, each in zip(parts, scores, strict=True)]
+
+
+def how_many(sizes: Sequence[int], share: float) -> int:
+    """How many weights go of layers of these sizes together, where one of each stays."""
+    return min(round(share * sum(sizes)), sum(sizes) - len(sizes))
 
 
 def largest_of_each(scores: Tensor, keep: int, of: int) -> Tensor:

@@ -188,11 +188,11 @@ class Selections:
 
 def _waited(name: str, one: Selection, looks: Sequence[Mapping[str, Any]]) -> int:
     """Validations since the best of those that might be kept."""
-    since = one.waited([_of(name, held) for held in looks])
+    since: int = one.waited([_of(name, held) for held in looks])
     if one.keep == "last" or one.best is None:
         return since
     step = one.best["step"]
-    return min(since, sum(held["step"] > step for held in looks))
+    return min(since, len([held for held in looks if held["step"] > step]))
 
 
 def _of(student: str, record: Mapping[str, Any]) -> Mapping[str, float]:
