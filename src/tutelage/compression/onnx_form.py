@@ -176,7 +176,7 @@ def compact(content: bytes) -> bytes:
     graph = model.graph
     short = {held.name: held.name for held in (*graph.input, *graph.output)} | {"": ""}
 
-    def name(came: str) -> str:
+    def name(came: str) -> Any:
         return short.setdefault(came, f"{len(short):x}")
 
     for held in graph.initializer:
