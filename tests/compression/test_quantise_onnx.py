@@ -123,6 +123,14 @@ def test_a_file_is_not_quantised_again(changed: dict[str, Changed]):
             change.change(changed["static"].network, calibration())
 
 
+def test_a_file_in_float32_is_quantised_as_the_network_is(changed: dict[str, Changed]):
+    found = Quantise(how="static").change(changed["export"].network, calibration())
+    assert torch.equal(found.network(IMAGES), changed["static"].network(IMAGES))
+    assert sorted(one["layer"] for one in found.done["layers"]) == LAYERS
+    with pytest.raises(ModelError, match="export was given a network that is an ONNX file already"):
+        Export().change(changed["export"].network, calibration())
+
+
 def ones(images: int = 4) -> tuple[nn.Module, Calibration]:
     network = nn.Sequential(nn.Conv2d(16, 4, 3, bias=False), nn.Flatten())
     nn.init.ones_(network[0].weight)
