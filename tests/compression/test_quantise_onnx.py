@@ -115,6 +115,8 @@ def test_an_export_is_the_file_itself(changed: dict[str, Changed], tmp_path: Pat
     found = export(network, IMAGES[:1], tmp_path / "student.onnx", format="onnx")
     assert Path(found["path"]).read_bytes() == network.content
     assert found["max_difference"] == 0
+    with pytest.raises(ModelError, match="is an ONNX file, and no graph of torch"):
+        export(network, IMAGES[:1], tmp_path / "student.pt2", format="torch_export")
 
 
 def test_a_file_is_not_quantised_again(changed: dict[str, Changed]):
