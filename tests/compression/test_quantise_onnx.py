@@ -115,12 +115,22 @@ def test_an_export_is_the_file_itself(changed: dict[str, Changed], tmp_path: Pat
     found = export(network, IMAGES[:1], tmp_path / "student.onnx", format="onnx")
     assert Path(found["path"]).read_bytes() == network.content
     assert found["max_difference"] == 0
+    with pytest.raises(ModelError, match="is an ONNX file, and no graph of torch"):
+        export(network, IMAGES[:1], tmp_path / "student.pt2", format="torch_export")
 
 
 def test_a_file_is_not_quantised_again(changed: dict[str, Changed]):
     for change in (Quantise(how="static"), Quantise(how="aware"), Export()):
         with pytest.raises(ModelError, match="an ONNX file already"):
             change.change(changed["static"].network, calibration())
+
+
+def test_a_file_in_float32_is_quantised_as_the_network_is(changed: dict[str, Changed]):
+    found = Quantise(how="static").change(changed["export"].network, calibration())
+    assert torch.equal(found.network(IMAGES), changed["static"].network(IMAGES))
+    assert sorted(one["layer"] for one in found.done["layers"]) == LAYERS
+    with pytest.raises(ModelError, match="export was given a network that is an ONNX file already"):
+        Export().change(changed["export"].network, calibration())
 
 
 def ones(images: int = 4) -> tuple[nn.Module, Calibration]:

@@ -54,11 +54,9 @@ def tiny_language(task: dict[str, Any], to: Path) -> list[str]:
 
 
 def each_name() -> list[Any]:
-    """All recipes; those of CIFAR-10 train a dozen convolutional networks each and are slow."""
-    return [
-        pytest.param(name, marks=[pytest.mark.slow] if name.startswith("vision/cifar10") else [])
-        for name in names()
-    ]
+    """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files."""
+    slow = [name for name in names() if name.startswith("vision/cifar10") or name.endswith("int8")]
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names()]
 
 
 def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
@@ -112,6 +110,7 @@ def tiny_study(study: Study) -> Study:
 
 
 @pytest.mark.filterwarnings("ignore:plain. of the student")  # exits that are there, and rest
+@pytest.mark.filterwarnings("ignore:quantise of the student")  # hardly trained, and slow beside other tests
 @pytest.mark.parametrize("name", each_name())
 def test_a_recipe_loads_builds_and_takes_two_steps(name: str, request: Any, tmp_path: Path):
     data, out = tmp_path / "data", tmp_path / "out"

@@ -60,7 +60,7 @@ class Exchanged(Changer):
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
         file = model.SerializeToString()
-        return Changed(OnnxNetwork(file, Stands(12), integers=True), {"bytes": len(file)})
+        return Changed(OnnxNetwork(file, Stands(12), rounded="all"), {"bytes": len(file)})
 
 
 @pytest.mark.parametrize("keep", ["always", "if_better"])

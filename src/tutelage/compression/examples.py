@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def calibration_inputs(network: nn.Module, calibration: Calibration, *, count: i
                     f"{name}: {type(network).__name__} cannot be called with calibration batch {number}: "
                     f"{str(error).splitlines()[0]}. Give examples of the shape that the network was built for"
                 ) from error
-            inputs = map_tensors(noting.seen, lambda tensor, left=count - seen: tensor.detach().cpu()[:left])
+            inputs = map_tensors(noting.seen, partial(_first_of, count=count - seen))
             came = _checked(inputs, number, name)
             shapes = shapes or came
             if came != shapes:
@@ -59,15 +60,20 @@ def calibration_inputs(network: nn.Module, calibration: Calibration, *, count: i
     return found
 
 
+def _first_of(tensor: Tensor, count: int) -> Tensor:
+    return tensor.detach().cpu()[:count]
+
+
 class _Noting(nn.Module):
     """A network that notes what it is called with; its layers keep their paths."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.module, self.seen = network, None
+        self.module = network
+        self.seen: Any = None
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        self.seen: Any = named or (inputs[0] if len(inputs) == 1 else inputs)
+        self.seen = named or (inputs[0] if len(inputs) == 1 else inputs)
         return call(self.module, self.seen)
 
 

@@ -17,8 +17,8 @@ __all__ = ["Export"]
 class Export(Changer):
     """The network in the form of an ONNX file, in float32, run by ONNX Runtime from then on.
 
-    What ONNX Runtime itself saves is thus told apart from what rounding saves: compare INT8 with this. No
-    training may follow.
+    What ONNX Runtime itself saves is thus told apart from what rounding saves: quantise after this, and the
+    network before and after it run alike. No training may follow.
 
     Args:
         format: `onnx`.
@@ -42,9 +42,9 @@ class Export(Changer):
         """The network that is a file."""
         form = exported(network, calibration, count=1, name="export")
         content = form.model.SerializeToString()
-        made = in_place_of(network, content, form, calibration, integers=False)
+        made = in_place_of(network, content, form, calibration, rounded="")
         about = {"parameters": form.stands.parameters, "flops": form.stands.flops}
-        return Changed(made, {"format": "onnx", "bytes": len(made.file), **about})
+        return Changed(made, {"format": "onnx", "rounded": "", "bytes": len(made.file), **about})
 
     def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:  # noqa: ARG002
         """A place for the file."""

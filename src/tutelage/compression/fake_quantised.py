@@ -48,7 +48,8 @@ class FakeQuantised(nn.Module):
         if self.learned:
             return _learned_step(self.first, self.ratio, weight[0].numel(), self.high)
         most = weight.detach().abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.ndim - 1))
-        return (most / self.high).clamp(min=_LEAST)
+        step: Tensor = (most / self.high).clamp(min=_LEAST)
+        return step
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight on its grid; the gradient passes by the rounding."""
@@ -116,7 +117,7 @@ def steps_of(network: nn.Module) -> Mapping[str, Grid]:
     found = {}
     for path, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):
-            held = module.parametrizations["weight"]  # type: ignore[index]
+            held: Any = module.parametrizations["weight"]
             if len(held) == 1 and isinstance(held[0], FakeQuantised):
                 with torch.no_grad():
                     step, rounded = held[0].step(held.original), held()
@@ -126,7 +127,7 @@ def steps_of(network: nn.Module) -> Mapping[str, Grid]:
     return found
 
 
-def _rounded_call(layer: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+def _rounded_call(layer: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
     if args:
         return (layer.rounding(args[0]), *args[1:]), named
     return args, {**named, "input": layer.rounding(named["input"])}

@@ -36,7 +36,7 @@ class OnnxForm:
 
     Args:
         model: a `ModelProto`.
-        layers: node -> the path of the layer that it comes from; those with weights of their own, in order.
+        layers: the names of the nodes with weights of their own, in order: the paths of their layers.
         inputs: calibration examples, by the names of the inputs.
         logits: what the network answers to the first of them.
         stands: what the network was.
@@ -44,7 +44,7 @@ class OnnxForm:
     """
 
     model: Any
-    layers: Mapping[str, str]
+    layers: Sequence[str]
     inputs: Sequence[Mapping[str, Any]]
     logits: Any
     stands: Stands
@@ -86,37 +86,41 @@ def exported(
         ModelError: the network is an ONNX file already, cannot be followed, or the examples do not do.
         MissingExtra: the packages of the extra `onnx` are not installed.
     """
-    if isinstance(network, OnnxNetwork):
+    if isinstance(network, OnnxNetwork) and (network.rounded or name == "export"):
         raise ModelError(
-            f"{name} was given a network that is an ONNX file already, quantised or exported by a change "
-            "before; leave out one of the two changes"
+            f"{name} was given a network that is an ONNX file already, by a change before; leave out one of "
+            "the two changes"
         )
     onnx = packages(name)["onnx"]
     inputs = calibration_inputs(network, shown(calibration, name=name), count=count, name=name)
     if not is_settled(network):
         network = settle(copy.deepcopy(network))
     with ready(network) as logits:
-        model = onnx.load_from_string(to_onnx(logits, inputs[0], opset=_OPSET))
+        is_file = isinstance(network, OnnxNetwork)
+        content = network.content if is_file else to_onnx(logits, inputs[0], opset=_OPSET)
         answer = call(logits, _first(inputs[0])).numpy()
-    layers, names = _layers_of(model), [given.name for given in model.graph.input]
-    learns = sum(parameter.numel() for parameter in network.parameters())
+    model = onnx.load_from_string(content)
+    layers, names = _named_layers(model), [given.name for given in model.graph.input]
     held = [
         {key: tensor.numpy() for key, tensor in zip(names, tensors_of(each), strict=True)} for each in inputs
     ]
     trimmed(model)
-    stands = Stands(learns, _flops(onnx, model))
+    if isinstance(network, OnnxNetwork):
+        stands = network.stands
+    else:
+        stands = Stands(sum(held.numel() for held in network.parameters()), _flops(onnx, model))
     return OnnxForm(model, layers, held, answer, stands, steps or {})
 
 
 def in_place_of(
-    network: nn.Module, content: bytes, form: OnnxForm, calibration: Calibration | None, *, integers: bool
+    network: nn.Module, content: bytes, form: OnnxForm, calibration: Calibration | None, *, rounded: str
 ) -> OnnxNetwork:
     """The network that is a file, once it was asked as the task asks.
 
     Raises:
         ModelError: the file does not run here, answers no finite numbers, or the task reads more than logits.
     """
-    made = OnnxNetwork(compact(content), form.stands, integers=integers).eval()
+    made = OnnxNetwork(compact(content) if rounded else content, form.stands, rounded=rounded).eval()
     batch = next(iter(shown(calibration, name="quantise").batches()))
     try:
         answer = shown(calibration, name="quantise").ask(made, batch)
@@ -138,23 +142,23 @@ def noise_of_layers(form: OnnxForm, rounded: Callable[[str], bytes]) -> list[dic
 
     Args:
         form: the network in float32.
-        rounded: a node's name -> the file in which that node alone is rounded.
+        rounded: a layer -> the file in which that layer alone is rounded.
 
     Returns:
         {"layer", "sqnr_db"} of each, 10 · log10(Σ logits² / Σ difference²), the worst first; 200 decibels
         where there is no difference.
     """
     found = []
-    for node, path in form.layers.items():
-        came = form.run(rounded(node))
-        found.append({"layer": path, "sqnr_db": round(_decibels(form.logits, came), 2)})
+    for layer in form.layers:
+        came = form.run(rounded(layer))
+        found.append({"layer": layer, "sqnr_db": round(_decibels(form.logits, came), 2)})
     return sorted(found, key=lambda one: one["sqnr_db"])
 
 
 def exchanged(done: Mapping[str, Any]) -> OnnxNetwork:
     """The network that a change has put in place of another, to load its file into."""
     stands = Stands(done["parameters"], done["flops"])
-    return OnnxNetwork(done["bytes"], stands, integers=bool(done.get("integers", False)))
+    return OnnxNetwork(done["bytes"], stands, rounded=done["rounded"])
 
 
 def trimmed(model: Any) -> Any:
@@ -176,7 +180,7 @@ def compact(content: bytes) -> bytes:
     graph = model.graph
     short = {held.name: held.name for held in (*graph.input, *graph.output)} | {"": ""}
 
-    def name(came: str) -> str:
+    def name(came: str) -> Any:
         return short.setdefault(came, f"{len(short):x}")
 
     for held in graph.initializer:
@@ -204,16 +208,17 @@ def _first(inputs: Any) -> Any:
     return map_tensors(inputs, lambda tensor: tensor[:_JUDGED])
 
 
-def _layers_of(model: Any) -> dict[str, str]:
-    """The nodes with weights of their own -> the paths of the modules that they come from."""
+def _named_layers(model: Any) -> list[str]:
+    """The nodes with weights of their own, called by the paths of the modules that they come from."""
     weights = {held.name for held in model.graph.initializer}
-    found: dict[str, str] = {}
+    found: list[str] = []
     for node in model.graph.node:
         if node.op_type in _LAYERS and node.input[1] in weights:
             name = node.input[1]
             path = name.removesuffix(".weight") if name.endswith(".weight") else _scope(node)
             path = path.removeprefix("network.").removeprefix("network") or node.name
-            found[node.name] = path if path not in found.values() else f"{path} ({node.name})"
+            node.name = path if path not in found else f"{path} ({node.name})"
+            found.append(node.name)
     return found
 
 

@@ -86,11 +86,12 @@ class QuantiseAware(Changer):
             inputs = [{key: each[key] for key in each if key != "bits"} for each in told if "inputs" in each]
             done["settled"] = {"how": "aware", "step": self.step, "layers": inputs, "left": {}}
         self.replay(network, done)
-        for path, layer in layers.items():
-            held = layer.parametrizations["weight"]  # type: ignore[index]
+        for path in layers:
+            layer: Any = layers[path]
+            held = layer.parametrizations["weight"]
             held[0].begin(held.original)
             if path in means:
-                layer.rounding.begin(means[path][0])  # type: ignore[union-attr,operator]
+                layer.rounding.begin(means[path][0])
         return Changed(network, done)
 
     def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:
@@ -123,7 +124,8 @@ def _layers_of(network: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]
             "is exported or quantised otherwise"
         )
     uses = Counter(id(held) for _, held in network.named_parameters(remove_duplicate=False))
-    found, left = {}, {}
+    found: dict[str, nn.Module] = {}
+    left: dict[str, str] = {}
     for path, module in network.named_modules():
         if not isinstance(module, _KINDS):
             continue

@@ -59,16 +59,16 @@ class QuantiseDynamic(Changer):
         """The INT8 network, and of each layer how much rounding it alone costs, the worst first."""
         warn_of_saturation(self.numbers)
         form = exported(network, calibration, count=64, name="quantise")
-        layers = noise_of_layers(form, lambda node: self._rounded(form, only=[node]))
+        layers = noise_of_layers(form, lambda layer: self._rounded(form, only=[layer]))
         kept = {one["layer"] for one in layers[: self.keep_float]}
-        content = self._rounded(form, but=[node for node, path in form.layers.items() if path in kept])
-        made = in_place_of(network, content, form, calibration, integers=True)
+        content = self._rounded(form, but=[layer for layer in form.layers if layer in kept])
+        made = in_place_of(network, content, form, calibration, rounded="all")
         done = {
             "how": "dynamic",
             "bytes": len(made.file),
             "parameters": form.stands.parameters,
             "flops": form.stands.flops,
-            "integers": True,
+            "rounded": "all",
             "layers": [one | {"float": one["layer"] in kept} for one in layers],
         }
         return Changed(made, done)

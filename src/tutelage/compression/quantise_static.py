@@ -88,17 +88,17 @@ class QuantiseStatic(Changer):
         warn_of_saturation(self.numbers)
         form = exported(network, calibration, count=self.examples, name="quantise")
         ranges = _ranges(form, _METHODS[self.calibration])
-        layers = noise_of_layers(form, lambda node: self._rounded(form, ranges, only=[node]))
+        layers = noise_of_layers(form, lambda layer: self._rounded(form, ranges, only=[layer]))
         kept = {one["layer"] for one in layers[: self.keep_float]}
-        left_out = [node for node, path in form.layers.items() if path in kept]
+        left_out = [layer for layer in form.layers if layer in kept]
         content = self._rounded(form, ranges, but=left_out)
-        made = in_place_of(network, content, form, calibration, integers=True)
+        made = in_place_of(network, content, form, calibration, rounded="all")
         done = {
             "how": "static",
             "bytes": len(made.file),
             "parameters": form.stands.parameters,
             "flops": form.stands.flops,
-            "integers": True,
+            "rounded": "all",
             "examples": form.examples,
             "layers": [one | {"float": one["layer"] in kept} for one in layers],
         }

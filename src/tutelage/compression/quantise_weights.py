@@ -57,12 +57,13 @@ class QuantiseWeights(Changer):
     def change(self, network: nn.Module, calibration: Calibration | None = None) -> Changed:
         """The network with rounded weights, and of each layer how much that alone costs, the worst first."""
         form = exported(network, calibration, count=64, name="quantise", steps=steps_of(network))
-        layers = noise_of_layers(form, lambda node: self._rounded(form, [node]))
+        layers = noise_of_layers(form, lambda layer: self._rounded(form, [layer]))
         kept = {one["layer"] for one in layers[: self.keep_float]}
-        content = self._rounded(form, [node for node, path in form.layers.items() if path not in kept])
-        made = in_place_of(network, content, form, calibration, integers=False)
+        content = self._rounded(form, [layer for layer in form.layers if layer not in kept])
+        made = in_place_of(network, content, form, calibration, rounded="weights")
         done = {
             "how": "weights",
+            "rounded": "weights",
             "bytes": len(made.file),
             "parameters": form.stands.parameters,
             "flops": form.stands.flops,
@@ -87,7 +88,7 @@ class QuantiseWeights(Changer):
                 gone.add(name)
                 whole = numpy_helper.to_array(weights[name])
                 axis = _channels(node, whole.ndim)
-                given = form.steps.get(form.layers[node.name])
+                given = form.steps.get(node.name)
                 bits = self.bits if given is None or given.bits <= self.bits else 8
                 rounded, step = _round(whole, axis, bits, given)
                 kind = TensorProto.INT8 if bits == 8 else TensorProto.INT4

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from tutelage.capture import call
+from tutelage.errors import ModelError
 from tutelage.export.checking import Record, compare_answers, new_file, record
-from tutelage.traced import ready, trace
+from tutelage.traced import OnnxNetwork, ready, trace
 
 __all__ = ["torch_export"]
 
@@ -47,6 +48,10 @@ def torch_export(
         >>> program(torch.ones(7, 4)).shape
         torch.Size([7, 3])
     """
+    if isinstance(network, OnnxNetwork):
+        raise ModelError(
+            "this network is an ONNX file, and no graph of torch; export it to onnx or safetensors"
+        )
     path = Path(path)
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
         content = io.BytesIO()

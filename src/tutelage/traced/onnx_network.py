@@ -39,7 +39,8 @@ class OnnxNetwork(nn.Module):
     Args:
         file: the bytes; or how many there will be, where they are loaded later.
         stands: what it stands for, for costs.
-        integers: whether it computes with integers, for messages about the processor.
+        rounded: what in it is rounded to few bits: `weights`, or `all`, where it computes with integers;
+            empty for nothing.
 
     Shapes: as the network that it came from; inputs by position in the order of the file's, or by name ->
     logits, the first axis counting examples.
@@ -56,11 +57,11 @@ class OnnxNetwork(nn.Module):
 
     file: Tensor
 
-    def __init__(self, file: bytes | int, stands: Stands, *, integers: bool = False) -> None:
+    def __init__(self, file: bytes | int, stands: Stands, *, rounded: str = "") -> None:
         super().__init__()
         held = np.zeros(file, np.uint8) if isinstance(file, int) else np.frombuffer(file, np.uint8).copy()
         self.register_buffer("file", torch.from_numpy(held))
-        self.stands, self.integers = stands, integers
+        self.stands, self.rounded = stands, rounded
         self._sessions: dict[tuple[int, ...], Any] = {}
 
     @property

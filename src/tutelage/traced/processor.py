@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ def missing_instructions() -> str:
     """
     if platform.machine().lower() not in ("x86_64", "amd64", "i686"):
         return ""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if not capabilities or any(capabilities.get(name) for name in _VNNI):
         return ""
     return "VNNI" if capabilities.get("avx512_f") else "VNNI and AVX512"

@@ -73,7 +73,7 @@ def make_change(
     now = _worth(done.network, name, problem, runtime)
     about: dict[str, Any] = {"metric": {"before": was, "after": now}}
     about["slower"] = runtime.share(_slower(before, done.network, name, problem, runtime))
-    if about["slower"] and isinstance(done.network, OnnxNetwork) and done.network.integers:
+    if about["slower"] and isinstance(done.network, OnnxNetwork) and done.network.rounded == "all":
         about["lacking"] = runtime.share(missing_instructions())
     why = _why_not(change, about, problem)
     if why:
