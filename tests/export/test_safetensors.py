@@ -14,6 +14,7 @@ from tutelage.tasks.vision.models import resnet8
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)
 
 
+@pytest.mark.slow
 def test_loads_into_a_plain_module_without_tutelage(
     tmp_path: Path, elsewhere: Callable[[str], Tensor]
 ) -> None:
