@@ -24,6 +24,7 @@ def ways(name: str) -> dict[str, Any]:
     import sys
 
     sys.modules[name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(ROOT / "tests" / "runs"))  # what they share lies there
     spec.loader.exec_module(module)
     return module.WAYS
 

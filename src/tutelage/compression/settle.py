@@ -30,6 +30,14 @@ def settle(network: nn.Module) -> nn.Module:
     """
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
+            _own_class(module)
             for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, str(name), leave_parametrized=True)
     return network
+
+
+def _own_class(module: nn.Module) -> None:
+    """Give a module a parametrised class of its own: a copy shares it, and would lose its weights with it."""
+    kind = type(module)
+    members = {name: held for name, held in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(kind.__name__, kind.__bases__, members)
