@@ -75,6 +75,17 @@ class Minus(nn.Module):
         return -weight
 
 
+def timed(after: float, *, stable: bool = True) -> Any:
+    """Latencies that are given, in place of this machine's."""
+    both = {"before": 1.0, "after": after}
+    return lambda *_, **__: {name: {"1": {"p50": p50, "stable": stable}} for name, p50 in both.items()}
+
+
+@pytest.fixture(autouse=True)
+def equally_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.training.changing.latencies", timed(1.0))
+
+
 def walked(folder: Path, *changes: Change) -> Any:
     arm = Arm({"student": network}, changes, SOURCE)
     runtime = Runtime(cpu=True, quiet=True)
@@ -154,12 +165,7 @@ def test_what_was_not_asked_about_is_not_measured(tmp_path: Path) -> None:
 def test_what_makes_the_network_slower_beyond_noise_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float, stable: bool, slower: bool
 ) -> None:
-    def timed(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return {
-            name: {"1": {"p50": p50, "stable": stable}} for name, p50 in (("before", 1.0), ("after", after))
-        }
-
-    monkeypatch.setattr("tutelage.training.changing.latencies", timed)
+    monkeypatch.setattr("tutelage.training.changing.latencies", timed(after, stable=stable))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         done = walked(tmp_path, Change("turned", Turned(), tolerance=1.0, keep="if_better"))
