@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import tutelage
 
 OPTIONAL = [
@@ -52,6 +54,7 @@ def test_public_names_are_pinned():
     assert tutelage.__version__
 
 
+@pytest.mark.slow
 def test_the_bare_import_pulls_in_no_optional_package():
     everything = modules_after("from tutelage import *")
     assert everything.isdisjoint(OPTIONAL)

@@ -10,6 +10,7 @@ from tutelage.cli.check import _words
 SHORT = ["--set", "teacher.train.epochs=1", "--set", "stages.0.train.epochs=2", "--cpu"]
 
 
+@pytest.mark.slow
 def test_a_check_forecasts_and_leaves_nothing_behind(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "temporary").mkdir()
@@ -40,6 +41,7 @@ def test_a_check_forecasts_and_leaves_nothing_behind(cli, tmp_path: Path, monkey
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_check_says_so_in_words(cli):
     answer = cli("check", "vision/digits", *SHORT)
     assert answer.code == 0

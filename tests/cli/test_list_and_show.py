@@ -92,6 +92,7 @@ def test_a_method_is_shown_with_signature_and_documentation(cli, name: str, said
     assert said in answer.stdout
 
 
+@pytest.mark.slow
 def test_everything_that_is_listed_can_be_shown(cli):
     for entry in everything():
         shown = cli("show", entry.name, "--json").json

@@ -94,6 +94,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path):
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
+@pytest.mark.slow
 def test_a_reader_that_left_is_no_noise(tmp_path: Path, words: list[str]):
     child = start(words, tmp_path)
     assert child.stdout is not None
@@ -108,6 +109,7 @@ def test_a_reader_that_left_is_no_noise(tmp_path: Path, words: list[str]):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
+@pytest.mark.slow
 def test_a_full_device_is_an_error_and_no_traceback(words: list[str]):
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -71,6 +71,7 @@ def test_a_run_leaves_its_record(done):
     assert not list(folder.rglob("checkpoint.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_summary_is_printed_and_a_free_folder_taken(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "mine.yaml"
@@ -85,6 +86,7 @@ def test_a_summary_is_printed_and_a_free_folder_taken(cli, tmp_path: Path, monke
     assert json.loads((tmp_path / "runs" / "mine-2" / "results.json").read_text())["recipe"] == "mine"
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_taken_is_refused(cli, run_dir: Path, tmp_path: Path):
     answer = cli("run", "vision/digits", *SHORT, "--out", run_dir)
     assert (answer.code, answer.stdout) == (1, "")
@@ -99,6 +101,7 @@ def test_a_folder_that_is_taken_is_refused(cli, run_dir: Path, tmp_path: Path):
     assert "holds other files and no run" in foreign.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(cli, done, run_dir: Path):
     """What was finished is read; what was not is trained."""
     for name in ("results.json", "report.html", "student.safetensors"):
@@ -142,6 +145,7 @@ def test_resume_needs_to_know_which(cli):
         (["none.yaml"], "there is no recipe file none.yaml"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_use_is_one_line_and_leaves_no_folder(
     cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ):

@@ -10,6 +10,7 @@ import tutelage
 VERBS = ["list", "show", "check", "run", "evaluate", "export", "report", "compare", "compress"]
 
 
+@pytest.mark.slow
 def test_help_and_list_load_nothing_heavy():
     code = (
         "import sys\n"
@@ -56,6 +57,7 @@ def test_wrong_use_ends_with_2(cli, words: list[str]):
     assert answer.stderr
 
 
+@pytest.mark.slow
 def test_names_of_the_package_come_when_they_are_asked_for():
     code = (
         "import sys, tutelage as tl\n"

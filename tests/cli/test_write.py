@@ -93,6 +93,7 @@ def test_without_a_test_set_its_place_is_left_open(cli, words):
     assert '"TEST.txt"' in answer.json["run"]
 
 
+@pytest.mark.slow
 def test_a_teacher_that_was_trained_beside_is_taken_up(cli, words):
     train = "{train: {epochs: 1}, optimizers: {student: sgd}}"
     recipe = yaml.safe_load(Path("tiny.yaml").read_text())

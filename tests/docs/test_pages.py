@@ -177,6 +177,7 @@ def worked(tmp_path, monkeypatch) -> Path:
     sys.modules.pop("my_methods", None)
 
 
+@pytest.mark.slow
 def test_the_worked_example_trains(worked):
     (recipe,) = worked.glob("*.yaml")
     study = build(load(str(recipe), changes=["stages.0.train.epochs=2", "teacher.train.epochs=2"]), "worked")

@@ -71,6 +71,7 @@ def same(one: object, other: object) -> bool:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(state=states)
+@pytest.mark.slow
 def test_any_nested_state_comes_back(tmp_path, state):
     file = Checkpoint(tmp_path / "checkpoint.safetensors")
     file.save({"state": state})
@@ -108,6 +109,7 @@ def test_what_is_neither_tensor_nor_plain_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_length_of_header_is_told_from_a_pickle(tmp_path):
     """The first byte of a safetensors file is the low byte of a length, and can be a pickle's."""
     firsts = set()

@@ -56,6 +56,7 @@ def check(training, start, tmp_path: Path, kills: int) -> None:
     assert left == {"checkpoint.safetensors", "best.safetensors", "history.jsonl"}
 
 
+@pytest.mark.slow
 def test_killed_three_times(training, start, tmp_path):
     check(training, start, tmp_path, 3)
 

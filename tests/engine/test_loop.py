@@ -548,6 +548,7 @@ def test_a_line_cut_short_is_left_out(tmp_path):
     assert read_history(tmp_path / "none") == []
 
 
+@pytest.mark.slow
 def test_time_counts_training_only():
     def measure():
         time.sleep(0.5)

@@ -44,6 +44,7 @@ def compare(training, start, out: Path, world: int, **train) -> None:
             assert one.get("validation") == other.get("validation")
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(training, start, tmp_path):
     """35 examples by 8: the last step of an epoch holds 3, and the second process none of them."""
     train = {
@@ -60,6 +61,7 @@ def test_two_processes_equal_one(training, start, tmp_path):
         assert all(one[name].equal(two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_weights_that_are_spread_train_as_whole_ones_do(training, start, tmp_path):
     """And the run goes on, whole, from the checkpoint of two processes."""
     train = {

@@ -250,6 +250,7 @@ def record(epochs, *, seeds=(0, 1), **settings):
     return ArmRecord(*zip(*(trained(epochs, seed=seed, **settings) for seed in seeds), strict=True))
 
 
+@pytest.mark.slow
 def test_real_digits():
     arms = {
         "slow": record(1, rate=0.0001),

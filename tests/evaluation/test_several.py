@@ -64,6 +64,7 @@ def test_looks_and_a_level_of_the_family():
     assert {round(1 - verdict.level, 9) for verdict in verdicts} == {0.025, 0.05}
 
 
+@pytest.mark.slow
 def test_all_nulls_get_a_wrong_word_seldom():
     chance = torch.Generator().manual_seed(7)
     wrong = 0

@@ -151,6 +151,7 @@ def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_file_that_answers_differently_is_not_kept(format_name: str, tmp_path: Path) -> None:
     path = tmp_path / "student"
     path.write_text("mine")
@@ -185,6 +186,7 @@ def test_logits_are_found_in_any_answer(kind: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.slow
 def test_several_inputs(format_name: str, by_name: bool, tmp_path: Path) -> None:
     tensors = {"extra": torch.ones(2, 2), "pixels": torch.ones(2, 4)}  # not in the order of the signature
     inputs = tensors if by_name else (tensors["pixels"], tensors["extra"])
@@ -215,6 +217,7 @@ class Headed(nn.Module):
 
 
 @pytest.mark.parametrize("format_", ["safetensors", "torch_export", "onnx"])
+@pytest.mark.slow
 def test_a_network_that_leaves_its_logits_to_the_loss(format_, tmp_path):
     network = Headed()
     found = export(network, torch.randn(2, 4), tmp_path / "student", format=format_)

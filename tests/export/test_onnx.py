@@ -38,6 +38,7 @@ def test_the_import_alone_needs_no_package() -> None:
     assert not {"onnxruntime", "onnxscript"} & set(vars(module))
 
 
+@pytest.mark.slow
 def test_the_graph_takes_any_number_of_examples(tmp_path: Path) -> None:
     packages = {name: pytest.importorskip(name) for name in ("onnx", "onnxscript", "onnxruntime")}
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))

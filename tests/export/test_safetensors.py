@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from tutelage.tasks.vision.models import resnet8
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)
 
 
+@pytest.mark.slow
 def test_loads_into_a_plain_module_without_tutelage(
     tmp_path: Path, elsewhere: Callable[[str], Tensor]
 ) -> None:

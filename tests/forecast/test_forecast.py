@@ -127,6 +127,7 @@ def test_nothing_is_left_behind(runtime: Runtime, tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_the_disk_is_about_what_a_run_takes(runtime: Runtime, tmp_path: Path):
     settings = {"checkpoint_every": 0.0, "epochs": 1}
     arms = {name: replace(arm, stages=[stage(alone, **settings)]) for name, arm in study().arms.items()}
@@ -183,6 +184,7 @@ class Slow(nn.Module):
         return self.head(inputs)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_remembers_is_paid_once(runtime: Runtime):
     teacher = Slow()
     asked, remembered = (
@@ -226,6 +228,7 @@ def test_an_arm_like_another_takes_no_steps(runtime: Runtime):
     assert (found["steps"], found["seconds_per_step"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_an_arm_like_another_has_its_training_and_a_correction_of_its_own(tmp_path: Path):
     done = run(with_like(), tmp_path / "run", quiet=True, cpu=True)
     assert done is not None

@@ -69,6 +69,7 @@ def test_training_from_answers_is_training_with_the_teacher(tmp_path, views):
     assert without == pytest.approx(with_teacher, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_more_epochs_than_were_labelled_are_refused(tmp_path):
     label(tmp_path / "answers", *VIEWS)
     longer = study(*VIEWS, "stages.0.train.epochs=4")
@@ -76,6 +77,7 @@ def test_more_epochs_than_were_labelled_are_refused(tmp_path):
         losses(longer, tmp_path / "run", Stored(tmp_path / "answers"))
 
 
+@pytest.mark.slow
 def test_who_stops_goes_on_and_asks_nothing_twice(tmp_path):
     calm = label(tmp_path / "calm", *VIEWS, shard_bytes=20_000)
     assert calm["shards"] > 8
@@ -105,6 +107,7 @@ def test_a_stop_between_shards_keeps_what_is_done(tmp_path):
         held.labelling.run()
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_made_again(tmp_path):
     label(tmp_path, shard_bytes=20_000)
     file = tmp_path / "shards" / "000001.safetensors"
@@ -133,6 +136,7 @@ def test_processes_share_the_shards(tmp_path):
     assert manifest.examples == calm["examples"]
 
 
+@pytest.mark.slow
 def test_the_error_that_is_stated_is_near_the_one_that_is_measured(tmp_path):
     done = label(tmp_path, form="topk:3")
     said, found = done["stated"]["2"], done["measured"]["2"]
@@ -143,6 +147,7 @@ def test_the_error_that_is_stated_is_near_the_one_that_is_measured(tmp_path):
     assert about["teacher"]["train_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_budget_chooses_a_form_that_fits(tmp_path):
     chosen = stated(tmp_path, budget=90e3).candidate
     assert chosen.nbytes <= 90e3
@@ -174,6 +179,7 @@ def test_what_cannot_be_used_is_not_stored(tmp_path, changes, form, message):
         stated(tmp_path, *changes, form=form)
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_recipe_is_not_taken_up(tmp_path):
     label(tmp_path)
     with pytest.raises(OutputError, match="a teacher of another recipe"):

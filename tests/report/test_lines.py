@@ -41,6 +41,7 @@ def test_seeds_that_never_meet_have_no_mean():
     assert joined_means([]) == []
 
 
+@pytest.mark.slow
 def test_the_teacher_has_a_line(sample, results, details):
     chart = looks(results, {"curves": details["curves"]})["curves"]
     assert "teacher (test set)" in chart

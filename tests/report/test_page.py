@@ -139,6 +139,7 @@ def test_failed_seeds_are_told_in_the_table(sample, page, read):
     assert "seeds failed" not in page
 
 
+@pytest.mark.slow
 def test_peers_are_named_as_they_are_and_held_against_their_own_controls(sample, read):
     found = sample.peers()
     page = render(found, sample.details_of(found))
@@ -154,6 +155,7 @@ def test_peers_are_named_as_they_are_and_held_against_their_own_controls(sample,
 
 
 @pytest.mark.parametrize("made", ["peers", "alone"])
+@pytest.mark.slow
 def test_without_a_teacher_nothing_is_set_against_it(sample, made, details, read):
     found = getattr(sample, made)() | {"fidelity": {"agreement": 0.9}}
     parsed = read(render(found, sample.details_of(found) | {"confusion": details["confusion"]}))
@@ -177,6 +179,7 @@ def test_a_latency_that_is_not_stable_gives_no_ratio(sample, results, read):
     assert "2 threads" in text
 
 
+@pytest.mark.slow
 def test_arms_that_gave_several_outcomes_are_drawn_once(sample, read):
     found = sample.exits()
     details = sample.details_of(found)
@@ -187,6 +190,7 @@ def test_arms_that_gave_several_outcomes_are_drawn_once(sample, read):
     assert "Where exit4 departs from the teacher" in text
 
 
+@pytest.mark.slow
 def test_results_of_before_are_still_a_page(sample, read):
     parsed = read(render(sample.old(), sample.details()))
     for said in ("Better than its control", "29× smaller", "5.9× faster", "67 %", "student, 8 bit"):

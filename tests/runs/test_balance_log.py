@@ -60,6 +60,7 @@ def teacher(digits) -> nn.Module:
     ],
     ids=["inert", "drowning"],
 )
+@pytest.mark.slow
 def test_a_run_names_a_term_that_is_inert_or_drowns_the_rest(match, said, digits, teacher, tmp_path: Path):
     images, labels = digits
     with pytest.warns(TutelageWarning, match=said):

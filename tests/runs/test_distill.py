@@ -66,6 +66,7 @@ def distil(teacher: nn.Module, tmp_path: Path) -> Distil:
     return call
 
 
+@pytest.mark.slow
 def test_a_run_has_a_verdict_a_student_a_report_and_the_promised_numbers(distil: Distil) -> None:
     run = distil()
     assert run.verdict.word in ("better", "worse", "not shown")
@@ -95,6 +96,7 @@ def test_a_run_has_a_verdict_a_student_a_report_and_the_promised_numbers(distil:
     assert json.loads((run.out / "results.json").read_text()) == run.results
 
 
+@pytest.mark.slow
 def test_the_student_loads_as_a_plain_module(distil: Distil) -> None:
     run = distil()
     plain = small()
@@ -103,6 +105,7 @@ def test_the_student_loads_as_a_plain_module(distil: Distil) -> None:
     assert torch.equal(plain(inputs), run.student(inputs))
 
 
+@pytest.mark.slow
 def test_student_and_control_start_and_go_on_alike_without_a_teacher(distil: Distil) -> None:
     labels_only = [tl.Match(response.HardLabel())]
     run = distil(matches=labels_only)
@@ -115,6 +118,7 @@ def test_student_and_control_start_and_go_on_alike_without_a_teacher(distil: Dis
     assert run.verdict.word == "not shown"
 
 
+@pytest.mark.slow
 def test_the_network_that_comes_in_is_not_changed(teacher: nn.Module, distil: Distil) -> None:
     student = small()
     before = {name: value.clone() for name, value in student.state_dict().items()}
@@ -146,6 +150,7 @@ class Rows(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 @pytest.mark.filterwarnings("ignore:The teacher is at chance")
+@pytest.mark.slow
 def test_mappings_in_and_out(distil: Distil) -> None:
     run = distil(
         Named(), Named, DataLoader(Rows(90, 0), batch_size=30, shuffle=True), Rows(30, 1), test=Rows(30, 2)
@@ -153,6 +158,7 @@ def test_mappings_in_and_out(distil: Distil) -> None:
     assert run.results["student"]["quality"]["errors"]["per_seed"]
 
 
+@pytest.mark.slow
 def test_loaders_keep_their_batch_size_and_validation_is_drawn_from_train(
     teacher: nn.Module, distil: Distil
 ) -> None:
@@ -161,6 +167,7 @@ def test_loaders_keep_their_batch_size_and_validation_is_drawn_from_train(
     assert run.results["student"]["steps"] == 2 * 2  # 90 examples stay, in two steps of 45, twice
 
 
+@pytest.mark.slow
 def test_a_forest_and_an_ensemble_teach(teacher: nn.Module, distil: Distil, tmp_path: Path) -> None:
     inputs, labels = blobs(90, 0)
     forest = RandomForestClassifier(5, random_state=0).fit(inputs.numpy(), labels.numpy())
@@ -170,6 +177,7 @@ def test_a_forest_and_an_ensemble_teach(teacher: nn.Module, distil: Distil, tmp_
     assert both.results["teacher"]["quality"]["accuracy"]["mean"] > 0.5
 
 
+@pytest.mark.slow
 def test_hints_between_layers_of_different_widths(teacher: nn.Module, distil: Distil) -> None:
     matches = [
         tl.Match(feature.Hint(), guided="1", hint=":output", weight=0.5),
@@ -183,6 +191,7 @@ def test_hints_between_layers_of_different_widths(teacher: nn.Module, distil: Di
     assert set(terms) == {"student/Hint(1)", "student/SoftTarget"}
 
 
+@pytest.mark.slow
 def test_without_control_nothing_is_shown(distil: Distil) -> None:
     run = distil(control=False)
     assert run.results["control"] is None
@@ -190,11 +199,13 @@ def test_without_control_nothing_is_shown(distil: Distil) -> None:
     assert any("No control" in warning for warning in run.results["warnings"])
 
 
+@pytest.mark.slow
 def test_without_a_test_split_the_verdict_says_so(distil: Distil) -> None:
     run = distil(test=None)
     assert any("test set" in each for each in run.verdict.uncontrolled)
 
 
+@pytest.mark.slow
 def test_a_teacher_at_chance_is_a_warning_on_top(distil: Distil) -> None:
     hopeless = nn.Linear(5, 3)
     nn.init.zeros_(hopeless.weight)
@@ -215,6 +226,7 @@ def test_a_run_is_the_same_again(distil: Distil, tmp_path: Path) -> None:
     assert first.verdict == again.verdict
 
 
+@pytest.mark.slow
 def test_a_taken_folder_is_refused_and_a_finished_run_is_read_again(distil: Distil) -> None:
     first = distil()
     with pytest.raises(OutputError, match="--resume"):
@@ -272,6 +284,7 @@ def test_wrong_names_name_the_nearest(distil: Distil, tmp_path: Path) -> None:
         distil(epoch=3, out=tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_computed(
     distil: Distil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +319,7 @@ def test_a_function_that_returns_one_network_twice_is_refused(teacher: nn.Module
 
 
 @pytest.mark.filterwarnings("ignore:.*is inert:tutelage.errors.TutelageWarning")  # it teaches itself
+@pytest.mark.slow
 def test_the_teacher_comes_back_as_it_was_and_may_be_the_student_too(
     teacher: nn.Module, distil: Distil
 ) -> None:
@@ -340,6 +354,7 @@ def test_settings_that_cannot_be(distil: Distil, options: dict[str, Any], says: 
     assert "pydantic" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_losses_stand_for_their_matches_and_a_name_for_its_optimizer(distil: Distil) -> None:
     run = distil(matches=response.SoftTarget(temperature=2.0), optimizer="adam")
     recorded = (run.out / "recipe.yaml").read_text()
@@ -353,17 +368,20 @@ def test_teachers_that_cannot_be(distil: Distil, came: object) -> None:
         distil(came, small, blobs(90, 0), blobs(30, 1))
 
 
+@pytest.mark.slow
 def test_a_function_teaches(distil: Distil) -> None:
     run = distil(lambda rows: 3 * rows[:, :3], small, blobs(90, 0), blobs(30, 1), control=False)
     assert run.results["teacher"]["quality"]["accuracy"]["mean"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_teacher_that_reads_the_labels_is_said_to_know_nothing(distil: Distil) -> None:
     run = distil(Virtual(num_classes=3), small, blobs(90, 0), blobs(30, 1))
     assert run.results["gap_closed"] is None
     assert any("answers by the labels" in said for said in run.results["warnings"])
 
 
+@pytest.mark.slow
 def test_the_conflict_between_teachers_is_measured(distil: Distil, teacher: nn.Module) -> None:
     other = nn.Linear(5, 3)
     run = distil([teacher, other], small, blobs(90, 0), blobs(30, 1), control=False)
@@ -374,6 +392,7 @@ def test_the_conflict_between_teachers_is_measured(distil: Distil, teacher: nn.M
 
 
 @pytest.mark.filterwarnings("ignore:.*is inert:tutelage.errors.TutelageWarning")  # it begins as the student
+@pytest.mark.slow
 def test_a_student_is_taught_by_its_past(distil: Distil) -> None:
     soft = Match(response.SoftTarget(temperature=1.0), weight=Ramp(last=0.8, by_epoch=True))
     run = distil(PastSelf(), small, blobs(90, 0), blobs(30, 1), matches=[soft, response.HardLabel()])
@@ -384,6 +403,7 @@ def test_a_student_is_taught_by_its_past(distil: Distil) -> None:
     assert '"weights"' in history
 
 
+@pytest.mark.slow
 def test_a_loss_that_compares_items_is_warned_of_parts(distil: Distil) -> None:
     with pytest.warns(
         TutelageWarning, match=r"ClassRelation compares the items.*\(accumulate 2, processes 1\)"

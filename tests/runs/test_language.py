@@ -59,6 +59,7 @@ def test_the_recipe_that_is_kept_has_the_seeds_that_were_run(done):
     assert yaml.safe_load((done.out / "recipe.yaml").read_text())["seeds"] == 1
 
 
+@pytest.mark.slow
 def test_a_student_with_its_head_apart_is_exported(done, tmp_path):
     batch = {
         "input_ids": torch.randint(300 // 4, (2, 16)),

@@ -75,6 +75,7 @@ def examined_of(held, folder, names=("control", "student")):
     return found
 
 
+@pytest.mark.slow
 def test_every_lesson_after_every_stage(tmp_path):
     held = study()
     examined = examined_of(held, tmp_path)

@@ -133,6 +133,7 @@ def test_it_hands_over_a_network_that_stops_early_for_each_threshold():
     assert torch.equal(stopped(rows), network.stopping(0.5)(rows))
 
 
+@pytest.mark.slow
 def test_what_a_network_that_stops_early_costs_is_a_mean_over_examples():
     problem = build(load(RECIPE), "exits").problem
     network = mlp_with_exits(num_classes=10, in_features=64, widths=[8, 32, 64], dropout=0.5).train()

@@ -128,6 +128,7 @@ def test_the_teachers_are_the_networks_as_the_stages_before_left_them():
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, MIXED], ids=["chain", "mixed"])
+@pytest.mark.slow
 def test_a_chain_that_was_stopped_goes_on_where_it_was(recipe, whole, tmp_path):
     expected = whole[1] if recipe is RECIPE else trained(recipe, tmp_path / "whole")
     for at in (1, 4):

@@ -203,6 +203,7 @@ def test_a_walk_is_taken_up_where_it_was_lost(tmp_path, lost):
     assert again.about == whole.about
 
 
+@pytest.mark.slow
 def test_outcomes_have_files_and_controls_of_their_structure(tmp_path):
     """After training, and after pruning: each is measured, and held against the control at the same place."""
     held = study(
@@ -227,6 +228,7 @@ def test_outcomes_have_files_and_controls_of_their_structure(tmp_path):
     assert done.results["teacher"] is None
 
 
+@pytest.mark.slow
 def test_no_teacher_entry_unless_somebody_was_asked(tmp_path):
     teacher = {
         "frozen": {"model": {"mlp": {"widths": [8]}}, "train": {"epochs": 1}, "optimizers": {"student": SGD}}

@@ -52,6 +52,7 @@ def test_a_journal_whose_last_line_was_cut_off_is_read_on(tmp_path):
     assert len(place.study("student", maximize=True, pruner=PRUNER).trials) == 2
 
 
+@pytest.mark.slow
 def test_a_database_of_another_tuning_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path}/trials.db"
     place = Place(tmp_path / "a", IDENTITY, storage=url, resume=False)

@@ -207,6 +207,7 @@ def test_damaged_text_is_refused_and_made_again(corpus, tmp_path):
 # ----------------------------------------------------------------------------------------- what becomes of it
 
 
+@pytest.mark.slow
 def test_a_student_trains_on_what_was_written(written, corpus, tmp_path):
     folder, _ = written
     data = f"{{train: {folder}, validation: {corpus}/test.txt, test: {corpus}/test.txt}}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tutelage.errors import ModelError
 from tutelage.types import Batch, Outputs
 
 __all__ = ["Calibration", "Changed", "Changer"]
@@ -46,7 +46,7 @@ class Changed:
     done: Mapping[str, Any]
 
 
-class Changer:
+class Changer(ABC):
     """A deterministic change of a network between trainings: prune, factorise, share, quantise.
 
     Attributes:
@@ -59,6 +59,7 @@ class Changer:
     settles: ClassVar[bool] = False
     final: ClassVar[bool] = False
 
+    @abstractmethod
     def change(self, network: nn.Module, calibration: Calibration | None = None) -> Changed:
         """Change a network.
 
@@ -69,21 +70,7 @@ class Changer:
         Raises:
             ModelError: the network cannot be changed so, or examples are needed and there are none.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:
         """Do to a network of the old shape what was done, whatever its weights; what came of it."""
-        raise NotImplementedError
-
-
-def shown(calibration: Calibration | None, *, name: str) -> Calibration:
-    """The calibration, where a change cannot do without.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if calibration is None:
-        raise ModelError(
-            f"{name} looks at examples, and was given none; call change(network, Calibration(batches, ask))"
-        )
-    return calibration

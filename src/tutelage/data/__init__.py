@@ -11,12 +11,16 @@ from tutelage.data.classes import of_classes
 from tutelage.data.drawn import Drawn, read_weights, weights_by_class
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
+from tutelage.data.noise import Noise
+from tutelage.data.over import Over
 from tutelage.data.random import normal, uniform
 from tutelage.data.relabelled import Relabelled
 from tutelage.data.showing import Showing, TeacherSees, is_steady
-from tutelage.data.sources import Examples, Items, Noise, Source, Subset, Unlabelled, source_of
+from tutelage.data.source_of import source_of
+from tutelage.data.sources import Examples, Items, Source, Subset
 from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
+from tutelage.data.unlabelled import Unlabelled
 
 __all__ = [
     "Cast",
@@ -26,6 +30,7 @@ __all__ = [
     "Items",
     "Loader",
     "Noise",
+    "Over",
     "Relabelled",
     "Showing",
     "Source",

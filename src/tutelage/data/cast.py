@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from tutelage.data.sources import Source
+from tutelage.data.over import Over
 from tutelage.types import Batch, map_tensors
 
 __all__ = ["Cast"]
 
 
-class Cast(Source):
+class Cast(Over):
     """Another source whose inputs are float32, whatever numbers they came as; labels stay.
 
     Args:
@@ -27,25 +27,10 @@ class Cast(Source):
         tensor([[2., 3.]])
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.draws = source, source.draws
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def labels(self) -> Tensor | None:
-        """Those of the source."""
-        return self.source.labels
-
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The examples of these numbers, with inputs as float32."""
         batch = self.source.batch(numbers)
         return replace(batch, inputs=map_tensors(batch.inputs, Tensor.float))
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the source."""
-        return self.source.examples_of(ids)
 
     def fingerprint(self) -> str:
         """The source's hash, marked."""

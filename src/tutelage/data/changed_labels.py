@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from tutelage.data.over import Over
 from tutelage.data.sources import Source
 from tutelage.types import Batch
 
 __all__ = ["ChangedLabels"]
 
 
-class ChangedLabels(Source):
+class ChangedLabels(Over):
     """Another source with labels changed, or made from the rest of a batch.
 
     Args:
@@ -22,19 +23,17 @@ class ChangedLabels(Source):
     """
 
     def __init__(self, source: Source, change: Callable[[Batch], Tensor | None]) -> None:
-        self.source, self.change, self.draws = source, change, source.draws
+        super().__init__(source)
+        self.change = change
 
-    def __len__(self) -> int:
-        return len(self.source)
+    @property
+    def labels(self) -> None:
+        """Not known before a batch is read."""
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The examples of these numbers, with the changed labels."""
         batch = self.source.batch(numbers)
         return replace(batch, labels=self.change(batch))
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the whole source."""
-        return self.source.examples_of(ids)
 
     def fingerprint(self) -> str:
         """The whole source's hash; what changes labels is a function of them."""

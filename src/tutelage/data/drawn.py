@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.data.over import Over
 from tutelage.data.sources import Source
 from tutelage.errors import DataError
 from tutelage.types import UNLABELLED, Batch
@@ -16,7 +17,7 @@ from tutelage.types import UNLABELLED, Batch
 __all__ = ["Drawn", "read_weights", "weights_by_class"]
 
 
-class Drawn(Source):
+class Drawn(Over):
     """Another source, of which an epoch draws as many examples as there are, in proportion to weights.
 
     The mean of a term over an epoch is then the weighted mean over the data, on average, for every loss and
@@ -28,28 +29,17 @@ class Drawn(Source):
     """
 
     def __init__(self, source: Source, weights: Tensor) -> None:
-        self.source, self.draws, self._weights = source, source.draws, weights
-
-    def __len__(self) -> int:
-        return len(self.source)
+        super().__init__(source)
+        self._weights = weights
 
     @property
     def weights(self) -> Tensor:
         """How often each example is drawn, in proportion."""
         return self._weights
 
-    @property
-    def labels(self) -> Tensor | None:
-        """Those of the source."""
-        return self.source.labels
-
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Those of the source."""
         return self.source.batch(numbers)
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the source."""
-        return self.source.examples_of(ids)
 
     def fingerprint(self) -> str:
         """The source's hash, together with the weights."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data.batches import tensors_in
+from tutelage.data.over import Over
 from tutelage.data.sources import Source
 from tutelage.errors import DataError
 from tutelage.types import Batch, map_tensors
@@ -18,7 +19,7 @@ from tutelage.types import Batch, map_tensors
 __all__ = ["Relabelled"]
 
 
-class Relabelled(Source):
+class Relabelled(Over):
     """Another source whose examples have other labels, such as those of one of several tasks.
 
     Args:
@@ -41,10 +42,8 @@ class Relabelled(Source):
             raise DataError(
                 f"labels of lengths {sorted(sizes)} came for {len(source)} examples; give each one"
             )
-        self.source, self.draws, self._labels = source, source.draws, labels
-
-    def __len__(self) -> int:
-        return len(self.source)
+        super().__init__(source)
+        self._labels = labels
 
     @property
     def labels(self) -> Tensor | None:
@@ -57,10 +56,6 @@ class Relabelled(Source):
         return replace(
             self.source.batch(numbers), labels=map_tensors(self._labels, lambda held: held[places])
         )
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the whole source."""
-        return self.source.examples_of(ids)
 
     def fingerprint(self) -> str:
         """The source's hash, together with the labels."""

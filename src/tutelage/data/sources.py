@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    WeightedRandomSampler,
-    default_collate,
-)
+from torch.utils.data import default_collate
 
 from tutelage.data.batches import as_batch, check_labels, tensors_in
-from tutelage.data.random import normal, own_draws
-from tutelage.errors import DataError, TutelageWarning
-from tutelage.types import UNLABELLED, Batch, map_tensors
+from tutelage.data.random import own_draws
+from tutelage.errors import DataError
+from tutelage.types import Batch, map_tensors
 
-__all__ = ["Examples", "Items", "Noise", "Source", "Subset", "Unlabelled", "source_of"]
+__all__ = ["Examples", "Items", "Source", "Subset", "bytes_of"]
 
 
 class Source(ABC):
@@ -52,12 +42,8 @@ class Source(ABC):
 
     @property
     def weights(self) -> Tensor | None:
-        """How often each example is drawn for training, in proportion; None for once an epoch.
-
-        A source that shows another one's examples in another way draws them as that one does.
-        """
-        inner = getattr(self, "source", None)
-        return inner.weights if isinstance(inner, Source) and len(inner) == len(self) else None
+        """How often each example is drawn for training, in proportion; None for once an epoch."""
+        return None
 
     def examples_of(self, ids: Tensor) -> Tensor:
         """Which independent example items with these ids are of; a text's are its documents."""
@@ -70,7 +56,7 @@ class Source(ABC):
         with own_draws(0):
             batch = self.batch(spread)
         for tensor in tensors_in((batch.inputs, batch.labels)):
-            digest.update(_bytes(tensor))
+            digest.update(bytes_of(tensor))
         return digest.hexdigest()
 
 
@@ -126,7 +112,7 @@ class Examples(Source):
         """The SHA-256 of all inputs and labels."""
         digest = hashlib.sha256()
         for tensor in tensors_in((self.inputs, self._labels)):
-            digest.update(_bytes(tensor))
+            digest.update(bytes_of(tensor))
         return digest.hexdigest()
 
 
@@ -227,148 +213,9 @@ class Subset(Source):
 
     def fingerprint(self) -> str:
         """The whole source's hash, together with the numbers."""
-        return hashlib.sha256(self.source.fingerprint().encode() + _bytes(self.numbers)).hexdigest()
+        return hashlib.sha256(self.source.fingerprint().encode() + bytes_of(self.numbers)).hexdigest()
 
 
-class Unlabelled(Source):
-    """Another source whose labels are hidden, except for some of its examples."""
-
-    def __init__(self, source: Source, labelled: Sequence[int] = ()) -> None:
-        self.source, self.draws = source, source.draws
-        self.keeps = torch.zeros(len(source), dtype=torch.bool)
-        self.keeps[torch.as_tensor(labelled, dtype=torch.int64)] = True
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def labels(self) -> Tensor | None:
-        """The labels, `UNLABELLED` where they are hidden."""
-        held = self.source.labels
-        return None if held is None else torch.where(self.keeps, held, UNLABELLED)
-
-    def batch(self, numbers: Sequence[int]) -> Batch:
-        """The examples of these numbers, with the labels that may be seen."""
-        batch = self.source.batch(numbers)
-        if batch.labels is None:
-            return batch
-        kept = self.keeps[torch.as_tensor(numbers, dtype=torch.int64)]
-        return replace(batch, labels=torch.where(kept, batch.labels, UNLABELLED))
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the whole source."""
-        return self.source.examples_of(ids)
-
-    def fingerprint(self) -> str:
-        """The whole source's hash, together with what is hidden."""
-        return hashlib.sha256(self.source.fingerprint().encode() + _bytes(self.keeps)).hexdigest()
-
-
-class Noise(Source):
-    """Another source whose inputs are replaced by noise: what a student learns from labels' shares alone.
-
-    Each example keeps its label, its id and the shape of its inputs, which become standard normal numbers
-    that depend on the id alone.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.draws = source, source.draws
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def labels(self) -> Tensor | None:
-        """Those of the source."""
-        return self.source.labels
-
-    def batch(self, numbers: Sequence[int]) -> Batch:
-        """The examples of these numbers, made of noise."""
-        batch = self.source.batch(numbers)
-
-        def drawn(tensor: Tensor) -> Tensor:
-            if not tensor.is_floating_point():
-                return tensor
-            noise = normal(batch.ids, tensor[0].numel(), seed=0, draw=f"noise {list(tensor.shape[1:])}")
-            return noise.to(tensor.dtype).view_as(tensor)
-
-        return replace(batch, inputs=map_tensors(batch.inputs, drawn))
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the whole source."""
-        return self.source.examples_of(ids)
-
-
-def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]:
-    """A source from what a user has: a source, tensors or arrays, a data set or a `DataLoader`.
-
-    Returns:
-        the source, and the loader it was taken from (for its batch size and workers), if any.
-
-    Raises:
-        DataError: the data is of another kind, or cannot be asked for by number, so that its order could not
-            be repeated.
-    """
-    if isinstance(data, Source):
-        return data, None
-    if isinstance(data, DataLoader):
-        if isinstance(data.dataset, IterableDataset) or not _plain_order(data):
-            raise DataError(
-                f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student "
-                "and its control must see the same examples in the same order. Give the map-style data set "
-                "itself, or a DataLoader with shuffle=True or False, or with a WeightedRandomSampler that "
-                "draws as many examples as there are"
-            )
-        if data.drop_last:
-            said = (
-                f"{where} is a DataLoader with drop_last=True, which is not followed: each epoch holds every "
-                "example, and one that is left alone joins the batch before it"
-            )
-            warnings.warn(said, TutelageWarning, stacklevel=3)
-        return Items(data.dataset, data.collate_fn, where=where, weights=_drawn_by(data)), data
-    if isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
-        tensors = [torch.as_tensor(part) for part in data]
-        *inputs, labels = tensors if len(tensors) > 1 else (*tensors, None)
-        return Examples(inputs[0] if len(inputs) == 1 else tuple(inputs), labels, where=where), None
-    if isinstance(data, list) and 1 < len(data) < 6 and all(isinstance(p, Tensor | np.ndarray) for p in data):
-        shapes = ", ".join(str(list(part.shape)) for part in data)
-        raise DataError(
-            f"{where} came as a list of {len(data)} tensors ({shapes}), which reads as a data set of so many "
-            "examples; give (inputs, labels) as a tuple, or a data set whose items are tuples"
-        )
-    if type(data).__module__.partition(".")[0] == "datasets" and hasattr(data, "with_format"):
-        data = data if data.format["type"] else data.with_format("torch")  # lists in columns become tensors
-    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if indexed and not isinstance(data, str | bytes | tuple | Mapping):
-        return Items(data, where=where), None
-    came = (
-        f"({', '.join(type(part).__name__ for part in data)})"
-        if isinstance(data, tuple)
-        else type(data).__name__
-    )
-    raise DataError(
-        f"{where} came as {came}; expected a DataLoader, a data set with __len__ and "
-        "__getitem__, or a tuple of tensors or arrays (inputs, labels)"
-    )
-
-
-def _plain_order(loader: DataLoader[Any]) -> bool:
-    sampler = loader.sampler
-    once = type(sampler) is RandomSampler and not sampler.replacement and len(sampler) == len(loader.dataset)  # type: ignore[arg-type]
-    told = once or type(sampler) is SequentialSampler or _drawn_by(loader) is not None
-    return loader.batch_size is not None and told
-
-
-def _drawn_by(loader: DataLoader[Any]) -> Tensor | None:
-    """The weights of a loader that draws as many examples as there are, with replacement."""
-    sampler: Any = loader.sampler
-    if type(sampler) is not WeightedRandomSampler or not sampler.replacement:
-        return None
-    if not len(sampler.weights) == len(sampler) == len(loader.dataset):  # type: ignore[arg-type]
-        return None
-    weights: Tensor = sampler.weights.double()
-    return weights
-
-
-def _bytes(tensor: Tensor) -> bytes:
+def bytes_of(tensor: Tensor) -> bytes:
+    """A tensor's numbers as they lie in memory, for hashes."""
     return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()

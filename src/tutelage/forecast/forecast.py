@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,17 +17,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tutelage.compression import Calibration
 from tutelage.data import Loader, Source, Subset
 from tutelage.engine import Runtime, TrainSettings, fit, save_weights
 from tutelage.forecast.break_even import break_even
 from tutelage.runs.measuring import measure_network
 from tutelage.schemes import Scheme
-from tutelage.studies import Arm, Change, Study
+from tutelage.studies import Arm, Study
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Remembered, Teacher
 from tutelage.training import Classroom, evaluation_loader
-from tutelage.training.changing import Step, make_change
+from tutelage.training.changing import Unjudged
 from tutelage.training.placebo_choice import placebo_beside
 from tutelage.training.stage import Ready
 from tutelage.training.walk import Asked, State, walk
@@ -156,28 +155,17 @@ def _try_arm(
     return state, [*trial.parts, _Part(0, 0.0, measuring, weights)]
 
 
-class _Trial:
+class _Trial(Unjudged):
     """What is done at each stage of a walk that forecasts: a few steps, timed."""
 
     def __init__(self, problem: Problem, runtime: Runtime, folder: Path) -> None:
-        self.problem, self.runtime, self.folder = problem, runtime, folder
+        super().__init__(problem, runtime)
+        self.folder = folder
         self.parts: list[_Part] = []
 
     def finished(self, number: int, state: State) -> bool:  # noqa: ARG002
         """Nothing is done beforehand."""
         return False
-
-    def changed(
-        self,
-        number: int,  # noqa: ARG002
-        change: Change,
-        network: str,
-        net: nn.Module,
-        calibration: Calibration,
-    ) -> Step:
-        """Change the network, as a run would, and keep it."""
-        plain = replace(change, tolerance=None, keep="always")
-        return make_change(plain, network, net, calibration, self.problem, self.runtime)
 
     def left(self, number: int, state: State) -> None:
         """Nothing is kept."""

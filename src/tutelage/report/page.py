@@ -82,11 +82,13 @@ def write(results: Mapping[str, Any], details: Mapping[str, Any], path: Path | s
 def page_template(path: Path) -> Template:
     """A page as a template that escapes what it is given, with the style of all pages as `style`.
 
+    It begins by including `document.html`, and finds what else lies beside the report's own page.
+
     Args:
         path: of the template.
     """
     environment = Environment(
-        loader=FileSystemLoader(path.parent),
+        loader=FileSystemLoader([path.parent, _HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -16,7 +16,7 @@ from tutelage.compression import changes as known_changes
 from tutelage.compression import is_settled, settle
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.errors import ModelError, RecipeError, UnknownName
-from tutelage.files import write_atomically, write_json
+from tutelage.files import write_json
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.arguments import on_cpu, read_student
 from tutelage.runs.folder import RunFolder, free_folder
@@ -24,7 +24,7 @@ from tutelage.runs.study_of import Wanted, study_of
 from tutelage.runs.way import way_of
 from tutelage.studies import Arm, Change, Outcome, Study
 from tutelage.tasks.problem import Problem
-from tutelage.training import train_arm
+from tutelage.training import Trained, train_arm
 from tutelage.training.networks import write_beside
 
 __all__ = ["Compressed", "Wish", "compress", "compress_network", "read_changes"]
@@ -154,49 +154,51 @@ def compress_network(
         ModelError: a network that cannot be changed so.
         OutputError: the folder is taken.
     """
-    before = dict(about or {})
-    arm = Arm({"student": lambda: network}, list(changes), problem.train)
-    stops = {"0 as it came": Outcome("came")}
-    stops |= {
-        f"{number + 1} {one.name}": Outcome("student", stage=number) for number, one in enumerate(changes)
-    }
-    arms = {"came": replace(arm, networks={"student": _copy_of(network)}, stages=[]), "student": arm}
-    study = Study("compress", problem, None, arms, {"student": Outcome("student")}, seeds=[0], way=stops)
     with StopRequest() as stop:
         runtime = Runtime(cpu=cpu, quiet=quiet, stop=stop)
         where = runtime.share(free_folder("compress") if out is None else out)
         record = [{one.name: dict(one.settings)} for one in changes]
         folder = RunFolder(where, {"name": "compress", "seeds": [0], "recipe": record}, resume=False)
-        wanted = {("student", number) for number in range(len(changes))}
-        trained = {
-            name: [
-                train_arm(
-                    one, problem, runtime, folder.arm(name, 0), seed=0, teacher=None, label=name, keep=wanted
-                )
-            ]
-            for name, one in arms.items()
-        }
-        way = way_of(study, trained, runtime.device)
-    (done,) = trained["student"]
-    made = done.network.eval()
-    beside = dict(done.about["student"]) | {key: before[key] for key in ("built_by",) if key in before}
+        done, way = _walked(network, problem, changes, folder, runtime)
+    made, beside = _handed_over(done, dict(about or {}))
+    save_weights(where / "student.safetensors", made)
+    write_beside(made, problem, where, beside)
+    texts = {"recipe.yaml": yaml.safe_dump({"call": "tutelage.compress"})} | dict(files or {})
+    for name, text in texts.items():
+        folder.write(name, text)
+    results = {"recipe": "compress", "metric": problem.metric, "way": way, "primary": "student"}
+    write_json(where / "results.json", results)
+    return Compressed(made, way, where, problem.metric)
+
+
+def _walked(
+    network: nn.Module, problem: Problem, changes: Sequence[Change], folder: RunFolder, runtime: Runtime
+) -> tuple[Trained, list[dict[str, Any]]]:
+    """Take the network through the changes, and measure it as it came and after each."""
+    arm = Arm({"student": lambda: network}, list(changes), problem.train)
+    arms = {"came": replace(arm, networks={"student": _copy_of(network)}, stages=[]), "student": arm}
+    stops = {"0 as it came": Outcome("came")}
+    stops |= {f"{n + 1} {one.name}": Outcome("student", stage=n) for n, one in enumerate(changes)}
+    study = Study("compress", problem, None, arms, {"student": Outcome("student")}, seeds=[0], way=stops)
+    kept = {("student", number) for number in range(len(changes))}
+    trained = {}
+    for name, one in arms.items():
+        where = folder.arm(name, 0)
+        trained[name] = [train_arm(one, problem, runtime, where, seed=0, teacher=None, label=name, keep=kept)]
+    return trained["student"][0], way_of(study, trained, runtime.device)
+
+
+def _handed_over(done: Trained, before: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with plain weights, and what lies beside them: all that was ever done to it."""
+    made, beside = done.network.eval(), dict(done.about["student"])
     steps = [*before.get("done", []), *beside["done"]]
     if not is_settled(made):
         made = settle(copy.deepcopy(made))
         steps = [one for one in steps if not one.get("settles")]
-    beside |= {"done": steps, "shapes": {key: list(held.shape) for key, held in made.state_dict().items()}}
-    beside |= {"network": before.get("network", "student"), "view": None}
-    save_weights(where / "student.safetensors", made)
-    write_beside(made, problem, where, beside)
-    for name, text in (
-        {"recipe.yaml": yaml.safe_dump({"call": "tutelage.compress"})} | dict(files or {})
-    ).items():
-        write_atomically(where / name, text.encode())
-    write_json(
-        where / "results.json",
-        {"recipe": "compress", "metric": problem.metric, "way": way, "primary": "student"},
-    )
-    return Compressed(made, way, where, problem.metric)
+    shapes = {key: list(held.shape) for key, held in made.state_dict().items()}
+    beside |= {"done": steps, "shapes": shapes, "view": None}
+    beside |= {"network": before.get("network", "student")}
+    return made, beside | {key: before[key] for key in ("built_by",) if key in before}
 
 
 def _copy_of(network: nn.Module) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from tutelage.tasks.problem import Problem
 from tutelage.traced import OnnxNetwork, missing_instructions
 from tutelage.training.stage import evaluation_loader
 
-__all__ = ["Step", "make_change"]
+__all__ = ["Step", "Unjudged", "make_change"]
 
 _SLOWER = 1.1
 """A ratio of latencies from which on a network is called slower."""
@@ -81,6 +81,30 @@ def make_change(
     if why and change.keep == "if_better":
         return Step(before, {}, about | {"undone": "; ".join(why)})
     return Step(done.network, done.done, about)
+
+
+class Unjudged:
+    """What walks that keep nothing do at a change: make it, whatever it costs.
+
+    Args:
+        problem: data and exam.
+        runtime: where.
+    """
+
+    def __init__(self, problem: Problem, runtime: Runtime) -> None:
+        self.problem, self.runtime = problem, runtime
+
+    def changed(
+        self,
+        number: int,  # noqa: ARG002
+        change: Change,
+        network: str,
+        net: nn.Module,
+        calibration: Calibration,
+    ) -> Step:
+        """Change the network, as a run does."""
+        plain = replace(change, tolerance=None, keep="always")
+        return make_change(plain, network, net, calibration, self.problem, self.runtime)
 
 
 def _changed(change: Change, network: nn.Module, calibration: Calibration, runtime: Runtime) -> Changed:

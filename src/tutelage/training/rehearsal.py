@@ -9,13 +9,12 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from tutelage.compression import Calibration
 from tutelage.data import Loader, Source, Subset
 from tutelage.engine import OptimizerSteps, Runtime, fit
 from tutelage.errors import ModelError
-from tutelage.studies import Arm, Change, Study
+from tutelage.studies import Arm, Study
 from tutelage.tasks.problem import Problem
-from tutelage.training.changing import Step, make_change
+from tutelage.training.changing import Unjudged
 from tutelage.training.classroom import Classroom
 from tutelage.training.stage import Ready, evaluation_loader, validations_of
 from tutelage.training.walk import State, walk
@@ -78,11 +77,8 @@ def _small(problem: Problem) -> Problem:
     return replace(problem, validation=few)
 
 
-class _Rehearsal:
+class _Rehearsal(Unjudged):
     """What is done at each stage of a walk that trains nothing worth keeping."""
-
-    def __init__(self, problem: Problem, runtime: Runtime) -> None:
-        self.problem, self.runtime = problem, runtime
 
     def finished(self, number: int, state: State) -> bool:  # noqa: ARG002
         """Nothing is done beforehand."""
@@ -113,18 +109,6 @@ class _Rehearsal:
                 ),
             )
         return ready.scheme.made()
-
-    def changed(
-        self,
-        number: int,  # noqa: ARG002
-        change: Change,
-        network: str,
-        net: nn.Module,
-        calibration: Calibration,
-    ) -> Step:
-        """Change the network, as a run does, and keep it."""
-        plain = replace(change, tolerance=None, keep="always")
-        return make_change(plain, network, net, calibration, self.problem, self.runtime)
 
     def left(self, number: int, state: State) -> None:
         """Nothing is kept."""

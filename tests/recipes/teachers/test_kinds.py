@@ -8,7 +8,7 @@ from tutelage import teachers
 from tutelage.errors import UnknownName
 from tutelage.recipes.teachers import SPECS
 
-NOT_NAMED = {"ahead", "function", "remembered", "specialists"}
+NOT_NAMED = {"ahead", "function", "remembered", "someclasses", "specialists"}
 """Teachers of code, or of a setting, which no recipe names."""
 
 

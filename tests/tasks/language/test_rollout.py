@@ -87,6 +87,7 @@ def test_a_row_without_a_beginning_keeps_its_text(rows):
 
 
 @pytest.mark.parametrize("head", [False, True])
+@pytest.mark.slow
 def test_ids_and_move_say_what_is_written(rows, head):
     net, numbers = network(head=head), list(range(len(rows)))
     whole = ROLL(net, rows.batch(numbers), seed=5, prompt=4)
@@ -134,6 +135,7 @@ def test_what_is_drawn_is_drawn_from_what_the_network_says_of_the_made_row(rows)
         assert drawn[wrote].equal(made.inputs["input_ids"][wrote, place])
 
 
+@pytest.mark.slow
 def test_what_follows_an_end_counts_for_nothing():
     net = network()
     texts = [
@@ -174,6 +176,7 @@ def test_written_tokens_follow_the_softmax():
     assert bool(((found - said).abs() < 4 * (said / many).sqrt() + 1e-9).all())
 
 
+@pytest.mark.slow
 def test_a_rounding_seldom_changes_a_draw():
     torch.manual_seed(0)
     said = torch.randn(3000, 2000)

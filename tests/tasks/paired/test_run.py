@@ -120,6 +120,7 @@ def test_nobody_sees_the_image_but_the_teacher(done: Run, study: Study):
         assert torch.equal(measure_network(network, blind, CPU).answers.logits, seen.logits), name
 
 
+@pytest.mark.slow
 def test_student_and_control_train_without_the_image(study: Study, tmp_path: Path):
     """With an image that is not a number the control's weights are the same, as are the student's data."""
     runtime = Runtime(cpu=True, quiet=True)

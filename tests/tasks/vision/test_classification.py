@@ -48,6 +48,7 @@ def test_a_seed_draws_the_parts():
     assert one.test.fingerprint() == two.test.fingerprint() != three.test.fingerprint()
 
 
+@pytest.mark.slow
 def test_watched_classes_are_measured(digits):
     labels = digits.validation.labels
     right = Predictions(torch.eye(10)[labels] * 9, labels, torch.arange(len(labels)))

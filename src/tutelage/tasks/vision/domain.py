@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.data import Source, Unlabelled, split, uniform
+from tutelage.data import Over, Source, Unlabelled, split, uniform
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.tasks.vision.images import Scale
 from tutelage.types import Batch
@@ -97,7 +97,7 @@ class Domain:
         return dark + (bright - dark) * pixels
 
 
-class Moved(Source):
+class Moved(Over):
     """Another source, of which some images are of a new domain.
 
     Args:
@@ -110,17 +110,10 @@ class Moved(Source):
     def __init__(
         self, source: Source, domain: Domain, scale: Scale, numbers: Sequence[int] | None = None
     ) -> None:
-        self.source, self.domain, self.scale, self.draws = source, domain, scale, source.draws
+        super().__init__(source)
+        self.domain, self.scale = domain, scale
         self.moved = torch.zeros(len(source), dtype=torch.bool)
         self.moved[slice(None) if numbers is None else torch.as_tensor(numbers)] = True
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def labels(self) -> Tensor | None:
-        """Those of the source."""
-        return self.source.labels
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The examples of these numbers, each in its domain."""
@@ -131,10 +124,6 @@ class Moved(Source):
         changed = self.domain.change(self.scale.undone(batch.inputs[new]), batch.ids[new])
         back = self.scale.unit(changed).to(batch.inputs)
         return replace(batch, inputs=batch.inputs.index_copy(0, new, back))
-
-    def examples_of(self, ids: Tensor) -> Tensor:
-        """Those of the whole source."""
-        return self.source.examples_of(ids)
 
 
 def new_domain(
