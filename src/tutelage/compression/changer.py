@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from tutelage.errors import ModelError
 from tutelage.types import Batch, Outputs
 
-__all__ = ["Calibration", "Changed", "Changer"]
+__all__ = ["Calibration", "Changed", "Changer", "shown"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,16 @@ class Changer(ABC):
     @abstractmethod
     def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:
         """Do to a network of the old shape what was done, whatever its weights; what came of it."""
+
+
+def shown(calibration: Calibration | None, *, name: str) -> Calibration:
+    """The calibration, where a change cannot do without.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if calibration is None:
+        raise ModelError(
+            f"{name} looks at examples, and was given none; call change(network, Calibration(batches, ask))"
+        )
+    return calibration
