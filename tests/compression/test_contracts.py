@@ -11,12 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture
-from tutelage.compression import Calibration, Changed, Changer, changes, is_settled, settle
+from tutelage.compression import Calibration, Changed, Changer, changes, is_settled, settle, settled_records
 from tutelage.tasks.networks import mlp
 from tutelage.types import Batch
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "prune": [{"share": 0.5}],
+    "prune": [
+        {"share": 0.5},
+        {"share": 0.5, "by": "taylor"},
+        {"share": 0.5, "structure": "weights"},
+        {"share": 0.5, "structure": "weights", "scope": "global", "by": "taylor"},
+        {"share": 0.5, "structure": "weights", "gradual": {"every": 2}},
+        {"share": 0.5, "structure": "weights", "by": "movement", "gradual": {"every": 2}},
+        {"structure": "2:4"},
+        {"share": 0.5, "structure": "channels"},
+        {"structure": "channels", "budget": {"parameters": 0.5}},
+    ],
+    "quantise": [{"how": "aware", "bits": 4}, {"how": "aware", "bits": 8, "activations": 8}],
     "factorise": [
         {"rank": 2},
         {"energy": 0.7},
@@ -29,7 +40,14 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 """By the name of a change, the settings that it is held to the contract with."""
 
+FINAL: dict[str, list[dict[str, Any]]] = {
+    "export": [{}],
+    "quantise": [{"how": "static"}, {"how": "dynamic"}, {"how": "weights"}],
+}
+"""The same for what no training may follow."""
+
 INPUTS = torch.linspace(-1, 1, 40 * 12).reshape(40, 12).sin()
+LABELS = torch.arange(40) % 6
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -39,9 +57,14 @@ def network(seed: int = 0) -> nn.Module:
 
 def calibration() -> Calibration:
     def batches() -> list[Batch]:
-        return [Batch(INPUTS[at : at + 8], torch.arange(at, at + 8)) for at in range(0, 40, 8)]
+        return [
+            Batch(INPUTS[at : at + 8], LABELS[at : at + 8], LABELS[at : at + 8]) for at in range(0, 40, 8)
+        ]
 
-    return Calibration(batches, lambda net, batch: capture(net, batch.inputs, ()))
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
+        return torch.nn.functional.cross_entropy(net(batch.inputs), batch.labels)
+
+    return Calibration(batches, lambda net, batch: capture(net, batch.inputs, ()), loss)
 
 
 @pytest.fixture(params=[(name, settings) for name, each in SETTINGS.items() for settings in each], ids=str)
@@ -50,7 +73,9 @@ def named(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 
 def test_every_change_is_held_to_it() -> None:
-    assert SETTINGS.keys() == changes.keys(), "give each change of `changes` its settings above"
+    assert SETTINGS.keys() | FINAL.keys() == changes.keys(), (
+        "give each change of `changes` its settings above"
+    )
 
 
 def changed(named: tuple[str, dict[str, Any]], net: nn.Module) -> Changed:
@@ -108,7 +133,9 @@ def test_modes_and_gradients_stay(named) -> None:
 
 
 def test_what_it_leaves_can_be_trained_and_settled(named) -> None:
-    net = changed(named, network()).network
+    one = changes[named[0]](**named[1])
+    found = one.change(network(), calibration())
+    net = found.network
     before = state(net)
     net(INPUTS).square().mean().backward()
     torch.optim.SGD([p for p in net.parameters() if p.grad is not None], lr=0.5).step()
@@ -116,5 +143,24 @@ def test_what_it_leaves_can_be_trained_and_settled(named) -> None:
     answer = net(INPUTS)
     assert is_settled(settle(net))
     assert torch.equal(net(INPUTS), answer)
-    if changes[named[0]](**named[1]).settles:
-        network().load_state_dict(net.state_dict())
+    if one.settles:
+        anew = network()
+        for held in settled_records([{"change": named[0], "done": found.done, "settles": True}]):
+            anew = one.replay(anew, held["done"])
+        anew.load_state_dict(net.state_dict())
+        assert torch.equal(anew(INPUTS), answer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("final", [(name, held) for name, each in FINAL.items() for held in each], ids=str)
+def test_what_ends_a_chain_is_one_file_and_comes_back(final) -> None:
+    pytest.importorskip("onnxruntime")
+    name, settings = final
+    kind: type[Changer] = changes[name]
+    assert kind(**settings).final
+    found, again = changed(final, network()), changed(final, network())
+    assert found.done == again.done
+    assert same(state(found.network), state(again.network))
+    anew = kind.__new__(kind).replay(network(1), json.loads(json.dumps(found.done)))
+    anew.load_state_dict(found.network.state_dict())
+    assert torch.equal(anew(INPUTS), found.network(INPUTS))

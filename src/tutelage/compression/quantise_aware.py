@@ -113,6 +113,7 @@ class QuantiseAware(Changer):
                     learns=weight.requires_grad,
                 )
                 parametrize.register_parametrization(layer, "weight", rounded.to(weight))
+            layer.train(layer.training)  # what came with it too
         return network
 
 
