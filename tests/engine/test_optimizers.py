@@ -145,6 +145,12 @@ def test_milestones_are_shares_or_updates():
     assert rates(by_count, 20) == pytest.approx(expected)
 
 
+def test_shares_are_of_what_comes_after_the_warmup():
+    common = {"name": "sgd", "options": {"lr": 1.0}, "schedule": "multi_step_lr", "warmup": 10}
+    by_share = OptimizerSettings(**common, schedule_options={"milestones": [0.5], "gamma": 0.1})
+    assert rates(by_share, 30)[10:] == pytest.approx([1.0] * 10 + [0.1] * 10)
+
+
 def test_warmup_rises_to_the_rate_and_hands_over():
     settings = OptimizerSettings(name="sgd", options={"lr": 1.0}, schedule="cosine_annealing_lr", warmup=4)
     found = rates(settings, 14)

@@ -211,6 +211,15 @@ def test_names_are_those_that_every_tracker_takes(label):
     assert all(re.fullmatch(r"[\w .:/-]+", name, flags=re.ASCII) for name in heard)
 
 
+def test_a_label_of_several_parts_is_a_path_of_them():
+    heard = []
+    runtime = Runtime(cpu=True, quiet=True)
+    runtime._tracks, runtime._started = True, True
+    runtime.accelerator.log = lambda numbers, step: heard.extend(numbers)
+    runtime.track({"step": 1, "loss": 0.5}, "control, seed 0, stage 1")
+    assert heard == ["control/seed 0/stage 1/loss"]
+
+
 def test_tensorboard_gets_the_history(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

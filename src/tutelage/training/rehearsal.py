@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -56,13 +57,6 @@ def rehearse(study: Study, runtime: Runtime) -> None:
 def _rehearse_arm(arm: Arm, problem: Problem, runtime: Runtime, classroom: Classroom, seed: int) -> None:
     asked = partial(classroom.teacher, arm) if arm.needs_teacher else None
     state = walk(arm, problem, runtime, _Rehearsal(problem, runtime), seed=seed, teacher=asked)
-    for name, network in state.networks.items():
-        for key, held in network.state_dict().items():
-            if not isinstance(held, Tensor):
-                raise ModelError(
-                    f"the {name}'s state has {key}, a {type(held).__name__}; weights are kept as "
-                    "safetensors, which holds tensors: keep it as a buffer, or leave the extra state out"
-                )
     if arm.correction is not None:
         first = next(iter(state.networks.values()))
         inputs = evaluation_loader(problem.validation)
@@ -86,6 +80,7 @@ class _Rehearsal(Unjudged):
 
     def train(self, ready: Ready) -> Source | None:
         """Make two steps with the first examples, and measure; what is computed otherwise is not tried."""
+        _check_states(ready.networks)
         turns, settings, batches = ready.scheme.turns(), ready.stage.settings, ready.loader
         OptimizerSteps(
             turns,
@@ -112,6 +107,17 @@ class _Rehearsal(Unjudged):
 
     def left(self, number: int, state: State) -> None:
         """Nothing is kept."""
+
+
+def _check_states(networks: Mapping[str, nn.Module]) -> None:
+    """Refuse what a file of weights cannot hold."""
+    for name, network in networks.items():
+        for key, held in network.state_dict().items():
+            if not isinstance(held, Tensor):
+                raise ModelError(
+                    f"the {name}'s state has {key}, a {type(held).__name__}; weights are kept as "
+                    "safetensors, which holds tensors: keep it as a buffer, or leave the extra state out"
+                )
 
 
 def _short(loader: Loader) -> Loader:
