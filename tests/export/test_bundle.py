@@ -114,6 +114,7 @@ def test_a_folder_that_is_there_stays(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "note").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_bundle_is_replaced_as_a_whole(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "bundle"
     path.mkdir()
@@ -127,6 +128,7 @@ def test_a_bundle_is_replaced_as_a_whole(made: tuple[Path, dict[str, Any]], tmp_
     assert [file.name for file in tmp_path.iterdir()] == ["bundle"]
 
 
+@pytest.mark.slow
 def test_no_half_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bundle"
     with pytest.raises(ModelError, match="differs from the network"):

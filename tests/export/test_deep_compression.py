@@ -38,10 +38,17 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     )
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "student.dcz"
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("file") / "student.dcz"
     deep_compression(pruned(), torch.ones(2, 120), path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def file(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "student.dcz"
+    path.write_bytes(content)
     return path
 
 

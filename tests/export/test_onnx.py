@@ -72,6 +72,7 @@ def test_an_opset_that_is_not_known(tmp_path: Path) -> None:
         onnx(nn.Linear(4, 3), torch.ones(2, 4), tmp_path / "student.onnx", opset=11)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_an_onnx_file_is_written_as_it_is(tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -19,6 +19,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_
         openvino(nn.Linear(4, 3), ROWS, tmp_path / "student.xml")
 
 
+@pytest.mark.slow
 def test_both_files_run_elsewhere(tmp_path: Path) -> None:
     package = pytest.importorskip("openvino")
     network = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 3))

@@ -29,6 +29,7 @@ def program(layer: nn.Module) -> torch.export.ExportedProgram:
     return torch.export.export(nn.Sequential(nn.Linear(4, 4), layer).eval(), (ROWS,))
 
 
+@pytest.mark.slow
 def test_the_layer_of_an_operator_is_found_before_and_after_decomposition() -> None:
     held = program(Bessel())
     assert layer_of(held, "aten.special_i1e.default") == "the layer 1 (Bessel)"

@@ -60,15 +60,6 @@ def bundle(
     Raises:
         MissingExtra, ModelError: as for ONNX.
         OutputError: something is there already, or cannot be written.
-
-    Example:
-        >>> import tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     said = bundle(
-        ...         nn.Linear(4, 3), torch.ones(5, 4), f"{folder}/bundle", described=Described("wines")
-        ...     )
-        >>> said["files"]
-        ['README.md', 'bundle.json', 'measure.py', 'predict.py', 'requirements.txt', 'student.onnx']
     """
     path, encoding = Path(path), options.get("encoding")
     with _new_folder(path, overwrite=overwrite) as beside:
