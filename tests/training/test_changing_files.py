@@ -62,7 +62,7 @@ class Exchanged(Changer):
         file = model.SerializeToString()
         return Changed(OnnxNetwork(file, Stands(12), rounded="all"), {"bytes": len(file)})
 
-    def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:  # noqa: ARG002
+    def replay(self, network: nn.Module, done: Mapping[str, Any]) -> nn.Module:
         return OnnxNetwork(done["bytes"], Stands(12), rounded="all")
 
 
