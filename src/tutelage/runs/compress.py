@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from tutelage.compression import changes as known_changes
-from tutelage.compression import is_settled, settle
+from tutelage.compression import is_settled, settle, settled_records
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.files import write_json
@@ -194,7 +194,7 @@ def _handed_over(done: Trained, before: Mapping[str, Any]) -> tuple[nn.Module, d
     steps = [*before.get("done", []), *beside["done"]]
     if not is_settled(made):
         made = settle(copy.deepcopy(made))
-        steps = [one for one in steps if not one.get("settles")]
+        steps = settled_records(steps)
     shapes = {key: list(held.shape) for key, held in made.state_dict().items()}
     beside |= {"done": steps, "shapes": shapes, "view": None}
     beside |= {"network": before.get("network", "student")}
