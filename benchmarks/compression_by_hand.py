@@ -130,9 +130,7 @@ def compared(folder: Path) -> dict[str, Any]:
     inputs = torch.tensor(digits.images[:, None] / 16, dtype=torch.float32)
     labels = torch.tensor(digits.target)
     cuts = (0, *PARTS, len(labels))
-    train, validation, test = (
-        TensorDataset(inputs[a:b], labels[a:b]) for a, b in itertools.pairwise(cuts)
-    )
+    train, validation, test = (TensorDataset(inputs[a:b], labels[a:b]) for a, b in itertools.pairwise(cuts))
     made = trained(train)
     ours = with_tutelage(made, train, validation, folder)
     pruned, file = by_hand(made, train, folder)

@@ -56,9 +56,9 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None, field: Field |
     if primary not in outcomes:
         raise UnknownName("primary outcome", primary, outcomes)
     if recipe.control is not False:
-        measured = {outcome.network for outcome in outcomes.values()}
-        arms = {"control": control_arm(recipe, student, measured, labelled, field)} | arms
         judged = {name: one for name, one in outcomes.items() if is_taught(one, student)}
+        measured = {outcome.network for outcome in judged.values()}
+        arms = {"control": control_arm(recipe, student, measured, labelled, field)} | arms
         outcomes = controls(judged) | outcomes | against_controls(judged)
     for other, spec in recipe.also.items():
         arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms)
