@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,7 @@ def executorch(
     with ready(network) as logits, new_file(path, overwrite=overwrite) as file:
         program = trace(logits, example, most=most)
         try:
-            with quiet():
+            with quiet(), _unwarned():
                 edge = exir.to_edge_transform_and_lower(program, partitioner=[partitioner()])
                 content = edge.to_executorch().buffer
         except Exception as error:
@@ -79,6 +82,15 @@ def executorch(
 
 def _part(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        with _unwarned():
+            return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtra("executorch", extra="executorch", purpose="export to ExecuTorch") from error
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """Leave out what ExecuTorch warns of in its own parts, and those that it calls experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
