@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 import tutelage as tl
-from tutelage.runs.compress import read_changes
+from tutelage.compression import Prune
+from tutelage.runs.compress import compress_network, read_changes
+from tutelage.runs.study_of import Wanted, study_of
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -32,9 +34,32 @@ def test_each_step_is_measured_and_the_network_comes_back(tmp_path: Path) -> Non
     assert [stop["name"] for stop in small.way] == ["0 as it came", "1 prune", "2 prune"]
     assert [stop["cost"]["parameters"] for stop in small.way] == [58, 30, 16]
     assert small.way[2]["metric"]["after"] is not None
+    quality = [stop["quality"]["accuracy"]["mean"] for stop in small.way]
+    assert len(set(quality)) == 3
+    assert small.way[0]["difference"] is None
+    assert [small.way[n]["difference"] for n in (1, 2)] == pytest.approx(
+        [quality[1] - quality[0], quality[2] - quality[1]]
+    )
     assert network[0].out_features == 8
     again = tl.load(small.out, net)
     assert torch.equal(again(X), small.network(X))
+
+
+def test_what_was_done_before_is_done_again_too(tmp_path: Path) -> None:
+    network = net()
+    record = {"change": "prune", "done": Prune(share=0.5).change(network).done, "settles": False}
+    problem = study_of(Wanted.of(teacher=net(), student=net(), train=(X, Y), epochs=1)).problem
+    made = compress_network(
+        network,
+        problem,
+        read_changes({"prune": {"share": 0.5}}),
+        tmp_path / "small",
+        about={"done": [record]},
+        cpu=True,
+        quiet=True,
+    )
+    assert made.network[0].out_features == 2
+    assert torch.equal(tl.load(made.out, net)(X), made.network(X))
 
 
 @pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")

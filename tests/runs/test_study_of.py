@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from tutelage.engine import OptimizerSettings
+from tutelage.runs.results import _differences
 from tutelage.runs.study_of import Wanted, study_of
 from tutelage.runs.usual import RATES, read_optimizer
 from tutelage.studies import Study
@@ -58,3 +60,16 @@ def test_a_rate_that_suits_the_optimiser_where_none_was_given(name):
 def test_the_usual_one_is_adamw_with_its_rate():
     assert moved_by(study()).name.lower() == "adamw"
     assert moved_by(study()).options["lr"] == RATES["adamw"]
+
+
+@pytest.mark.parametrize(("steps", "told"), [((30, 20), True), ((20, 20), False)])
+def test_arms_that_patience_ended_after_other_steps_differ(steps, told):
+    held = study(patience=2)
+    found = {
+        name: SimpleNamespace(arm=held.arms[name], steps=each)
+        for name, each in zip(("student", "control"), steps, strict=True)
+    }
+    said = [each for each in _differences(held, found) if each.startswith("steps")]
+    assert bool(said) == told
+    if told:
+        assert "the student made 30 on average and the control 20, since each ended" in said[0]
