@@ -281,3 +281,22 @@ def test_a_mistyped_turn_is_named_before_one_without_an_optimizer(plain):
     plain["stages"][0]["optimizers"] = {"student": sgd}
     with pytest.raises(RecipeError, match="moves student, peer, and peer has no optimizer"):
         build(parse(plain), "x")
+
+
+def test_the_way_of_the_student_has_no_stop_where_another_network_is_touched(make, plain):
+    moved = plain["stages"][0]["optimizers"]
+    alone = {"scheme": "alone", "optimizers": moved, "train": {"epochs": 1}}
+    study = make(
+        networks={"big": {"model": {"mlp": {"widths": [8]}}}},
+        stages=[
+            alone | {"student": "big"},
+            {"prune": {"share": 0.25}, "networks": ["big"]},
+            plain["stages"][0] | {"teacher": "big"},
+            {"prune": {"share": 0.5}},
+        ],
+        outcomes={"small": {"network": "student"}, "big": {"network": "big", "stage": 1}},
+    )
+    assert list(study.way) == ["3 train (offline)", "4 prune"]
+    assert "big alone" not in study.outcomes  # nobody teaches it
+    (training, change) = study.arms["control"].stages
+    assert (training.student, change.name) == ("student", "prune")
