@@ -46,6 +46,8 @@ def test_what_made_it_slower_or_was_undone_is_named():
 
 
 def test_a_picture_needs_two_stops_and_escapes_names():
-    assert told(STOP)["way_chart"] is None
-    assert "<prune>" not in told(STOP, LATER)["way_chart"]
+    assert told(STOP)["way_charts"] == []
+    charts = told(STOP, LATER)["way_charts"]
+    assert len(charts) == 2
+    assert not any("<prune>" in each for each in charts)
     assert told()["way"] == []

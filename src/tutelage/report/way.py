@@ -1,15 +1,16 @@
-"""The way of a student as a table and a picture."""
+"""The way of a student as a table and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from tutelage.report import numbers
 from tutelage.report.numbers import DASH, mapping, mean, number, sequence
-from tutelage.report.svg import COLOURS, HALF, clean, draw, frame
+from tutelage.report.svg import COLOURS, HALF, clean, draw, frame, legend
 
 __all__ = ["way"]
 
@@ -17,7 +18,7 @@ _LETTERS = 18
 
 
 def way(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The table and the picture, by their names in the template; empty where no network was changed.
+    """The table and the pictures, by their names in the template; empty where no network was changed.
 
     Args:
         results: what a run measured, of format 2.
@@ -27,7 +28,7 @@ def way(results: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "way": [_row(each, metric) for each in stops],
         "way_metric": numbers.in_text(metric) if metric else "",
-        "way_chart": _chart(stops, metric) if len(stops) > 1 else None,
+        "way_charts": _charts(stops, metric),
         "way_batches": list(_batches(stops)),
         "way_notes": [note for each in stops for note in _notes(each, metric)],
     }
@@ -89,36 +90,63 @@ def _notes(stop: Mapping[str, Any], metric: str) -> list[str]:
     return found
 
 
-def _chart(stops: Sequence[Mapping[str, Any]], metric: str) -> Markup | None:
-    """Quality against the bytes of the file, stop by stop."""
-    points = []
-    for each in stops:
-        size = number(mapping(each.get("cost")).get("bytes"))
-        quality = mean(mapping(each.get("quality")).get(metric))
-        if size and quality is not None:
-            points.append((size, quality, clean(str(each.get("name")), _LETTERS)))
-    if len(points) < 2:
-        return None
+def _charts(stops: Sequence[Mapping[str, Any]], metric: str) -> list[Markup]:
+    """Quality stop by stop, and what each costs as a share of the first; stops go by their numbers."""
+    if len(stops) < 2:
+        return []
+    names = [clean(str(each.get("name") or DASH).split(" ")[0], _LETTERS) for each in stops]
+    qualities = [mean(mapping(each.get("quality")).get(metric)) for each in stops]
+    found = []
+    if any(each is not None for each in qualities):
+        title = f"{numbers.label(metric)} after each stage"
+        found.append(draw("way", title, lambda axes: _quality(axes, names, qualities, metric), inches=HALF))
+    costs = {name: [each(stop) for stop in stops] for name, each in _COSTS.items()}
+    shares = {name: _shares(held) for name, held in costs.items() if held[0] and any(held[1:])}
+    if shares:
+        title = "Size, arithmetic and latency after each stage, as a share of what they were"
+        found.append(draw("way-costs", title, lambda axes: _costs(axes, names, shares), inches=HALF))
+    return [Markup(each) for each in found]  # noqa: S704 - drawn here, names are cleaned
 
-    def paint(axes: Any) -> None:
-        from matplotlib.ticker import NullFormatter
 
-        sizes, qualities, names = zip(*points, strict=True)
-        axes.plot(sizes, qualities, color=COLOURS["primary"], linewidth=1.2, marker="o", markersize=5)
-        axes.set_xscale("log")
-        axes.invert_xaxis()
-        axes.margins(x=0.2, y=0.3)
-        for number_, (size, quality, name) in enumerate(zip(sizes, qualities, names, strict=True)):
-            axes.annotate(
-                name,
-                (size, quality),
-                (0, 9 if number_ % 2 == 0 else -16),
-                textcoords="offset points",
-                ha="center",
-            )
-        axes.xaxis.set_major_formatter(lambda value, _: numbers.size(value))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        frame(axes, "bytes of the weights (log scale, smaller to the right)", numbers.in_text(metric), metric)
+def _quality(axes: Any, names: Sequence[str], values: Sequence[float | None], metric: str) -> None:
+    held = [math.nan if value is None else value for value in values]
+    axes.plot(range(len(names)), held, color=COLOURS["primary"], marker="o", markersize=5)
+    axes.set_xticks(range(len(names)), names)
+    axes.margins(y=0.15)
+    frame(axes, "stage", numbers.in_text(metric), metric)
 
-    title = f"{numbers.label(metric)} against the bytes of the weights, stage by stage"
-    return Markup(draw("way", title, paint, inches=HALF))  # noqa: S704 - drawn here, names are cleaned
+
+def _costs(axes: Any, names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_yscale("log")
+    for name, colour, style in zip(shares, ("primary", "also-1", "against"), ("-", "--", ":"), strict=False):
+        axes.plot(range(len(names)), shares[name], style, color=COLOURS[colour], marker="o", label=name)
+    axes.set_xticks(range(len(names)), names)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g} ×"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    frame(axes, "stage", "share of the first")
+    legend(axes)
+
+
+def _shares(values: Sequence[float | None]) -> list[float]:
+    """Each as a share of the first, which is known."""
+    first = values[0] or math.nan
+    return [value / first if value else math.nan for value in values]
+
+
+def _cost(name: str) -> Callable[[Mapping[str, Any]], float | None]:
+    return lambda stop: number(mapping(stop.get("cost")).get(name))
+
+
+def _single(stop: Mapping[str, Any]) -> float | None:
+    times = mapping(mapping(stop.get("cost")).get("latency_ms"))
+    return number(mapping(times.get("1")).get("p50"))
+
+
+_COSTS: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
+    "weights": _cost("bytes"),
+    "FLOPs": _cost("flops"),
+    "latency, batch 1": _single,
+}
+"""What a stop costs, by how a chart calls it."""
