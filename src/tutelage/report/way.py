@@ -82,7 +82,8 @@ def _notes(stop: Mapping[str, Any], metric: str) -> list[str]:
         found.append(f"{name} was undone: {stop['undone']}.")
     elif slower:
         times = ", ".join(f"{ratio:.2g} times at batch {batch}" for batch, ratio in slower.items())
-        found.append(f"{name} made the network slower: {times}.")
+        lacking = f", on a processor without {stop['lacking']} for INT8" if stop.get("lacking") else ""
+        found.append(f"{name} made the network slower: {times}{lacking}.")
     held = mapping(stop.get("metric"))
     if held and not stop.get("undone"):
         was, now = (numbers.measure(metric, held.get(when)) for when in ("before", "after"))

@@ -10,8 +10,10 @@ import torch
 from tutelage.runs.examined import Examined, examine
 from tutelage.runs.judging import difference_of
 from tutelage.runs.measuring import cost_of_network, latencies_of, spread
-from tutelage.studies import Study
+from tutelage.studies import Change, Study
+from tutelage.traced import OnnxNetwork, missing_instructions
 from tutelage.training import Trained
+from tutelage.training.changing import SLOWER
 
 __all__ = ["way_of"]
 
@@ -28,21 +30,25 @@ def way_of(
 
     Returns:
         for each stop `name`, `quality`, `cost`, and against the stop before the `difference` of the metric
-        with its `interval` over seeds and test examples; of the first seed what was measured while it was
-        changed: `slower`, `metric` on validation, and why it was `undone`.
+        with its `interval` over seeds and test examples; after a change, by batch size how many times
+        `slower` it is, where both latencies are stable, and the instructions `lacking` for INT8; of the first
+        seed what was measured while it was changed: `slower`, `metric` on validation, and why it was
+        `undone`.
     """
     stops = {name: one for name, one in study.way.items() if one.arm in trained}
     if not stops:
         return []
     found = examine(study, trained, device, outcomes=stops)
     timed = _latencies(found, study, device)
-    entries, before = [], None
+    entries: list[dict[str, Any]] = []
+    before = None
     for name, one in found.items():
         entry = {
             "name": name,
             "quality": spread([each.quality for each in one.finished]),
             "cost": _cost(one, device) | {"latency_ms": timed.get(name, {})},
             **_arrow(study, one, before),
+            **_slower(one, entries[-1]["cost"]["latency_ms"] if entries else {}, timed.get(name, {})),
             **_told(one),
         }
         entries.append(entry)
@@ -61,6 +67,21 @@ def _arrow(study: Study, one: Examined, before: Examined | None) -> dict[str, An
         return {"difference": None, "interval": None}
     difference, interval = difference_of(study, one, before)
     return {"difference": difference, "interval": interval}
+
+
+def _slower(one: Examined, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """By batch size how many times slower a change made it, and the instructions that INT8 lacks here."""
+    stage = one.outcome.stage
+    if stage is None or not isinstance(one.arm.stages[stage], Change):
+        return {}
+    found = {}
+    for batch, held in now.items():
+        was = before.get(batch)
+        if was and was["stable"] and held["stable"] and held["p50"] > SLOWER * was["p50"]:
+            found[batch] = held["p50"] / was["p50"]
+    if found and isinstance(one.network, OnnxNetwork) and one.network.rounded == "all":
+        return {"slower": found, "lacking": missing_instructions()}
+    return {"slower": found}
 
 
 def _told(one: Examined) -> dict[str, Any]:

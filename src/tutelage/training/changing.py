@@ -23,9 +23,9 @@ from tutelage.tasks.problem import Problem
 from tutelage.traced import OnnxNetwork, missing_instructions
 from tutelage.training.stage import evaluation_loader
 
-__all__ = ["Step", "Unjudged", "make_change"]
+__all__ = ["SLOWER", "Step", "Unjudged", "make_change"]
 
-_SLOWER = 1.1
+SLOWER = 1.1
 """A ratio of latencies from which on a network is called slower."""
 
 
@@ -142,7 +142,7 @@ def _slower(
     found = {}
     for batch, held in timed["after"].items():
         ratio = held["p50"] / timed["before"][batch]["p50"]
-        if ratio > _SLOWER and held["stable"] and timed["before"][batch]["stable"]:
+        if ratio > SLOWER and held["stable"] and timed["before"][batch]["stable"]:
             found[batch] = ratio
     return found
 
