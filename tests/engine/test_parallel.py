@@ -156,7 +156,6 @@ def test_what_nobody_used_has_no_gradient_and_what_another_used_has_its(monkeypa
     """The other process: used the first two of three, with gradients of 1 and 5."""
     others = torch.tensor([1.0, 1, 0, 1, 1, 5, 5, 0, 0])
     monkeypatch.setattr(Runtime, "world", 2)
-    monkeypatch.setattr(Runtime, "_memory", None)
     monkeypatch.setattr(parallel.dist, "all_reduce", lambda flat: flat.add_(others))
     both, theirs, nobodys = (nn.Parameter(torch.zeros(2)) for _ in range(3))
     both.grad = torch.full((2,), 3.0)

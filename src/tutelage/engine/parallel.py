@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.memory_exchange import MemoryExchange
 from tutelage.errors import MissingExtra, UnknownName
 
 __all__ = ["Runtime"]
@@ -145,15 +143,7 @@ class Runtime:
         if self.world == 1:
             return
         for bucket in _buckets(tensors):
-            if self._memory is not None:
-                self._memory.sum_(bucket)
-            else:
-                _sum_bucket_(bucket)
-
-    @cached_property
-    def _memory(self) -> MemoryExchange | None:
-        """The short way between processes on the CPUs of one host."""
-        return MemoryExchange.meet(self.rank, self.world) if self.device.type == "cpu" else None
+            _sum_bucket_(bucket)
 
     def sum_gradients_(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum gradients over processes; a parameter that no process used stays without one."""
