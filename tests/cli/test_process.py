@@ -13,7 +13,9 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import torch
 import typer
+from safetensors.torch import load_file
 from typer.core import TyperGroup
 
 from tutelage.cli import app
@@ -30,10 +32,15 @@ LONG = [*(word for change in CHANGES for word in ("--set", change)), "--seeds", 
 """Some hundred steps: long enough to be stopped in."""
 
 
-def start(words: list[str], cwd: Path) -> subprocess.Popen[str]:
+def start(words: list[str], cwd: Path, *, start_new_session: bool = False) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, "-m", "tutelage", *words], cwd=cwd, stdout=pipe, stderr=pipe, text=True
+        [sys.executable, "-m", "tutelage", *words],
+        cwd=cwd,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=start_new_session,
     )
 
 
@@ -65,6 +72,27 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_line_to_go_on_with(tmp_path: Path):
     assert again.returncode == 0, stderr
     found = json.loads(stdout)
     assert found["student"]["steps"] == found["control"]["steps"] == 25 * 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_to_the_whole_group_leaves_a_checkpoint_whoever_loads(number, workers, tmp_path: Path):
+    """What `timeout`, Slurm and Kubernetes send; workers get it too."""
+    words = ["run", "vision/digits", *LONG, "--set", f"stages.0.train.workers={workers}"]
+    child = start([*words, "--out", "stopped"], tmp_path, start_new_session=True)
+    wait_for(tmp_path / "stopped" / "seed0" / "control" / "stage0" / "history.jsonl", child)
+    os.killpg(child.pid, number)
+    stdout, stderr = child.communicate(timeout=120)
+    assert (child.returncode, stdout) == (130, ""), stderr
+    assert "stopped on request at step" in stderr
+    assert "Traceback" not in stderr
+    for out, more in (("stopped", ["--resume"]), ("calm", [])):
+        again = start([*words, "--out", out, *more], tmp_path)
+        _, stderr = again.communicate(timeout=240)
+        assert again.returncode == 0, stderr
+    one, other = (load_file(tmp_path / out / "student.safetensors") for out in ("stopped", "calm"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -90,6 +91,7 @@ class Loader:
             num_workers=self.workers,
             generator=own,
             pin_memory=self.pinned,
+            worker_init_fn=_outlive_one_signal,
         )
         yield from loader
 
@@ -115,6 +117,12 @@ class Loader:
         mine = shares[self.rank]
         count = len(mine) if size == 1 else -(-(len(mine) - 1) // size)
         return [part.tolist() for part in np.array_split(mine, max(1, count))]
+
+
+def _outlive_one_signal(_: int) -> None:
+    """Leave the first request to stop to the main process: a group gets it whole, and workers feed it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda came, _: signal.signal(came, signal.SIG_DFL))
 
 
 def _order(source: Source, draw: np.random.Generator) -> np.ndarray[Any, Any]:
