@@ -77,7 +77,7 @@ def transformers_causal(
     _check_length(network, length)
     if layers is not None:
         keep_blocks(network, layers)
-    return pack(network, head=head)
+    return pack(network, head=head, fresh=config is not None)
 
 
 def _random(library: Any, config: Mapping[str, Any], vocabulary: int | None, length: int | None) -> Any:
@@ -140,13 +140,8 @@ def _refuse_pickle(folder: Path) -> None:
 
 
 def _set_attention(network: Any, attention: str | None) -> None:
-    """Choose how attention is computed, of a network that has nothing but attention between positions."""
+    """Choose how attention is computed."""
     kind = type(network).__name__
-    if network._is_stateful:
-        raise ModelError(
-            f"{kind} carries a state from position to position, and so from one document of a row into the "
-            "next; take a network of attention alone, such as llama or qwen2"
-        )
     try:
         network.set_attn_implementation(attention or ("sdpa" if network._supports_sdpa else "eager"))
     except (ImportError, ValueError) as error:
@@ -154,12 +149,10 @@ def _set_attention(network: Any, attention: str | None) -> None:
 
 
 def _check_length(network: Any, length: int | None) -> None:
-    """Refuse rows longer than what a network has positions, or a window, for."""
-    config = network.config.get_text_config()
-    for name in ("max_position_embeddings", "sliding_window"):
-        limit = getattr(config, name, None)
-        if length is not None and limit is not None and length > limit:
-            raise ModelError(
-                f"rows of {length} tokens came, and {type(network).__name__} has {name} {limit}; set "
-                f"task.length to at most {limit}"
-            )
+    """Refuse rows longer than what a network has positions for."""
+    limit = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    if length is not None and isinstance(limit, int) and length > limit:
+        raise ModelError(
+            f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}; "
+            f"set task.length to at most {limit}"
+        )

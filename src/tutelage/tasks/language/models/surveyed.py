@@ -1,0 +1,203 @@
+"""Every causal model type of the installed Transformers, tiny, and how it reads rows of several documents.
+
+Run as a module it writes the table of the guide: `python -m tutelage.tasks.language.models.surveyed FILE`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tutelage.errors import TutelageError
+from tutelage.tasks.language.library import optional
+from tutelage.tasks.language.models.transformers_causal import transformers_causal
+
+__all__ = ["Surveyed", "page", "survey", "tiny"]
+
+_SMALL: Mapping[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "n_embd": 32,
+    "d_model": 32,
+    "dim": 32,
+    "emb_dim": 32,
+    "embedding_size": 32,
+    "num_hidden_layers": 2,
+    "n_layer": 2,
+    "n_layers": 2,
+    "num_layers": 2,
+    "decoder_layers": 2,
+    "encoder_layers": 2,
+    "num_attention_heads": 4,
+    "n_head": 4,
+    "n_heads": 4,
+    "num_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "intermediate_size": 64,
+    "ffn_dim": 64,
+    "n_inner": 64,
+    "d_ff": 64,
+    "decoder_ffn_dim": 64,
+    "encoder_ffn_dim": 64,
+    "moe_intermediate_size": 32,
+    "shared_expert_intermediate_size": 32,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "max_position_embeddings": 64,
+    "n_positions": 64,
+    "sliding_window": 8,
+    "state_size": 8,
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "mamba_num_heads": 4,
+    "mamba_n_heads": 8,
+    "mamba_d_head": 8,
+    "mamba_head_dim": 8,
+    "mamba_d_state": 8,
+    "hidden_size_per_layer_input": 8,
+    "vocab_size_per_layer_input": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+"""What makes a configuration small, wherever it has a setting of that name."""
+
+_OWN: Mapping[str, Mapping[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1], "num_attention_heads": 4},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "minimax": {"layer_types": ["linear_attention", "full_attention"]},
+    "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "mamba_dt_rank": 4},
+    "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "qwen3_next": {"layer_types": ["linear_attention", "full_attention"]},
+    "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"]},
+    "recurrent_gemma": {"block_types": ["recurrent", "attention"], "lru_width": 32},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"], "mamba_n_heads": 8},
+    "xlnet": {"n_head": 4, "d_head": 8},
+}
+"""What a type needs besides, so that both kinds of its layers are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """How a model type reads packed rows.
+
+    Args:
+        kind: the model type.
+        way: "mask", "positions" or "apart"; None where it is refused or cannot be built.
+        why: of a refusal.
+        moved: how far the answers to a document move, as probabilities, with the one before it.
+    """
+
+    kind: str
+    way: str | None
+    why: str = ""
+    moved: float = 0.0
+
+
+def tiny(kind: str) -> dict[str, Any]:
+    """Settings of a small network of a model type."""
+    library = optional("transformers", "model types")
+    usual = library.AutoConfig.for_model(kind)
+    small = {name: value for name, value in _SMALL.items() if hasattr(usual, name)}
+    for name, value in small.items():  # what is switched off stays off
+        if getattr(usual, name) is None and name not in ("vocab_size", "pad_token_id"):
+            small[name] = None if name in ("q_lora_rank", "head_dim", "n_inner", "sliding_window") else value
+    return {"model_type": kind} | small | dict(_OWN.get(kind, {}))
+
+
+def survey(kinds: list[str] | None = None) -> Iterator[Surveyed]:
+    """Build each type small, and look whether a document's answers depend on the one before it."""
+    library = optional("transformers", "model types")
+    names = kinds or sorted({each.model_type for each in library.MODEL_FOR_CAUSAL_LM_MAPPING})
+    for kind in names:
+        torch.manual_seed(0)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                network = transformers_causal(config=tiny(kind), length=16).eval()
+                yield Surveyed(kind, str(network.way), moved=_moved(network))
+        except TutelageError as error:
+            yield Surveyed(kind, None, str(error))
+        except Exception as error:  # whatever a type raises for settings that it does not share with others
+            said = (str(error).strip().splitlines() or [""])[0]
+            yield Surveyed(kind, None, f"not built: {type(error).__name__}: {said}")
+
+
+def _moved(network: Any) -> float:
+    """The total variation of the second document's answers, when the first is another."""
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in network.parameters():  # answers that depend on what was read
+            if weight.dim() > 1 and weight.is_floating_point():
+                weight.copy_(torch.randn(weight.shape, generator=draw) * 0.3)
+        second = torch.arange(20, 27)
+        documents = torch.tensor([[0] * 5 + [1] * 7])
+        positions = torch.cat([torch.arange(5), torch.arange(7)]).unsqueeze(0)
+        found = []
+        for first in ([3, 7, 9, 11, 5], [50, 51, 52, 53, 54]):
+            row = torch.cat([torch.tensor(first), second]).unsqueeze(0)
+            answer = network(input_ids=row, position_ids=positions, documents=documents).logits
+            found.append(answer[0, 5:].float().softmax(-1))
+    return float((found[0] - found[1]).abs().sum(-1).mean() / 2)
+
+
+def page(found: list[Surveyed], version: str) -> str:
+    """The table as a page in Markdown."""
+    kept = [one for one in found if one.way is not None]
+    away = [one for one in found if one.way is None]
+    lines = [
+        "# Packed rows, by model type",
+        "",
+        f"Every causal model type of Transformers {version} that a small configuration builds. Of each, "
+        "whether the answers to the second document of a packed row depend on the first, and how documents "
+        "are kept apart: `mask`, under a mask of ours; `positions`, under the mask that Transformers makes "
+        "where positions begin anew, which knows windows; `apart`, each document by itself, for networks "
+        "that mix neighbours by convolutions or carry a state. Networks are tried when they are built, on "
+        "their own weights. Written by `python -m tutelage.tasks.language.models.surveyed FILE`.",
+        "",
+        f"{len(kept)} types are read, {len(away)} are refused.",
+        "",
+        "| type | documents kept apart by | answers move by |",
+        "|---|---|---|",
+        *[f"| `{one.kind}` | {one.way} | {one.moved:.0e} |" for one in kept],
+        "",
+        "| type | refused because |",
+        "|---|---|",
+        *[f"| `{one.kind}` | {_cell(one.why)} |" for one in away],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")[:300]
+
+
+if __name__ == "__main__":
+    shown = []
+    for each in survey(sys.argv[2:] or None):
+        print(each, flush=True)
+        shown.append(each)
+    Path(sys.argv[1]).write_text(page(shown, optional("transformers", "").__version__), "utf-8")
