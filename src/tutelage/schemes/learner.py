@@ -14,6 +14,7 @@ from tutelage.capture import capture, check_layers
 from tutelage.data import reading
 from tutelage.errors import ModelError
 from tutelage.match import Match
+from tutelage.match.common import in_common
 from tutelage.types import Batch, Moment, Outputs, Turn
 
 __all__ = ["Learner"]
@@ -74,8 +75,17 @@ class Learner:
 
     def terms(self, own: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms, by name."""
-        named = zip(self.names, self.matches, strict=True)
-        return {name: match(own, teacher, batch) for name, match in named}
+        shared = in_common(own, teacher, self.known)
+        return {
+            name: match(*(shared if match.compares_logits else (own, teacher)), batch)
+            for name, match in zip(self.names, self.matches, strict=True)
+        }
+
+    @property
+    def known(self) -> int | None:
+        """How many of the network's classes stand for something, where it says so; the rest is filling."""
+        held = getattr(self.network, "known_classes", None)
+        return held if isinstance(held, int) else None
 
     def pair_stages(self, own: Sequence[str], teacher: Sequence[str]) -> None:
         """Name the layers of matches by stages."""
@@ -89,10 +99,11 @@ class Learner:
         Raises:
             ModelError: logits are compared, and the two have different numbers of classes.
         """
+        shared = in_common(own, teacher, self.known)
         for match in self.each:
-            if match.compares_logits:
-                _check_classes(self.name, own, teacher)
-            match.fit(own, teacher)
+            if match.compares_logits and not match.loss.any_widths:
+                _check_classes(self.name, *shared)
+            match.fit(*(shared if match.compares_logits else (own, teacher)))
             match.to(batch.ids.device)
 
     def turn(

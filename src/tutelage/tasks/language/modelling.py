@@ -68,7 +68,7 @@ def modelling(
         exam=TokenExam(lengths=words.byte_lengths()),
         num_classes=len(words),
         chance=_chance(train, last, len(words)),
-        network_options={"vocabulary": len(words), "length": length},
+        network_options={"vocabulary": len(words), "length": length, "words": words},
         offers={"rollout": Rollout(words.end)},
         files={"tokenizer": words.tokenizer.save_pretrained},
         writer=Author(words, train),

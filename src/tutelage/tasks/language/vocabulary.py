@@ -24,6 +24,7 @@ BROKEN = "\ufffd"
 """What is read for a letter whose bytes are not all there."""
 
 _AT_ONCE = 1000  # documents
+_SHOWN = 60  # letters of a text, in messages
 
 
 class Vocabulary:
@@ -31,12 +32,14 @@ class Vocabulary:
 
     Args:
         tokenizer: one of Transformers'.
+        samples: some texts that it is for, which messages show.
+        place: where it was read from, if anywhere.
 
     Raises:
         DataError: it has no token that ends a text.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, samples: Sequence[str] = (), place: str | None = None) -> None:
         if tokenizer.eos_token_id is None:
             raise DataError(
                 f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token (eos_token), and "
@@ -44,6 +47,13 @@ class Vocabulary:
             )
         self.tokenizer = tokenizer
         self.end = int(tokenizer.eos_token_id)
+        self.samples, self.place = [str(one)[:_SHOWN] for one in samples[:3]], place
+
+    @property
+    def special(self) -> dict[str, int | None]:
+        """What a network's configuration says of tokens that begin, end and fill up a text."""
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        return {name: getattr(self.tokenizer, name) for name in names}
 
     @classmethod
     def of(cls, came: str | Mapping[str, Any], texts: Sequence[str]) -> Vocabulary:
@@ -60,7 +70,8 @@ class Vocabulary:
         if isinstance(came, str):
             where, options = place_of(came)
             library = optional("transformers", "a tokenizer")
-            return cls(read("a tokenizer", where, library.AutoTokenizer.from_pretrained, **options))
+            found = read("a tokenizer", where, library.AutoTokenizer.from_pretrained, **options)
+            return cls(found, texts, came)
         if set(came) != {"bpe"}:
             raise UnknownName("tokenizer", ", ".join(came), ["bpe"], hint="Or give a folder or a hub name.")
         return cls.learnt(texts, size=came["bpe"])
@@ -91,7 +102,7 @@ class Vocabulary:
             show_progress=False,
         )
         model.train_from_iterator(texts, trainer)
-        return cls(library.PreTrainedTokenizerFast(tokenizer_object=model, eos_token=END))
+        return cls(library.PreTrainedTokenizerFast(tokenizer_object=model, eos_token=END), texts)
 
     def __len__(self) -> int:
         return 1 + max(int(number) for number in self.tokenizer.get_vocab().values())

@@ -13,6 +13,8 @@ from tutelage.errors import CheckpointError, ModelError, UnknownName
 from tutelage.tasks.language.library import optional, place_of, read
 from tutelage.tasks.language.models.depth import keep_blocks
 from tutelage.tasks.language.models.packed import pack
+from tutelage.tasks.language.tokenizers import check_words
+from tutelage.tasks.language.vocabulary import Vocabulary
 
 __all__ = ["transformers_causal"]
 
@@ -31,6 +33,7 @@ def transformers_causal(
     head: bool = False,
     vocabulary: int | None = None,
     length: int | None = None,
+    words: Vocabulary | None = None,
 ) -> nn.Module:
     """A causal language model of Transformers: trained weights from `path`, or random ones from `config`.
 
@@ -49,12 +52,15 @@ def transformers_causal(
             that work through a large vocabulary in chunks.
         vocabulary: how many tokens there are, for a `config` without `vocab_size`; the task says it.
         length: positions in a row; the task says it.
+        words: the tokenizer that texts are read with; the task says it. The network must have been made for
+            it, and one from a `config` gets its end tokens.
 
     Shapes:
         input_ids, position_ids and documents [N, length] -> `logits` [N, length, vocabulary], or `head`.
 
     Raises:
-        ModelError: both or neither of `path` and `config`; rows that are too long; no causal model.
+        ModelError: both or neither of `path` and `config`; rows that are too long; no causal model; weights
+            that were made for another tokenizer, or for fewer tokens; documents that cannot be kept apart.
         CheckpointError: weights that are missing, truncated, incomplete or pickled.
         UnknownName: a model type, a setting, a dtype or an attention that there is not.
         MissingExtra: Transformers is not installed.
@@ -69,10 +75,16 @@ def transformers_causal(
             raise UnknownName(what, came, legal)
     library = optional("transformers", "transformers_causal")
     if config is not None:
-        network = _random(library, config, vocabulary, length).to(_KINDS[dtype])
+        own = {} if words is None else words.special
+        network = _random(library, {**own, **config}, vocabulary, length).to(_KINDS[dtype])
     else:
         assert path is not None
+        if words is not None:
+            check_words(words, path, gguf_file)
         network = _trained(library, path, gguf_file, _KINDS[dtype])
+    if vocabulary is not None:
+        _check_size(network, vocabulary)
+        network.known_classes = vocabulary
     _set_attention(network, attention)
     _check_length(network, length)
     if layers is not None:
@@ -146,6 +158,17 @@ def _set_attention(network: Any, attention: str | None) -> None:
         network.set_attn_implementation(attention or ("sdpa" if network._supports_sdpa else "eager"))
     except (ImportError, ValueError) as error:
         raise ModelError(f"{kind} cannot compute attention as {attention!r}: {error}") from error
+
+
+def _check_size(network: Any, vocabulary: int) -> None:
+    """Refuse a network that has fewer tokens than will be asked of it."""
+    rows = int(network.get_input_embeddings().weight.shape[0])
+    if rows < vocabulary:
+        raise ModelError(
+            f"{type(network).__name__} has embeddings for {rows} tokens, and the tokenizer of the task has "
+            f"{vocabulary}; take the tokenizer that it was trained with (task.tokenizer), or a config "
+            "without vocab_size"
+        )
 
 
 def _check_length(network: Any, length: int | None) -> None:

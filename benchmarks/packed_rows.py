@@ -1,6 +1,6 @@
 """Every causal model type of the installed Transformers, tiny, and how it reads rows of several documents.
 
-Run as a module it writes the table of the guide: `python -m tutelage.tasks.language.models.surveyed FILE`.
+It writes a page of the guide: `python benchmarks/packed_rows.py docs/guide/packed-rows.md [TYPE …]`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import torch
 from tutelage.errors import TutelageError
 from tutelage.tasks.language.library import optional
 from tutelage.tasks.language.models.transformers_causal import transformers_causal
-
-__all__ = ["Surveyed", "page", "survey", "tiny"]
 
 _SMALL: Mapping[str, Any] = {
     "vocab_size": 64,
@@ -100,6 +98,8 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
 }
 """What a type needs besides, so that both kinds of its layers are there."""
 
+_MOST = 5_000_000  # weights of a small network
+
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
@@ -136,6 +136,10 @@ def survey(kinds: list[str] | None = None) -> Iterator[Surveyed]:
     for kind in names:
         torch.manual_seed(0)
         try:
+            count = _size(library, tiny(kind))
+            if count > _MOST:
+                yield Surveyed(kind, None, f"not built: {count / 1e6:.0f}M weights with these settings")
+                continue
             with contextlib.redirect_stderr(io.StringIO()):
                 network = transformers_causal(config=tiny(kind), length=16).eval()
                 yield Surveyed(kind, str(network.way), moved=_moved(network))
@@ -144,6 +148,15 @@ def survey(kinds: list[str] | None = None) -> Iterator[Surveyed]:
         except Exception as error:  # whatever a type raises for settings that it does not share with others
             said = (str(error).strip().splitlines() or [""])[0]
             yield Surveyed(kind, None, f"not built: {type(error).__name__}: {said}")
+
+
+def _size(library: Any, settings: Mapping[str, Any]) -> int:
+    """How many weights a network would have."""
+    own = {name: value for name, value in settings.items() if name != "model_type"}
+    with torch.device("meta"), contextlib.redirect_stderr(io.StringIO()):
+        config = library.AutoConfig.for_model(settings["model_type"], **own)
+        network = library.AutoModelForCausalLM.from_config(config)
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def _moved(network: Any) -> float:
@@ -176,7 +189,7 @@ def page(found: list[Surveyed], version: str) -> str:
         "are kept apart: `mask`, under a mask of ours; `positions`, under the mask that Transformers makes "
         "where positions begin anew, which knows windows; `apart`, each document by itself, for networks "
         "that mix neighbours by convolutions or carry a state. Networks are tried when they are built, on "
-        "their own weights. Written by `python -m tutelage.tasks.language.models.surveyed FILE`.",
+        "their own weights. Written by `benchmarks/packed_rows.py`.",
         "",
         f"{len(kept)} types are read, {len(away)} are refused.",
         "",
