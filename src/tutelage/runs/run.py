@@ -38,6 +38,7 @@ from tutelage.studies.identity import identity_of
 from tutelage.studies.lessons import lesson_stages
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
+from tutelage.training.pretrained import hand_over
 from tutelage.training.placebo_choice import placebo_beside
 from tutelage.training.rehearsal import rehearse
 
@@ -115,7 +116,7 @@ class Run:
         target = Path(folder)
         if target.exists():
             raise OutputError(f"{target} is there already; choose another folder, or delete that one")
-        left_out = shutil.ignore_patterns("seed*", "teacher*", "placebo", "export", "checkpoint.safetensors")
+        left_out = shutil.ignore_patterns("seed*", "teacher*", "student", "placebo", "export", "checkpoint.safetensors")
         shutil.copytree(self.out, target, ignore=left_out)
         return target
 
@@ -332,7 +333,9 @@ def _close(
     for name, (network, about) in students.items():
         place = folder.path if name == study.primary else folder.path / "outcomes" / name
         save_weights(place / "student.safetensors", network)
-        write_beside(network, study.problem, place, about)
+        written = write_beside(network, study.problem, place, about)
+        if name == study.primary:
+            hand_over(place, written)
     if taught.teacher is not None:
         taught.teacher.to(runtime.device)
     found = collect(study, trained, taught, folder, runtime.device)

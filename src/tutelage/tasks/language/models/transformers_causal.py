@@ -82,6 +82,8 @@ def transformers_causal(
         if words is not None:
             check_words(words, path, gguf_file)
         network = _trained(library, path, gguf_file, _KINDS[dtype])
+        if words is not None:
+            _end_at(network, words.end)
     if vocabulary is not None:
         _check_size(network, vocabulary)
         network.known_classes = vocabulary
@@ -158,6 +160,15 @@ def _set_attention(network: Any, attention: str | None) -> None:
         network.set_attn_implementation(attention or ("sdpa" if network._supports_sdpa else "eager"))
     except (ImportError, ValueError) as error:
         raise ModelError(f"{kind} cannot compute attention as {attention!r}: {error}") from error
+
+
+def _end_at(network: Any, end: int) -> None:
+    """Let it end a text at the tokenizer's end, beside the ends that it came with."""
+    for said in (network.config, network.generation_config):
+        held = said.eos_token_id
+        ends = [] if held is None else list(held) if isinstance(held, list | tuple) else [held]
+        if end not in ends:
+            said.eos_token_id = [*ends, end] if ends else end
 
 
 def _check_size(network: Any, vocabulary: int) -> None:
