@@ -6,6 +6,7 @@ It writes a page of the guide: `python benchmarks/packed_rows.py docs/guide/pack
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import sys
 from collections.abc import Iterator, Mapping
@@ -122,11 +123,26 @@ def tiny(kind: str) -> dict[str, Any]:
     """Settings of a small network of a model type."""
     library = optional("transformers", "model types")
     usual = library.AutoConfig.for_model(kind)
-    small = {name: value for name, value in _SMALL.items() if hasattr(usual, name)}
-    for name, value in small.items():  # what is switched off stays off
-        if getattr(usual, name) is None and name not in ("vocab_size", "pad_token_id"):
-            small[name] = None if name in ("q_lora_rank", "head_dim", "n_inner", "sliding_window") else value
+    small = {name: value for name, value in _SMALL.items() if _may_set(usual, name, value)}
+    if "kv_lora_rank" in small:  # latent attention: as many keys as queries, of widths of their own
+        small["num_key_value_heads"] = small["num_attention_heads"]
+        small.pop("head_dim", None)
+    kinds = list(dict.fromkeys(getattr(usual, "layer_types", None) or ()))
+    if len(kinds) > 1:
+        small["layer_types"] = kinds[:2]
     return {"model_type": kind} | small | dict(_OWN.get(kind, {}))
+
+
+def _may_set(usual: Any, name: str, value: Any) -> bool:
+    """Whether a configuration has a setting; one that is switched off stays off."""
+    held = getattr(usual, name, None)
+    if held is None or type(held) is not type(value):
+        return name.endswith("_token_id") and hasattr(usual, name)
+    try:
+        setattr(copy.deepcopy(usual), name, value)
+    except Exception:  # a property
+        return False
+    return True
 
 
 def survey(kinds: list[str] | None = None) -> Iterator[Surveyed]:
@@ -144,7 +160,8 @@ def survey(kinds: list[str] | None = None) -> Iterator[Surveyed]:
                 network = transformers_causal(config=tiny(kind), length=16).eval()
                 yield Surveyed(kind, str(network.way), moved=_moved(network))
         except TutelageError as error:
-            yield Surveyed(kind, None, str(error))
+            said = str(error).partition(" (")[2] if "cannot read rows" in str(error) else str(error)
+            yield Surveyed(kind, None, said)
         except Exception as error:  # whatever a type raises for settings that it does not share with others
             said = (str(error).strip().splitlines() or [""])[0]
             yield Surveyed(kind, None, f"not built: {type(error).__name__}: {said}")

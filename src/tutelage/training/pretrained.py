@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import tempfile
@@ -110,13 +111,27 @@ def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 def _save(network: Any, folder: Path) -> None:
     """The library's own files; with plain generation settings where it refuses those that came."""
+    with _silent():
+        try:
+            network.save_pretrained(folder)
+        except ValueError:
+            own = network.generation_config
+            kept = {name: getattr(own, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+            network.generation_config = type(own)(**kept)
+            network.save_pretrained(folder)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """No progress bars of the library's."""
+    said: Any = importlib.import_module("transformers.utils.logging")
+    shown = said.is_progress_bar_enabled()
+    said.disable_progress_bar()
     try:
-        network.save_pretrained(folder)
-    except ValueError:
-        own = network.generation_config
-        kept = {name: getattr(own, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-        network.generation_config = type(own)(**kept)
-        network.save_pretrained(folder)
+        yield
+    finally:
+        if shown:
+            said.enable_progress_bar()
 
 
 def _share_weights(folder: Path) -> None:

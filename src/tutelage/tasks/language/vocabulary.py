@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.language.chat import Talk, counted_tokens
 from tutelage.tasks.language.documents import Unfinished
 from tutelage.tasks.language.library import optional, place_of, read
 
@@ -120,6 +121,24 @@ class Vocabulary:
                 found.append(np.asarray(ended, dtype=np.int32))
         return found
 
+    def read(self, texts: Sequence[str]) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any] | None]]:
+        """The tokens of each text, see `encode`, and which of them count: those of answers in a `Talk`.
+
+        None where all count.
+        """
+        plain = iter(self.encode([text for text in texts if not isinstance(text, Talk)]))
+        tokens: list[np.ndarray[Any, Any]] = []
+        counts: list[np.ndarray[Any, Any] | None] = []
+        for text in texts:
+            if not isinstance(text, Talk):
+                tokens.append(next(plain))
+                counts.append(None)
+                continue
+            found, held = counted_tokens(text, self.tokenizer, self.end)
+            tokens.append(np.asarray(found, dtype=np.int32))
+            counts.append(np.asarray(held, dtype=bool))
+        return tokens, counts
+
     def begin(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of texts that somebody is to go on from: as in `encode`, without an end."""
         return [
@@ -135,7 +154,13 @@ class Vocabulary:
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         found = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
-        return [tokens[:-1] if tokens and tokens[-1] == self.end else tokens for tokens in found]
+        once = [tokens[1:] if self._begins_twice(tokens) else tokens for tokens in found]
+        return [tokens[:-1] if tokens and tokens[-1] == self.end else tokens for tokens in once]
+
+    def _begins_twice(self, tokens: Sequence[int]) -> bool:
+        """Whether a text said its beginning itself, as a template writes it, and it was set once more."""
+        begin = self.tokenizer.bos_token_id
+        return begin is not None and list(tokens[:2]) == [begin, begin]
 
     def byte_lengths(self) -> Int[Tensor, " c"] | None:
         """How many bytes of text each token stands for; None where its tokens are not made of bytes."""

@@ -57,6 +57,11 @@ def choose_way(network: nn.Module, answer: Answer, *, fresh: bool) -> Way:
         ModelError: by no way; with what went wrong in each.
     """
     tried = _stirred(network) if fresh else network
+    if _looks_ahead(tried, answer):
+        raise ModelError(
+            f"{type(network).__name__} looks at the tokens after a position, and a causal model is asked for "
+            "the next of them; take one that does not (of BERT's kind, one with is_decoder: true)"
+        )
     order = WAYS if window_of(network) is None else ("positions", "apart")
     said = []
     for way in order:
@@ -89,10 +94,31 @@ def _stirred(network: nn.Module) -> nn.Module:
     return made
 
 
+def _looks_ahead(network: Any, answer: Answer) -> bool:
+    """Whether what it says of the first tokens depends on those after; false where it cannot be asked."""
+    tokens = _tokens(network).to(next(network.parameters()).device)
+    if len(tokens) < 4:
+        return False
+    row = tokens[torch.arange(8) % len(tokens)]
+    other = torch.cat([row[:4], row[:4].flip(0)])
+    try:
+        with torch.no_grad(), evaluating(network):
+            first, second = (answer(network, None, each.unsqueeze(0), None, None) for each in (row, other))
+    except Exception:  # said later, of each way
+        return False
+    scale = max(float((first - first.mean()).abs().max()), 1e-6)
+    return float((first - second)[0, :4].abs().max()) / scale > 10 * _CONTENT.get(_kind(network), 1e-5)
+
+
+def _kind(network: nn.Module) -> torch.dtype:
+    held = next(network.parameters()).dtype
+    return held if held in _CONTENT else torch.float32
+
+
 def _wrong(network: Any, answer: Answer, way: Way) -> str | None:
     """What is wrong with a way; None where nothing is."""
     weight = next(network.parameters())
-    kind = weight.dtype if weight.dtype in _CONTENT else torch.float32
+    kind = _kind(network)
     tokens = _tokens(network).to(weight.device)
     if len(tokens) < 4:
         return "its vocabulary is too small to try"
@@ -115,8 +141,8 @@ def _wrong(network: Any, answer: Answer, way: Way) -> str | None:
 
 
 def _second(network: Any, answer: Answer, way: Way, first: Tensor, second: Tensor) -> Tensor:
-    """The answers to the second of three documents in a row; the third is what fills it up."""
-    parts = [first, second, first[:2]]
+    """The answers to the second of three documents in a row, of which the third is a little longer."""
+    parts = [first, second, torch.cat([first[:1], second])]
     tokens = torch.cat(parts).unsqueeze(0)
     positions = torch.cat([torch.arange(len(part)) for part in parts]).unsqueeze(0).to(tokens.device)
     numbers = torch.cat([torch.full((len(part),), n) for n, part in enumerate(parts)])
@@ -127,7 +153,7 @@ def _second(network: Any, answer: Answer, way: Way, first: Tensor, second: Tenso
 def _tokens(network: Any) -> Tensor:
     """Some ordinary tokens: none of those that a network may read in another way, such as padding."""
     config = network.config.get_text_config()
-    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    special = {config.bos_token_id, config.pad_token_id, *ends}
+    begin, end, filling = (getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "pad"))
+    special = {begin, filling, *(end if isinstance(end, list | tuple) else [end])}
     ids = [number for number in range(min(64, config.vocab_size)) if number not in special]
     return torch.tensor(ids[2:] if len(ids) > 8 else ids)
