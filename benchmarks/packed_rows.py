@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -95,7 +96,10 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"]},
     "recurrent_gemma": {"block_types": ["recurrent", "attention"], "lru_width": 32},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"], "mamba_n_heads": 8},
-    "xlnet": {"n_head": 4, "d_head": 8},
+    "deepseek_v2": {"num_experts_per_tok": 2, "n_group": 1, "topk_group": 1},
+    "gptj": {"rotary_dim": 4},
+    "codegen": {"rotary_dim": 4},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "num_layers": 2, "window_size": 8},
 }
 """What a type needs besides, so that both kinds of its layers are there."""
 
@@ -128,7 +132,9 @@ def tiny(kind: str) -> dict[str, Any]:
         small["num_key_value_heads"] = small["num_attention_heads"]
         small.pop("head_dim", None)
     kinds = list(dict.fromkeys(getattr(usual, "layer_types", None) or ()))
-    if len(kinds) > 1:
+    if getattr(usual, "is_decoder", None) is False:
+        small["is_decoder"] = True
+    if len(kinds) > 1 and _may_set(usual, "layer_types", kinds):
         small["layer_types"] = kinds[:2]
     return {"model_type": kind} | small | dict(_OWN.get(kind, {}))
 
@@ -197,7 +203,9 @@ def _moved(network: Any) -> float:
 def page(found: list[Surveyed], version: str) -> str:
     """The table as a page in Markdown."""
     kept = [one for one in found if one.way is not None]
-    away = [one for one in found if one.way is None]
+    rest = [one for one in found if one.way is None]
+    unbuilt = [one for one in rest if one.why.startswith("not built: ")]
+    away = [one for one in rest if one not in unbuilt]
     lines = [
         "# Packed rows, by model type",
         "",
@@ -208,7 +216,8 @@ def page(found: list[Surveyed], version: str) -> str:
         "that mix neighbours by convolutions or carry a state. Networks are tried when they are built, on "
         "their own weights. Written by `benchmarks/packed_rows.py`.",
         "",
-        f"{len(kept)} types are read, {len(away)} are refused.",
+        f"{len(kept)} types are read, {len(away)} are refused, and {len(unbuilt)} have no small network by "
+        "these settings: parts of larger models, or packages that are not installed.",
         "",
         "| type | documents kept apart by | answers move by |",
         "|---|---|---|",
@@ -217,12 +226,16 @@ def page(found: list[Surveyed], version: str) -> str:
         "| type | refused because |",
         "|---|---|",
         *[f"| `{one.kind}` | {_cell(one.why)} |" for one in away],
+        "",
+        "| type | not built small because |",
+        "|---|---|",
+        *[f"| `{one.kind}` | {_cell(one.why.removeprefix('not built: '))} |" for one in unbuilt],
     ]
     return "\n".join(lines) + "\n"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")[:300]
+    return re.sub(r"Packed(\w+)", r"\1", text).replace("|", "\\|").replace("\n", " ").strip("() ")[:300]
 
 
 if __name__ == "__main__":

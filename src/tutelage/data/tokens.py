@@ -35,7 +35,7 @@ def holds_tokens(items: Sequence[Any]) -> bool:
 def pad_tokens(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Texts of any length as one batch, filled up on the right.
 
-    What fills up has `attention_mask` 0 and the label −100.
+    What fills up has `attention_mask` 0 and the label −100; texts of one length need no mask.
 
     Args:
         items: `input_ids` and whatever else is as long, such as `labels` or `completion_mask`.
@@ -46,7 +46,8 @@ def pad_tokens(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
                 [1, 0, 0]])
     """
     columns = {name: [torch.as_tensor(item[name]) for item in items] for name in items[0]}
-    columns.setdefault("attention_mask", [torch.ones_like(held) for held in columns["input_ids"]])
+    if len({len(held) for held in columns["input_ids"]}) > 1:
+        columns.setdefault("attention_mask", [torch.ones_like(held) for held in columns["input_ids"]])
     return {
         name: pad_sequence(held, batch_first=True, padding_value=_FILLING.get(name, 0))
         if held[0].ndim
