@@ -14,7 +14,7 @@ class AlphaBetaTarget(Softened):
 
     A larger exponent of the teacher makes the student attend to what the teacher is sure of; a larger one of
     the student, to what the student is sure of and the teacher is not. The forward KL lies at (1, 0), the
-    reverse one at (0, 1), half the squared Hellinger distance times 4 at (½, ½).
+    reverse one at (0, 1), four times the squared Hellinger distance at (½, ½).
 
     Args:
         temperature: T, divides the logits of both; above 0, without a unit.
@@ -32,7 +32,7 @@ class AlphaBetaTarget(Softened):
             does not fit.
 
     Source: Wang et al., ABKD: Pursuing a Proper Allocation of the Probability Mass in Knowledge Distillation
-    via α-β-Divergence, 2025, definition 3; α 0.2 and β 0.7 are theirs for writing to instructions.
+    via α-β-Divergence, 2025, the definition of the divergence; α 0.2 and β 0.7 are theirs for writing to instructions.
     Differences: a temperature, and its square; exponents above 0 alone, the limits being `SoftTarget` and
     `ReverseSoftTarget`.
 

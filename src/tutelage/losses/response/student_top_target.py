@@ -37,7 +37,8 @@ class StudentTopTarget(Softened):
 
     Example:
         >>> student, teacher = torch.tensor([[0.5, 0.3, 0.2]]).log(), torch.tensor([[0.2, 0.2, 0.6]]).log()
-        >>> print(f"{StudentTopTarget(temperature=1.0, k=1)(student, teacher).item():.4f}")  # (.5, .5) to (.2, .8)
+        >>> loss = StudentTopTarget(temperature=1.0, k=1)  # compares (.5, .5) with (.2, .8)
+        >>> print(f"{loss(student, teacher).item():.4f}")
         0.2231
     """
 

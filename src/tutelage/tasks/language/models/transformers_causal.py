@@ -31,6 +31,7 @@ def transformers_causal(
     dtype: str = "float32",
     attention: str | None = None,
     head: bool = False,
+    checkpointing: bool = False,
     vocabulary: int | None = None,
     length: int | None = None,
     words: Vocabulary | None = None,
@@ -50,6 +51,8 @@ def transformers_causal(
             takes the first where the network can.
         head: answer with `head` (what goes into the last layer, and that layer) instead of logits, for losses
             that work through a large vocabulary in chunks.
+        checkpointing: keep the inputs of blocks alone for the backward pass, and compute what is between once
+            more: less memory, a third more time.
         vocabulary: how many tokens there are, for a `config` without `vocab_size`; the task says it.
         length: positions in a row; the task says it.
         words: the tokenizer that texts are read with; the task says it. The network must have been made for
@@ -91,6 +94,8 @@ def transformers_causal(
     _check_length(network, length)
     if layers is not None:
         keep_blocks(network, layers)
+    if checkpointing:
+        _checkpoint(network)
     return pack(network, head=head, fresh=config is not None)
 
 
@@ -169,6 +174,12 @@ def _end_at(network: Any, end: int) -> None:
         ends = [] if held is None else list(held) if isinstance(held, list | tuple) else [held]
         if end not in ends:
             said.eos_token_id = [*ends, end] if ends else end
+
+
+def _checkpoint(network: Any) -> None:
+    if not network.supports_gradient_checkpointing:
+        raise ModelError(f"{type(network).__name__} has no blocks to compute anew; leave checkpointing out")
+    network.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def _check_size(network: Any, vocabulary: int) -> None:
