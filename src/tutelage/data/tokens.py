@@ -85,7 +85,9 @@ def read_tokens(
     if labels is None or labels.shape != tokens.shape or labels.is_floating_point():
         return labels, None
     there = raw.get("attention_mask")
-    for counts in (*answers, *([there.bool()] if _is_flat(there, tokens) else [])):
+    if isinstance(there, Tensor) and there.shape == tokens.shape:
+        answers.append(there.bool())
+    for counts in answers:
         labels = labels.masked_fill(~counts, UNLABELLED)
     if convention is None and _repeats(tokens, labels):
         convention = "next"
@@ -93,10 +95,6 @@ def read_tokens(
         _check_unmoved(tokens, labels)
         labels = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], UNLABELLED)], 1)
     return labels, labels != UNLABELLED
-
-
-def _is_flat(there: Any, tokens: Tensor) -> bool:
-    return isinstance(there, Tensor) and there.shape == tokens.shape
 
 
 def _repeats(tokens: Int[Tensor, "n length"], labels: Int[Tensor, "n length"]) -> bool:

@@ -77,8 +77,8 @@ class Learner:
         """The weighted terms, by name."""
         shared = in_common(own, teacher, self.known)
         return {
-            name: match(*(shared if match.compares_logits else (own, teacher)), batch)
-            for name, match in zip(self.names, self.matches, strict=True)
+            name: match(*(shared if _by_class(match) else (own, teacher)), batch)
+            for name, match in zip(self.names, self.each, strict=True)
         }
 
     @property
@@ -101,9 +101,9 @@ class Learner:
         """
         shared = in_common(own, teacher, self.known)
         for match in self.each:
-            if match.compares_logits and not match.loss.any_widths:
+            if _by_class(match):
                 _check_classes(self.name, *shared)
-            match.fit(*(shared if match.compares_logits else (own, teacher)))
+            match.fit(*(shared if _by_class(match) else (own, teacher)))
             match.to(batch.ids.device)
 
     def turn(
@@ -167,6 +167,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
         distinct.append(name if total[name] == 1 else next(free))
         taken.add(distinct[-1])
     return distinct
+
+
+def _by_class(match: Match) -> bool:
+    """Whether student and teacher are compared class by class."""
+    return match.compares_logits and not match.loss.any_widths
 
 
 def _check_classes(who: str, own: Outputs, teacher: Outputs | None) -> None:

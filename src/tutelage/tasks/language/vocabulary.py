@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,24 @@ class Vocabulary:
             list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return str(said)
+
+    def text_of(self, tokens: Sequence[int]) -> str | None:
+        """The text of some tokens; None where it begins or ends within a letter."""
+        text = self.decode(tokens)
+        ends = self.ends(tokens)
+        whole = BROKEN not in text and bool(ends) and ends[-1] == len(text.encode())
+        return text if whole else None
+
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """The byte of the text at which each token ends; those that are no text end where they begin."""
+        lengths = self._lengths
+        if lengths is not None:
+            return torch.tensor([int(lengths[token]) for token in tokens]).cumsum(0).tolist()
+        return [len(self.decode(tokens[: number + 1]).encode()) for number in range(len(tokens))]
+
+    @cached_property
+    def _lengths(self) -> Tensor | None:
+        return self.byte_lengths()
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         found = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]

@@ -45,7 +45,7 @@ def apart(documents: Int[Tensor, "n length"]) -> Iterator[Group]:
     starts = begins.flatten().nonzero().squeeze(1)
     sizes = torch.diff(starts, append=starts.new_tensor([documents.numel()]))
     kinds = (2 * sizes - 1).log2().floor()  # 1 | 2 | 3, 4 | 5 … 8 | …
-    for kind in kinds.unique():
+    for kind in sorted(set(kinds.tolist())):
         chosen = kinds == kind
         first, size = starts[chosen].unsqueeze(1), sizes[chosen].unsqueeze(1)
         steps = torch.arange(int(size.max()), device=documents.device)
