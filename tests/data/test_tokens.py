@@ -50,15 +50,16 @@ def padding(words):
     return transformers.DataCollatorWithPadding(words)([{"input_ids": t} for t in TEXTS])
 
 
-def prompt_and_completion(words):  # noqa: ARG001
+def prompt_and_completion(words):
     """The layout of TRL's collator: −100 on the prompt and on what fills up."""
     longest, prompt = max(map(len, TEXTS)), 2
     filled = [t + [0] * (longest - len(t)) for t in TEXTS]
-    labels = [
-        [NONE] * prompt + t[prompt:] + [NONE] * (longest - len(t)) for t in TEXTS
-    ]
+    labels = [[NONE] * prompt + t[prompt:] + [NONE] * (longest - len(t)) for t in TEXTS]
     there = [[1] * len(t) + [0] * (longest - len(t)) for t in TEXTS]
-    return {name: torch.tensor(v) for name, v in (("input_ids", filled), ("attention_mask", there), ("labels", labels))}
+    return {
+        name: torch.tensor(v)
+        for name, v in (("input_ids", filled), ("attention_mask", there), ("labels", labels))
+    }
 
 
 def ours(network, batch):

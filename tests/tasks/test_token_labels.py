@@ -56,7 +56,16 @@ def test_of_other_networks_the_labels_are_looked_at():
 def test_a_causal_model_is_judged_by_the_next_token(tmp_path):
     data = rows(IDS) * 6
     run = tl.distill(
-        gpt2(), gpt2, data, data, epochs=1, batch_size=8, seeds=1, quiet=True, placebo=False, out=tmp_path / "run"
+        gpt2(),
+        gpt2,
+        data,
+        data,
+        epochs=1,
+        batch_size=8,
+        seeds=1,
+        quiet=True,
+        placebo=False,
+        out=tmp_path / "run",
     )
     assert run.results["outcomes"]["student"]["quality"]["nll"]["mean"] < 3  # and not by accuracy
 

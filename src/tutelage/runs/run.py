@@ -116,7 +116,9 @@ class Run:
         target = Path(folder)
         if target.exists():
             raise OutputError(f"{target} is there already; choose another folder, or delete that one")
-        left_out = shutil.ignore_patterns("seed*", "teacher*", "student", "placebo", "export", "checkpoint.safetensors")
+        left_out = shutil.ignore_patterns(
+            "seed*", "teacher*", "student", "placebo", "export", "checkpoint.safetensors"
+        )
         shutil.copytree(self.out, target, ignore=left_out)
         return target
 

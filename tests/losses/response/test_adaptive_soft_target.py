@@ -18,7 +18,9 @@ def test_by_hand():
 
 def test_a_gap_on_likely_classes_alone_is_the_forward_kl():
     student, teacher = (torch.tensor([row]).log() for row in ((0.25, 0.65, 0.1), (0.45, 0.45, 0.1)))
-    torch.testing.assert_close(AdaptiveSoftTarget(head=0.8)(student, teacher), forward_kl(student, teacher)[0])
+    torch.testing.assert_close(
+        AdaptiveSoftTarget(head=0.8)(student, teacher), forward_kl(student, teacher)[0]
+    )
 
 
 def test_a_head_that_is_none():

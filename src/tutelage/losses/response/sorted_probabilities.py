@@ -75,9 +75,7 @@ class SortedProbabilities(Loss):
             for held in (student, teacher)
         )
         width = max(ours.shape[-1], theirs.shape[-1])
-        ours, theirs = (
-            torch.nn.functional.pad(held, (0, width - held.shape[-1])) for held in (ours, theirs)
-        )
+        ours, theirs = (torch.nn.functional.pad(held, (0, width - held.shape[-1])) for held in (ours, theirs))
         gaps = (ours - theirs).abs().sum(-1).masked_fill(silent.squeeze(-1), 0)
         return masked_mean(gaps, mask)
 

@@ -123,7 +123,9 @@ class Across(Teacher):
 
 
 def meetings(ours: Sequence[int], theirs: Sequence[int]) -> list[Meeting]:
-    """Where tokens of two readings of a text end together; of those that end at one byte the last.
+    """Where tokens of two readings of a text end together.
+
+    Tokens that are no text end where they begin: before a text the last of them is meant, after it none.
 
     Args:
         ours, theirs: the byte at which each token ends, rising.
@@ -132,9 +134,17 @@ def meetings(ours: Sequence[int], theirs: Sequence[int]) -> list[Meeting]:
         >>> [(one.ours, one.theirs) for one in meetings([1, 3, 4, 6], [0, 3, 6])]
         [(1, 1), (3, 2)]
     """
-    last = {end: number for number, end in enumerate(theirs)}
-    own = {end: number for number, end in enumerate(ours)}
-    return [Meeting(number, last[end]) for end, number in own.items() if end in last]
+    own, other = _by_end(ours), _by_end(theirs)
+    return [Meeting(number, other[end]) for end, number in own.items() if end in other]
+
+
+def _by_end(ends: Sequence[int]) -> dict[int, int]:
+    """The token that ends at each byte."""
+    found: dict[int, int] = {}
+    for number, end in enumerate(ends):
+        if end == 0 or end not in found:
+            found[end] = number
+    return found
 
 
 def _runs(documents: Int[Tensor, "n length"]) -> list[tuple[int, int, int]]:
@@ -147,4 +157,3 @@ def _runs(documents: Int[Tensor, "n length"]) -> list[tuple[int, int, int]]:
                 found.append((row, start, place))
                 start = place
     return found
-

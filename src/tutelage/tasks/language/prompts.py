@@ -52,7 +52,8 @@ def read_prompts(place: str) -> list[Any]:
         column = next((name for name in _COLUMNS if name in table.column_names), None)
         if column is None:
             raise DataError(
-                f"{place} has the columns {', '.join(table.column_names)}; expected one named prompt, messages or text"
+                f"{place} has the columns {', '.join(table.column_names)}; expected one named prompt, "
+                "messages or text"
             )
         found += table[column][:]
     for one in found:
@@ -63,7 +64,9 @@ def read_prompts(place: str) -> list[Any]:
 
 
 def _are_messages(came: Any) -> bool:
-    return isinstance(came, list) and all(isinstance(one, dict) and {"role", "content"} <= set(one) for one in came)
+    return isinstance(came, list) and all(
+        isinstance(one, dict) and {"role", "content"} <= set(one) for one in came
+    )
 
 
 def _unanswered(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

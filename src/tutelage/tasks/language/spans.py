@@ -16,7 +16,7 @@ _LEAST = 1e-6
 
 
 class SpanTarget(Loss):
-    """Approximate likelihood matching (ALM): spans of text are to be as likely for the student as for a teacher.
+    """Approximate likelihood matching (ALM): spans of text, as likely for the student as for a teacher.
 
     Two tokenizers cut a text at different places. Between two places where both cut stands a span of one or
     several tokens of each, and its probability is the product of theirs. The two probabilities are compared

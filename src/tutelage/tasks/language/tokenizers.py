@@ -15,7 +15,7 @@ __all__ = ["aligned", "check_words", "differing"]
 
 
 def check_words(words: Vocabulary, path: str, gguf_file: str | None = None) -> None:
-    """Refuse a network whose own tokenizer gives other numbers to words than the one that texts are read with.
+    """Refuse a network whose own tokenizer gives words other numbers than the one that texts are read with.
 
     A network without a tokenizer beside its weights says nothing of its numbers, and is let through. Tokens
     that are special in one of the two, such as those that begin a turn of a chat, may differ.

@@ -122,7 +122,9 @@ class Vocabulary:
                 found.append(np.asarray(ended, dtype=np.int32))
         return found
 
-    def read(self, texts: Sequence[str]) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any] | None]]:
+    def read(
+        self, texts: Sequence[str]
+    ) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any] | None]]:
         """The tokens of each text, see `encode`, and which of them count: those of answers in a `Talk`.
 
         None where all count.
