@@ -38,8 +38,8 @@ from tutelage.studies.identity import identity_of
 from tutelage.studies.lessons import lesson_stages
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
-from tutelage.training.pretrained import hand_over
 from tutelage.training.placebo_choice import placebo_beside
+from tutelage.training.pretrained import hand_over
 from tutelage.training.rehearsal import rehearse
 
 __all__ = ["Run", "run"]

@@ -56,7 +56,7 @@ def test_the_answers_count_with_their_ends_and_nothing_else(words):
 def test_of_a_prompt_and_its_completion_the_completion_counts(words):
     assert learnt(words, Talk(CHAT[:3], CHAT[3:]))[0] == "a cat<e>"
     said, tokens = learnt(words, Talk("who? ", "the owl"))
-    assert said == "the owl<e>"
+    assert said == " the owl<e>"  # the token has the space of the prompt
     assert tokens.count(words.tokenizer.bos_token_id) == 1
 
 

@@ -33,8 +33,8 @@ class AdaptiveSoftTarget(Softened):
             does not fit.
 
     Source: Wu et al., Rethinking Kullback-Leibler Divergence in Knowledge Distillation for Large Language
-    Models, 2024, the section on adaptive KL; their μ is 0.5. Differences: a temperature, and its square; the shares
-    are differentiated with the rest.
+    Models, 2024, the section on adaptive KL; their μ is 0.5. Differences: a temperature, and its square;
+    the shares are differentiated with the rest.
 
     Example:
         >>> teacher = torch.tensor([[2.0, 0.0, 0.0]])

@@ -12,7 +12,7 @@ __all__ = ["StudentTopTarget"]
 
 
 class StudentTopTarget(Softened):
-    """Student's top k (reverse KL on its likeliest classes): what the student would say, judged by the teacher.
+    """Student's top k (reverse KL on its likeliest classes): what the student says, judged by the teacher.
 
     The classes that the student finds likeliest are compared one by one, and all others as one, whose
     probability is the exact rest of both: nothing is renormalised, so that a student which the teacher

@@ -49,8 +49,8 @@ class Across(Teacher):
 
     Shapes:
         batch: `input_ids` [N, length], with `documents` or one document a row.
-        returns: logits [N, length, classes of the teacher], or [N, length, 2]: where in the row the span begins
-            that a position is about (−1 for none), and the span's log-probability.
+        returns: logits [N, length, classes of the teacher], or [N, length, 2]: where in the row the span
+            begins that a position is about (−1 for none), and the span's log-probability.
 
     Source: Boizard et al. 2024 for `places`, with positions found by bytes in place of counting; spans as in
     Minixhofer et al., Cross-Tokenizer Distillation via Approximate Likelihood Matching, 2025, section 3.

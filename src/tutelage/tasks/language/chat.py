@@ -51,7 +51,7 @@ def read_talks(table: Any) -> list[Talk] | None:
 def counted_tokens(talk: Talk, tokenizer: Any, end: int) -> tuple[list[int], list[bool]]:
     """The tokens of a conversation, by the tokenizer's own template, and which of them are answers.
 
-    A template says by itself which tokens begin a text, and none is added. The token that ends an answer
+    A token that is in part an answer's counts. A template says by itself which tokens begin a text, and none is added. The token that ends an answer
     counts with it; what a template writes after the last answer is left out.
 
     Args:
@@ -72,7 +72,7 @@ def counted_tokens(talk: Talk, tokenizer: Any, end: int) -> tuple[list[int], lis
         text, add_special_tokens=isinstance(talk.prompt, str), return_offsets_mapping=True, verbose=False
     )
     tokens, places = list(found["input_ids"]), found["offset_mapping"]
-    counts = [any(start <= a < b <= stop for start, stop in spans) for a, b in places]
+    counts = [a < b and any(a < stop and b > start for start, stop in spans) for a, b in places]
     if not any(counts):
         return [*tokens, end], [False] * len(tokens) + [True]
     last = max(place for place, held in enumerate(counts) if held)

@@ -43,8 +43,8 @@ def read_documents(
     Args:
         data: a text file; a folder of them, whose splits are said by the words train, valid, validation, val,
             dev or test in their names (all others are trained on); a Parquet, CSV or JSON file, or a folder
-            of them, or a name on the hub, with a column of text, or of conversations (`messages`, or `prompt` and
-            `completion`), which are not cut; what a teacher wrote; or such a place for each split.
+            of them, or a name on the hub, with a column of text, or of conversations (`messages`, or `prompt`
+            and `completion`), which are not cut; what a teacher wrote; or such a place for each split.
         config: the configuration of a hub set.
         text: the column of text; found by its usual names.
         documents: what one is, see `cut`. Without headings, each file or row is cut by itself. What a

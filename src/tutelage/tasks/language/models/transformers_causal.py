@@ -198,6 +198,6 @@ def _check_length(network: Any, length: int | None) -> None:
     limit = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     if length is not None and isinstance(limit, int) and length > limit:
         raise ModelError(
-            f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}; "
-            f"set task.length to at most {limit}"
+            f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}"
+            f"; set task.length to at most {limit}"
         )
