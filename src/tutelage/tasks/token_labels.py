@@ -97,7 +97,7 @@ def labels_follow(source: Source) -> bool:
         if not bool((tokens.roll(-1, 1) == labels)[known].all()):
             raise DataError(
                 f"a whole number came for each position of rows of tokens ({list(labels.shape)}), and "
-                "neither the network nor the labels say what it is of: the next token, or the position itself. "
+                "neither the network nor the labels say what it is of: the next token, or the position. "
                 "For the next token give a mapping whose labels repeat its input_ids, as "
                 "DataCollatorForLanguageModeling does; for the position itself give a mapping with a mask "
                 "[N, length] beside labels, true where one counts"

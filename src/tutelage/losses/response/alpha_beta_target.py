@@ -33,8 +33,8 @@ class AlphaBetaTarget(Softened):
 
     Source: Wang et al., ABKD: Pursuing a Proper Allocation of the Probability Mass in Knowledge Distillation
     via α-β-Divergence, 2025, the definition of the divergence; α 0.2 and β 0.7 are theirs for writing to
-    instructions. Differences: a temperature, and its square; exponents above 0 alone, the limits being `SoftTarget` and
-    `ReverseSoftTarget`.
+    instructions. Differences: a temperature, and its square; exponents above 0 alone, the limits being
+    `SoftTarget` and `ReverseSoftTarget`.
 
     Example:
         >>> import torch

@@ -51,8 +51,8 @@ def read_talks(table: Any) -> list[Talk] | None:
 def counted_tokens(talk: Talk, tokenizer: Any, end: int) -> tuple[list[int], list[bool]]:
     """The tokens of a conversation, by the tokenizer's own template, and which of them are answers.
 
-    A token that is in part an answer's counts. A template says by itself which tokens begin a text, and none is added. The token that ends an answer
-    counts with it; what a template writes after the last answer is left out.
+    A token that is in part an answer's counts, and so does the one that ends it. A template says by itself
+    which tokens begin a text, and none is added; what it writes after the last answer is left out.
 
     Args:
         talk: who says what.
