@@ -55,6 +55,19 @@ def test_transformers_reads_the_student_and_its_words(done):
     assert network.generate(**inputs, max_new_tokens=4, do_sample=False).shape[1] > 4
 
 
+@pytest.mark.parametrize("where", [".", "student", "outcomes/control"])
+def test_a_folder_loads_by_one_line_and_ends_where_it_should(done, where):
+    folder = done.out / where
+    network = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    words = transformers.AutoTokenizer.from_pretrained(folder)
+    assert network.config.eos_token_id == network.generation_config.eos_token_id == words.eos_token_id
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")  # tied, and written once
+    if where != "outcomes/control":
+        tokens = words("the owl saw", return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            torch.testing.assert_close(network(tokens).logits, done.student(tokens).head.whole())
+
+
 def test_the_recipe_that_is_kept_has_the_seeds_that_were_run(done):
     assert yaml.safe_load((done.out / "recipe.yaml").read_text())["seeds"] == 1
 

@@ -20,11 +20,13 @@ from tutelage.data.source_of import source_of
 from tutelage.data.sources import Examples, Items, Source, Subset
 from tutelage.data.splits import fraction_of, split
 from tutelage.data.tables import load_tables
+from tutelage.data.tokens import Convention
 from tutelage.data.unlabelled import Unlabelled
 
 __all__ = [
     "Cast",
     "ChangedLabels",
+    "Convention",
     "Drawn",
     "Examples",
     "Items",

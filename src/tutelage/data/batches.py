@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.data.tokens import Convention, read_tokens
 from tutelage.errors import DataError
 from tutelage.types import UNLABELLED, Batch, map_tensors
 
@@ -17,14 +18,16 @@ __all__ = ["as_batch", "check_labels", "reading", "tensors_in"]
 _LABELS = ("labels", "label", "targets", "target", "y")
 
 
-def as_batch(raw: Any, ids: Tensor) -> Batch:
+def as_batch(raw: Any, ids: Tensor, convention: Convention | None = None) -> Batch:
     """Read a collated batch of a user's loader.
 
     Args:
         raw: a `Batch`; a tensor of inputs; a tuple whose last member is the labels; or a mapping (a
             Transformers' `BatchEncoding` too) whose labels are called labels, label, targets, target or y.
-            A mapping with one other key gives a tensor, with several a mapping.
+            A mapping with one other key gives a tensor, with several a mapping. One with `input_ids` is read
+            as a batch of tokens, see `tokens.read_tokens`, unless it says by a `mask` which labels count.
         ids: one stable number for each example, for a `raw` without its own.
+        convention: what labels of positions are of, see `tokens.Convention`; None to tell it from them.
 
     Raises:
         DataError: `raw` is of another kind or empty, or its tensors count different numbers of examples.
@@ -34,7 +37,7 @@ def as_batch(raw: Any, ids: Tensor) -> Batch:
     elif isinstance(raw, Tensor):
         batch = Batch(inputs=raw, ids=ids)
     elif isinstance(raw, Mapping):
-        batch = _from_mapping(dict(raw), ids)
+        batch = _from_mapping(dict(raw), ids, convention)
     elif isinstance(raw, list | tuple) and raw:
         *inputs, last = raw
         batch = _from_parts(inputs, last, ids)
@@ -108,14 +111,16 @@ def _check_lengths(batch: Batch) -> None:
         )
 
 
-def _from_mapping(raw: dict[str, Any], ids: Tensor) -> Batch:
-    labels = next((raw.pop(key) for key in _LABELS if key in raw), None)
+def _from_mapping(raw: dict[str, Any], ids: Tensor, convention: Convention | None) -> Batch:
+    labels = _labels(next((raw.pop(key) for key in _LABELS if key in raw), None))
     ids = _tensor(raw.pop("ids", ids), "ids")
     mask = raw.pop("mask", None)
+    if mask is None:
+        labels, mask = read_tokens(raw, labels, convention)
     if not raw:
         raise DataError("a batch came with labels and without inputs; give at least one other key")
     inputs: Any = next(iter(raw.values())) if len(raw) == 1 else raw
-    return replace(Batch(inputs=inputs, ids=ids, mask=mask), labels=_labels(labels))
+    return Batch(inputs=inputs, ids=ids, labels=labels, mask=mask)
 
 
 def _from_parts(inputs: list[Any], last: Any, ids: Tensor) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import default_collate
 
 from tutelage.data.batches import as_batch, check_labels, tensors_in
 from tutelage.data.random import own_draws
+from tutelage.data.tokens import Convention, holds_tokens, pad_tokens
 from tutelage.errors import DataError
 from tutelage.types import Batch, map_tensors
 
@@ -121,13 +122,18 @@ class Items(Source):
 
     Args:
         dataset: has `__len__` and `__getitem__`; `__getitems__` is used where it is there.
-        collate: items -> a batch that `as_batch` reads.
+        collate: items -> a batch that `as_batch` reads; by default torch's, and texts of unequal lengths
+            (`input_ids`) are filled up on the right.
         num_classes: if given, each batch's labels are checked against it.
         where: what to call this in messages.
         weights: how often each example is drawn for training, in proportion; None for once an epoch.
+
+    Attributes:
+        convention: what labels of positions are of, see `tokens.Convention`; None to tell it from them.
     """
 
     draws = True
+    convention: Convention | None = None
 
     def __init__(
         self,
@@ -156,13 +162,21 @@ class Items(Source):
         numbers = [int(number) for number in numbers]
         many = getattr(self.dataset, "__getitems__", None)
         items = many(numbers) if callable(many) else [self.dataset[number] for number in numbers]
-        batch = as_batch(self._collated(items, numbers), torch.tensor(numbers, dtype=torch.int64))
+        ids = torch.tensor(numbers, dtype=torch.int64)
+        batch = as_batch(self._collated(items, numbers), ids, self.convention)
         if self.num_classes is not None:
             check_labels(batch.labels, self.num_classes, where=self.where)
         return batch
 
+    def states_labels(self) -> bool:
+        """Whether its batches say by themselves which labels count, by a `mask` or as a `Batch`."""
+        raw = self._collated([self.dataset[0]], [0])
+        return isinstance(raw, Batch) or (isinstance(raw, Mapping) and "mask" in raw)
+
     def _collated(self, items: list[Any], numbers: Sequence[int]) -> Any:
         try:
+            if self.collate is default_collate and holds_tokens(items):
+                return pad_tokens(items)
             return self.collate(items)
         except (RuntimeError, TypeError, KeyError, ValueError) as error:
             shapes = [[list(tensor.shape) for tensor in tensors_in(item)] for item in items]

@@ -12,13 +12,16 @@ __all__ = ["load_tables"]
 
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
+_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` writes
+
 
 def load_tables(name: str, *, config: str | None = None) -> dict[str, Any]:
     """Every split of a data set, by its name.
 
     Args:
         name: `sklearn.<set>` for one that comes with scikit-learn (`sklearn.digits`); the path of a local
-            folder or of a Parquet, CSV or JSON file; else a name on the hub.
+            folder, also one that `save_to_disk` wrote, or of a Parquet, CSV or JSON file; else a name on the
+            hub.
         config: the configuration, for hub sets with several.
 
     Returns:
@@ -47,6 +50,9 @@ def _from_datasets(name: str, config: str | None) -> dict[str, Any]:
     try:
         if path.suffix in _SUFFIXES and path.is_file():
             return dict(datasets.load_dataset(_SUFFIXES[path.suffix], data_files={"train": str(path)}))
+        if any((path / mark).is_file() for mark in _SAVED):
+            held = datasets.load_from_disk(str(path))
+            return dict(held) if isinstance(held, datasets.DatasetDict) else {"train": held}
         return dict(datasets.load_dataset(str(path) if path.exists() else name, config))
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]

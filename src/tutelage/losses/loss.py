@@ -46,6 +46,7 @@ class Loss(nn.Module):
             sum of those of its micro-batches.
         reads_heads: whether student and teacher may come as `HeadLogits`, of logits not computed yet.
         reads_sparse: whether the teacher may come as `SparseLogits`, of whom few classes are known.
+        any_widths: whether student and teacher may have other classes, and other numbers of them.
         needs: the arguments of `forward` after `student`.
 
     Raises:
@@ -73,6 +74,7 @@ class Loss(nn.Module):
     compares_items: ClassVar[bool] = False
     reads_heads: ClassVar[bool] = False
     reads_sparse: ClassVar[bool] = False
+    any_widths: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
 
     forward: Callable[..., Tensor]

@@ -39,6 +39,7 @@ from tutelage.tasks.problem import Problem
 from tutelage.training import Classroom, Trained, train_arm, train_teacher
 from tutelage.training.networks import write_beside
 from tutelage.training.placebo_choice import placebo_beside
+from tutelage.training.pretrained import hand_over
 from tutelage.training.rehearsal import rehearse
 
 __all__ = ["Run", "run"]
@@ -124,7 +125,9 @@ class Run:
         target = Path(folder)
         if target.exists():
             raise OutputError(f"{target} is there already; choose another folder, or delete that one")
-        left_out = shutil.ignore_patterns("seed*", "teacher*", "placebo", "export", "checkpoint.safetensors")
+        left_out = shutil.ignore_patterns(
+            "seed*", "teacher*", "student", "placebo", "export", "checkpoint.safetensors"
+        )
         shutil.copytree(self.out, target, ignore=left_out)
         return target
 
@@ -341,7 +344,9 @@ def _close(
     for name, (network, about) in students.items():
         place = folder.path if name == study.primary else folder.path / "outcomes" / name
         save_weights(place / "student.safetensors", network)
-        write_beside(network, study.problem, place, about)
+        written = write_beside(network, study.problem, place, about)
+        if name == study.primary:
+            hand_over(place, written)
     if taught.teacher is not None:
         taught.teacher.to(runtime.device)
     found = collect(study, trained, taught, folder, runtime.device)

@@ -56,6 +56,7 @@ from tutelage.studies.placebo import fitting_steps
 from tutelage.tasks.metric import MetricExam
 from tutelage.tasks.problem import Problem
 from tutelage.tasks.targets import Targets, read_targets
+from tutelage.tasks.token_labels import labels_follow, read_convention
 from tutelage.teachers import SomeClasses, Teacher
 from tutelage.types import Batch, Outputs
 
@@ -144,8 +145,12 @@ def study_of(wanted: Wanted) -> Study:
     settings = _settings(wanted, loader, len(splits["train"]))
     build = partial(_materialised, build, splits["train"], reads.get("student"))
     given = None if wanted.matches is None else read_matches(wanted.matches)
-    width = _width(taught_by, splits["train"], build, given, reads.get("student"))
-    targets = read_targets(splits, width)
+    convention = read_convention(splits, build(), *networks_of(wanted.teacher))
+    width, places = _width(taught_by, splits["train"], build, given, reads.get("student"))
+    if convention == "next" or (convention is None and places and labels_follow(splits["train"])):
+        targets = Targets("tokens", width)
+    else:
+        targets = read_targets(splits, width)
     check_kind_of_teacher(taught_by, targets, names)
     terms = read_terms(given, targets, wanted.temperature, wanted.label_weight)
     problem = _problem(splits, targets, taught_by, names)
@@ -241,7 +246,7 @@ def _problem(
         exam=targets.exam,
         num_classes=classes,
         class_names=names or [str(number) for number in range(classes or 0)],
-        chance=None if classes is None else 1 / classes,
+        chance=targets.chance,
     )
 
 
@@ -300,8 +305,11 @@ def _width(
     student: Callable[[], nn.Module],
     terms: Sequence[Match] | None,
     reads: Sequence[str] | None,
-) -> int:
-    """The width of answers: the teacher's where its logits are looked at, else the student's own."""
+) -> tuple[int, bool]:
+    """The width of answers, and whether they are about positions.
+
+    The teacher's where its logits are looked at, else the student's own.
+    """
     if terms is None or any(match.reads_teacher_logits or match.gate is not None for match in terms):
         who: Callable[[Batch], Outputs] = teacher.beside(student()) if teacher.moves else teacher
         name = "the teacher"
@@ -315,7 +323,7 @@ def _width(
         raise ModelError(f"{name} answers without logits; expected a tensor, or a member called logits")
     if name == "the teacher" and answer.logits is not None and are_probabilities(answer.logits):
         warnings.warn(PROBABILITIES, TutelageWarning, stacklevel=5)
-    return int(logits.shape[-1])
+    return int(logits.shape[-1]), len(logits.shape) == 3
 
 
 def networks_of(teacher: Any) -> list[nn.Module]:

@@ -14,6 +14,7 @@ from tutelage.capture import capture, check_layers
 from tutelage.data import reading
 from tutelage.errors import ModelError
 from tutelage.match import Match
+from tutelage.match.common import in_common
 from tutelage.types import Batch, Moment, Outputs, Timed, Turn
 
 __all__ = ["Learner"]
@@ -74,8 +75,17 @@ class Learner:
 
     def terms(self, own: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms, by name."""
-        named = zip(self.names, self.matches, strict=True)
-        return {name: match(own, teacher, batch) for name, match in named}
+        shared = in_common(own, teacher, self.known)
+        return {
+            name: match(*(shared if _by_class(match) else (own, teacher)), batch)
+            for name, match in zip(self.names, self.each, strict=True)
+        }
+
+    @property
+    def known(self) -> int | None:
+        """How many of the network's classes stand for something, where it says so; the rest is filling."""
+        held = getattr(self.network, "known_classes", None)
+        return held if isinstance(held, int) else None
 
     def pair_stages(self, own: Sequence[str], teacher: Sequence[str]) -> None:
         """Name the layers of matches by stages."""
@@ -89,10 +99,11 @@ class Learner:
         Raises:
             ModelError: logits are compared, and the two have different numbers of classes.
         """
+        shared = in_common(own, teacher, self.known)
         for match in self.each:
-            if match.compares_logits:
-                _check_classes(self.name, own, teacher)
-            match.fit(own, teacher)
+            if _by_class(match):
+                _check_classes(self.name, *shared)
+            match.fit(*(shared if _by_class(match) else (own, teacher)))
             match.to(batch.ids.device)
 
     def turn(
@@ -159,6 +170,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
         distinct.append(name if total[name] == 1 else next(free))
         taken.add(distinct[-1])
     return distinct
+
+
+def _by_class(match: Match) -> bool:
+    """Whether student and teacher are compared class by class."""
+    return match.compares_logits and not match.loss.any_widths
 
 
 def _check_classes(who: str, own: Outputs, teacher: Outputs | None) -> None:

@@ -65,6 +65,10 @@ class Offline(Scheme):
         teacher = self.teacher(batch)
         return self.learner.ask(batch), teacher
 
+    def terms(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms of a batch by name, from what was observed of it."""
+        return self.learner.terms(student, teacher, batch)
+
     def turns(self) -> Sequence[Turn]:
         """One turn, the student's; a teacher that answers ahead begins before it."""
         teacher = self.teacher
@@ -75,7 +79,7 @@ class Offline(Scheme):
         return [replace(turn, ahead=ahead)]
 
     def _terms(self, batch: Batch) -> dict[str, Tensor]:
-        return self.learner.terms(*self.observe(batch), batch)
+        return self.terms(*self.observe(batch), batch)
 
     def _fit(self, batch: Batch) -> None:
         if self.teacher is not None and any(match.stages is not None for match in self.matches):

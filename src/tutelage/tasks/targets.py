@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +14,14 @@ from torch import Tensor
 from tutelage.data import ChangedLabels, Source
 from tutelage.errors import DataError
 from tutelage.losses import Loss, response
-from tutelage.tasks.exam import ClassExam, Exam
+from tutelage.tasks.exam import ClassExam, Exam, TokenExam
 from tutelage.tasks.other_exams import AgreementExam, LabelsExam, SharesExam, ValuesExam
 from tutelage.types import UNLABELLED, Batch
 
 __all__ = ["Kind", "Targets", "read_targets"]
 
-Kind = Literal["classes", "shares", "several", "values", "none"]
-"""One class; a share for each class; yes or no for each label; numbers; no label at all."""
+Kind = Literal["classes", "shares", "several", "values", "tokens", "none"]
+"""One class; a share for each class; yes or no for each label; numbers; the next token; no label at all."""
 
 _LOOKED_AT = 1024  # labels by which the kind is told, where reading all is dear
 
@@ -45,6 +46,7 @@ class Targets:
             "shares": SharesExam,
             "several": partial(LabelsExam, self.width),
             "values": ValuesExam,
+            "tokens": TokenExam,
             "none": AgreementExam,
         }
         return made[self.kind]()
@@ -57,6 +59,7 @@ class Targets:
             "shares": lambda: [response.SoftTarget(temperature=2.0), response.SoftLabel()],
             "several": lambda: [response.BinarySoftTarget(), response.BinaryLabel()],
             "values": lambda: [response.BoundedRegression(), response.ValueLabel()],
+            "tokens": lambda: [response.SoftTarget(temperature=1.0), response.HardLabel()],
             "none": lambda: [response.SoftTarget(temperature=2.0)],
         }
         return made[self.kind]()
@@ -64,11 +67,18 @@ class Targets:
     @property
     def num_classes(self) -> int | None:
         """How many classes are told apart; None where answers are no classes."""
-        return self.width if self.kind in ("classes", "shares", "none") else None
+        return self.width if self.kind in ("classes", "shares", "tokens", "none") else None
+
+    @property
+    def chance(self) -> float | None:
+        """What a guess reaches by the exam's metric; None where that is not known."""
+        if self.num_classes is None:
+            return None
+        return math.log(self.width) if self.kind == "tokens" else 1 / self.num_classes
 
     def reading(self, source: Source) -> Source:
         """The source with its labels in the form that losses and exams take."""
-        if self.kind == "none":
+        if self.kind in ("none", "tokens"):
             return source
         if self.kind == "classes":
             held = _labels_of(source)
@@ -110,6 +120,7 @@ _SAID: Mapping[Kind, str] = {
     "shares": "a share for each class",
     "several": "yes or no for each label",
     "values": "numbers",
+    "tokens": "the next token of a text",
     "none": "none",
 }
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from tutelage.compression import Changer
 from tutelage.errors import CheckpointError
-from tutelage.files import write_atomically, write_json
+from tutelage.files import write_json
 from tutelage.tasks.problem import Problem
+from tutelage.training.pretrained import write_pretrained
 
 __all__ = ["describe_network", "replay_changes", "write_beside"]
 
@@ -66,14 +67,18 @@ def replay_changes(
     return network
 
 
-def write_beside(network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None) -> None:
+def write_beside(
+    network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None
+) -> list[str]:
     """Write what a network's weights need beside them, for others to use.
 
-    `network.json`; what the task adds, such as a tokenizer; `config.json` of a network of Transformers.
+    `network.json`; what the task adds, such as a tokenizer; and what Transformers reads of a network of its
+    own, see `pretrained.write_pretrained`.
+
+    Returns:
+        the names of what Transformers reads.
     """
     if about is not None:
         write_json(folder / "network.json", dict(about))
-    said = getattr(getattr(network, "config", None), "to_json_string", None)
-    if said is not None:
-        write_atomically(folder / "config.json", said(use_diff=False).encode())
     problem.write_files(folder)
+    return write_pretrained(network, folder)

@@ -25,7 +25,11 @@ def problem(tmp_path_factory):
 def test_a_problem_of_text(problem):
     assert problem.metric == "nll"
     assert not problem.higher_is_better
-    assert problem.network_options == {"vocabulary": problem.num_classes, "length": 16}
+    assert {**problem.network_options, "words": None} == {
+        "vocabulary": problem.num_classes,
+        "length": 16,
+        "words": None,
+    }
     batch = problem.train.batch([0])
     assert set(batch.inputs) == {"input_ids", "position_ids", "documents"}
     assert int(problem.train.tokens.max()) < problem.num_classes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tutelage.losses.response.adaptive_soft_target import AdaptiveSoftTarget
+from tutelage.losses.response.alpha_beta_target import AlphaBetaTarget
 from tutelage.losses.response.binary_label import BinaryLabel
 from tutelage.losses.response.binary_soft_target import BinarySoftTarget
 from tutelage.losses.response.bounded_regression import BoundedRegression
@@ -20,11 +22,16 @@ from tutelage.losses.response.reverse_soft_target import ReverseSoftTarget
 from tutelage.losses.response.skewed_soft_target import SkewedSoftTarget
 from tutelage.losses.response.soft_label import SoftLabel
 from tutelage.losses.response.soft_target import SoftTarget
+from tutelage.losses.response.sorted_probabilities import SortedProbabilities
+from tutelage.losses.response.student_top_target import StudentTopTarget
 from tutelage.losses.response.total_variation_target import TotalVariationTarget
 from tutelage.losses.response.transformed_teacher import TransformedTeacher
 from tutelage.losses.response.value_label import ValueLabel
+from tutelage.losses.response.weighed_soft_target import WeighedSoftTarget
 
 __all__ = [
+    "AdaptiveSoftTarget",
+    "AlphaBetaTarget",
     "BinaryLabel",
     "BinarySoftTarget",
     "BoundedRegression",
@@ -43,7 +50,10 @@ __all__ = [
     "SkewedSoftTarget",
     "SoftLabel",
     "SoftTarget",
+    "SortedProbabilities",
+    "StudentTopTarget",
     "TotalVariationTarget",
     "TransformedTeacher",
     "ValueLabel",
+    "WeighedSoftTarget",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from tutelage.errors import UnknownName
 from tutelage.recipes.form import Spec, checked, named
 from tutelage.recipes.parts import Field
+from tutelage.recipes.teachers.across import AcrossSpec, plan_across
 from tutelage.recipes.teachers.frozen import FrozenSpec, plan_frozen
 from tutelage.recipes.teachers.joined import HeadsSpec, UnionSpec, plan_heads, plan_union
 from tutelage.recipes.teachers.members import (
@@ -55,6 +56,7 @@ def make_teacher(teacher: Any, held: Field) -> TeacherPlan:
 
 
 _KINDS: dict[str, tuple[type[Spec], Callable[[Any, Field], TeacherPlan]]] = {
+    "across": (AcrossSpec, plan_across),
     "cautious": (CautiousSpec, partial(plan_cautious, make_teacher)),
     "committee": (CommitteeSpec, partial(plan_committee, make_teacher)),
     "ensemble": (EnsembleSpec, partial(plan_ensemble, make_teacher)),

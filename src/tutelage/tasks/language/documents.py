@@ -11,6 +11,7 @@ from tutelage.answers import Texts, holds_text
 from tutelage.data import load_tables, split
 from tutelage.errors import DataError, UnknownName
 from tutelage.tasks.classification import choose_column
+from tutelage.tasks.language.chat import read_talks
 
 __all__ = ["Cut", "Unfinished", "check_test", "cut", "read_documents", "three_parts"]
 
@@ -42,8 +43,8 @@ def read_documents(
     Args:
         data: a text file; a folder of them, whose splits are said by the words train, valid, validation, val,
             dev or test in their names (all others are trained on); a Parquet, CSV or JSON file, or a folder
-            of them, or a name on the hub, with a column of text; what a teacher wrote; or such a place for
-            each split.
+            of them, or a name on the hub, with a column of text, or of conversations (`messages`, or `prompt`
+            and `completion`), which are not cut; what a teacher wrote; or such a place for each split.
         config: the configuration of a hub set.
         text: the column of text; found by its usual names.
         documents: what one is, see `cut`. Without headings, each file or row is cut by itself. What a
@@ -196,6 +197,9 @@ def _content(file: Path) -> str:
 
 
 def _rows(table: Any, text: str | None, documents: Cut) -> list[str]:
+    talks = read_talks(table) if text is None else None
+    if talks is not None:
+        return list(talks)
     column = choose_column(table, text, "text", _COLUMNS)
     rows = table[column][:]
     wrong = next((row for row in rows if not isinstance(row, str)), None)

@@ -40,8 +40,10 @@ def modelling(
 
     Args:
         data: a text file or a folder of them (`train…`, `valid…`, `test…`); a Parquet, CSV or JSON file, a
-            folder of them or a name on the hub, with a column of text; what a teacher wrote (`tutelage
-            write`); or one such place for each split.
+            folder of them, a folder that `Dataset.save_to_disk` wrote, or a name on the hub, with a column of
+            text, or of conversations: `messages`, written by the tokenizer's chat template, or `prompt` and
+            `completion`; of these the answers alone are learnt. What a teacher wrote (`tutelage write`); or
+            one such place for each split.
         tokenizer: a folder, a GGUF file or a hub name that Transformers reads a tokenizer from; or
             `{bpe: 8000}`, byte pairs learnt from the training text.
         length: tokens in a row.
@@ -58,7 +60,7 @@ def modelling(
     words = Vocabulary.of(tokenizer, texts[0])
     names = ("the training text", "the validation text", "the test text")
     train, held, last = (
-        Rows(words.encode(part), length=length, padding=words.end, where=where)
+        Rows(*words.read(part), length=length, padding=words.end, where=where)
         for part, where in zip(texts, names, strict=True)
     )
     return Problem(
@@ -68,7 +70,7 @@ def modelling(
         exam=TokenExam(lengths=words.byte_lengths()),
         num_classes=len(words),
         chance=_chance(train, last, len(words)),
-        network_options={"vocabulary": len(words), "length": length},
+        network_options={"vocabulary": len(words), "length": length, "words": words},
         offers={"rollout": Rollout(words.end)},
         files={"tokenizer": words.tokenizer.save_pretrained},
         writer=Author(words, train),

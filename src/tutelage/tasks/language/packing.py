@@ -29,6 +29,7 @@ class Rows(Source):
 
     Args:
         documents: the tokens of each.
+        counts: which tokens of each document are to be learnt; None for all.
         length: positions in a row.
         padding: the token that fills up the last row.
         where: what to call this in messages.
@@ -46,6 +47,7 @@ class Rows(Source):
     def __init__(
         self,
         documents: Sequence[np.ndarray[Any, np.dtype[np.int32]]],
+        counts: Sequence[np.ndarray[Any, np.dtype[np.bool_]] | None] | None = None,
         *,
         length: int,
         padding: int,
@@ -58,8 +60,9 @@ class Rows(Source):
         self.length, self.padding = length, padding
         self.tokens = torch.cat(held) if held else torch.empty(0, dtype=torch.int32)
         self.starts = sizes.cumsum(0) - sizes
+        self.counts = _joined(documents, counts)
         self._count = -(-len(self.tokens) // length)
-        if self._count and not self._has_labels(self._count - 1):
+        while self._count and not self._has_labels(self._count - 1):
             self._count -= 1  # what is left over predicts nothing
         if self._count == 0:
             raise DataError(f"{where} has no document of two tokens or more; nothing can be predicted")
@@ -76,6 +79,9 @@ class Rows(Source):
         tokens = self._tokens(places)
         follows = torch.zeros_like(places, dtype=torch.bool)
         follows[:, :-1] = (documents[:, 1:] == documents[:, :-1]) & (places[:, 1:] < len(self.tokens))
+        if self.counts is not None:
+            after = (places + 1).clamp(max=len(self.counts) - 1)
+            follows &= self.counts[after]
         return Batch(
             inputs={
                 "input_ids": tokens,
@@ -95,7 +101,8 @@ class Rows(Source):
     def fingerprint(self) -> str:
         """The SHA-256 of all tokens, and of where documents and rows begin."""
         digest = hashlib.sha256(f"{self.length} {self.padding} {len(self)}".encode())
-        for tensor in (self.tokens, self.starts):
+        parts = (self.tokens, self.starts, *([] if self.counts is None else [self.counts]))
+        for tensor in parts:
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
@@ -114,3 +121,18 @@ class Rows(Source):
 
     def _starts(self, documents: Int[Tensor, "n length"]) -> Tensor:
         return torch.cat([self.starts, torch.tensor([len(self.tokens)])])[documents]
+
+
+def _joined(
+    documents: Sequence[np.ndarray[Any, Any]], counts: Sequence[np.ndarray[Any, Any] | None] | None
+) -> Tensor | None:
+    """Which tokens count, of all documents; None where all do."""
+    if counts is None or all(one is None for one in counts):
+        return None
+    whole = zip(documents, counts, strict=True)
+    return torch.cat(
+        [
+            torch.ones(len(tokens), dtype=torch.bool) if held is None else torch.as_tensor(held)
+            for tokens, held in whole
+        ]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tutelage.data import load_tables
 from tutelage.errors import DataError
@@ -12,7 +13,7 @@ from tutelage.tasks.language.vocabulary import BROKEN, Vocabulary
 
 __all__ = ["openings", "read_prompts"]
 
-_COLUMNS = ("prompt", "text")
+_COLUMNS = ("prompt", "messages", "text")
 
 
 def openings(rows: Rows, words: Vocabulary, tokens: int) -> list[str]:
@@ -32,12 +33,13 @@ def openings(rows: Rows, words: Vocabulary, tokens: int) -> list[str]:
     return _some([words.decode(each).rstrip(BROKEN) for each in first], "the training documents")
 
 
-def read_prompts(place: str) -> list[str]:
-    """The prompts in a file.
+def read_prompts(place: str) -> list[Any]:
+    """The prompts in a file: text, or the messages of a conversation up to where it is to be answered.
 
     Args:
         place: a text file with a prompt a line; or a Parquet, CSV or JSON file, a folder of them or a name on
-            the hub, with a column `prompt` or `text`.
+            the hub, with a column `prompt`, `messages` or `text`. Of messages those after the last that is
+            not the assistant's are left out.
 
     Raises:
         DataError: it cannot be read, or there are none in it.
@@ -45,18 +47,34 @@ def read_prompts(place: str) -> list[str]:
     path = Path(place).expanduser()
     if path.suffix == ".txt":
         return _some(_lines(path), place)
-    found: list[str] = []
+    found: list[Any] = []
     for table in load_tables(place).values():
         column = next((name for name in _COLUMNS if name in table.column_names), None)
         if column is None:
             raise DataError(
-                f"{place} has the columns {', '.join(table.column_names)}; expected one named prompt or text"
+                f"{place} has the columns {', '.join(table.column_names)}; expected one named prompt, "
+                "messages or text"
             )
         found += table[column][:]
-    wrong = next((one for one in found if not isinstance(one, str)), "")
-    if not isinstance(wrong, str):
-        raise DataError(f"the prompts of {place} hold {wrong!r}, and text was expected")
-    return _some(found, place)
+    for one in found:
+        if not isinstance(one, str) and not _are_messages(one):
+            raise DataError(f"the prompts of {place} hold {one!r}, and text or messages were expected")
+    kept: list[Any] = [one if isinstance(one, str) else _unanswered(one) for one in found]
+    return _some(kept, place)
+
+
+def _are_messages(came: Any) -> bool:
+    return isinstance(came, list) and all(
+        isinstance(one, dict) and {"role", "content"} <= set(one) for one in came
+    )
+
+
+def _unanswered(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A conversation without the answers that end it."""
+    kept = list(messages)
+    while kept and kept[-1]["role"] == "assistant":
+        kept.pop()
+    return kept
 
 
 def _lines(path: Path) -> list[str]:
@@ -68,9 +86,9 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"prompts cannot be read from {path} as UTF-8 text: {error}") from error
 
 
-def _some(found: Sequence[str], place: str) -> list[str]:
+def _some(found: Sequence[Any], place: str) -> list[Any]:
     """Those that are not empty."""
-    kept = [one for one in found if one.strip()]
+    kept = [one for one in found if (one.strip() if isinstance(one, str) else one)]
     if not kept:
         raise DataError(f"there is no prompt in {place}; at least one is needed")
     return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.language.chat import Talk, counted_tokens
 from tutelage.tasks.language.documents import Unfinished
 from tutelage.tasks.language.library import optional, place_of, read
 
@@ -24,6 +26,7 @@ BROKEN = "\ufffd"
 """What is read for a letter whose bytes are not all there."""
 
 _AT_ONCE = 1000  # documents
+_SHOWN = 60  # letters of a text, in messages
 
 
 class Vocabulary:
@@ -31,12 +34,14 @@ class Vocabulary:
 
     Args:
         tokenizer: one of Transformers'.
+        samples: some texts that it is for, which messages show.
+        place: where it was read from, if anywhere.
 
     Raises:
         DataError: it has no token that ends a text.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, samples: Sequence[str] = (), place: str | None = None) -> None:
         if tokenizer.eos_token_id is None:
             raise DataError(
                 f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token (eos_token), and "
@@ -44,6 +49,13 @@ class Vocabulary:
             )
         self.tokenizer = tokenizer
         self.end = int(tokenizer.eos_token_id)
+        self.samples, self.place = [str(one)[:_SHOWN] for one in samples[:3]], place
+
+    @property
+    def special(self) -> dict[str, int | None]:
+        """What a network's configuration says of tokens that begin, end and fill up a text."""
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        return {name: getattr(self.tokenizer, name) for name in names}
 
     @classmethod
     def of(cls, came: str | Mapping[str, Any], texts: Sequence[str]) -> Vocabulary:
@@ -60,7 +72,8 @@ class Vocabulary:
         if isinstance(came, str):
             where, options = place_of(came)
             library = optional("transformers", "a tokenizer")
-            return cls(read("a tokenizer", where, library.AutoTokenizer.from_pretrained, **options))
+            found = read("a tokenizer", where, library.AutoTokenizer.from_pretrained, **options)
+            return cls(found, texts, came)
         if set(came) != {"bpe"}:
             raise UnknownName("tokenizer", ", ".join(came), ["bpe"], hint="Or give a folder or a hub name.")
         return cls.learnt(texts, size=came["bpe"])
@@ -91,7 +104,7 @@ class Vocabulary:
             show_progress=False,
         )
         model.train_from_iterator(texts, trainer)
-        return cls(library.PreTrainedTokenizerFast(tokenizer_object=model, eos_token=END))
+        return cls(library.PreTrainedTokenizerFast(tokenizer_object=model, eos_token=END), texts)
 
     def __len__(self) -> int:
         return 1 + max(int(number) for number in self.tokenizer.get_vocab().values())
@@ -109,6 +122,26 @@ class Vocabulary:
                 found.append(np.asarray(ended, dtype=np.int32))
         return found
 
+    def read(
+        self, texts: Sequence[str]
+    ) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any] | None]]:
+        """The tokens of each text, see `encode`, and which of them count: those of answers in a `Talk`.
+
+        None where all count.
+        """
+        plain = iter(self.encode([text for text in texts if not isinstance(text, Talk)]))
+        tokens: list[np.ndarray[Any, Any]] = []
+        counts: list[np.ndarray[Any, Any] | None] = []
+        for text in texts:
+            if not isinstance(text, Talk):
+                tokens.append(next(plain))
+                counts.append(None)
+                continue
+            found, held = counted_tokens(text, self.tokenizer, self.end)
+            tokens.append(np.asarray(found, dtype=np.int32))
+            counts.append(np.asarray(held, dtype=bool))
+        return tokens, counts
+
     def begin(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of texts that somebody is to go on from: as in `encode`, without an end."""
         return [
@@ -122,9 +155,33 @@ class Vocabulary:
         )
         return str(said)
 
+    def text_of(self, tokens: Sequence[int]) -> str | None:
+        """The text of some tokens; None where it begins or ends within a letter."""
+        text = self.decode(tokens)
+        ends = self.ends(tokens)
+        whole = BROKEN not in text and bool(ends) and ends[-1] == len(text.encode())
+        return text if whole else None
+
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """The byte of the text at which each token ends; those that are no text end where they begin."""
+        lengths = self._lengths
+        if lengths is not None:
+            return torch.tensor([int(lengths[token]) for token in tokens]).cumsum(0).tolist()
+        return [len(self.decode(tokens[: number + 1]).encode()) for number in range(len(tokens))]
+
+    @cached_property
+    def _lengths(self) -> Tensor | None:
+        return self.byte_lengths()
+
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         found = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
-        return [tokens[:-1] if tokens and tokens[-1] == self.end else tokens for tokens in found]
+        once = [tokens[1:] if self._begins_twice(tokens) else tokens for tokens in found]
+        return [tokens[:-1] if tokens and tokens[-1] == self.end else tokens for tokens in once]
+
+    def _begins_twice(self, tokens: Sequence[int]) -> bool:
+        """Whether a text said its beginning itself, as a template writes it, and it was set once more."""
+        begin = self.tokenizer.bos_token_id
+        return begin is not None and list(tokens[:2]) == [begin, begin]
 
     def byte_lengths(self) -> Int[Tensor, " c"] | None:
         """How many bytes of text each token stands for; None where its tokens are not made of bytes."""

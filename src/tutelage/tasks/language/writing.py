@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from tutelage.answers import Prompt, Sampling, Text
 from tutelage.errors import DataError, ModelError
 from tutelage.modes import evaluating
+from tutelage.tasks.language.chat import ask_by_template
 from tutelage.tasks.language.library import optional
 from tutelage.tasks.language.models.packed import unpacked
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.prompts import openings, read_prompts
 from tutelage.tasks.language.vocabulary import BROKEN, Vocabulary
 
-__all__ = ["Author", "OwnNoise"]
+__all__ = ["Author", "OwnNoise", "ends_of"]
 
 
 class Author:
@@ -37,6 +38,9 @@ class Author:
     def prompts(self, place: str | None, tokens: int) -> list[Prompt]:
         """The prompts at a place; without one, the first tokens of each training document.
 
+        Those at a place are written by the tokenizer's chat template, where it has one: a model that was
+        taught to answer is asked, and goes on from where it answers.
+
         Args:
             place: see `read_prompts`; None for the training documents.
             tokens: of an opening.
@@ -44,12 +48,24 @@ class Author:
         Raises:
             DataError: there are none.
         """
-        texts = openings(self.train, self.words, tokens) if place is None else read_prompts(place)
+        texts = openings(self.train, self.words, tokens) if place is None else self._asked_for(place)
         found = [Prompt(text, len(ids)) for text, ids in zip(texts, self.words.begin(texts), strict=True)]
         empty = next((one.text for one in found if not one.length), None)
         if empty is not None:
             raise DataError(f"the prompt {empty!r} has no tokens; a prompt needs one at least")
         return found
+
+    def _asked_for(self, place: str) -> list[str]:
+        found = read_prompts(place)
+        if not self.words.tokenizer.chat_template:
+            plain = [one for one in found if not isinstance(one, str)]
+            if plain:
+                raise DataError(
+                    f"the prompts of {place} are messages, and the tokenizer has no chat template to write "
+                    "them by; give text"
+                )
+            return [str(one) for one in found]
+        return [ask_by_template(one, self.words.tokenizer) for one in found]
 
     def check(self, network: nn.Module, longest: int, tokens: int) -> None:
         """Refuse a network that cannot write so many tokens after the longest prompt.
@@ -95,31 +111,50 @@ class Author:
         inputs, there = left_padded(begun, self.words.end)
         device = next(network.parameters()).device
         keys = [f"{sampling.seed} {prompt.key} {sample}" for prompt, sample in asked]
-        with evaluating(network), _plain(network, self._settings(sampling)) as generate:
+        ends = ends_of(network, self.words.end)
+        with evaluating(network), _plain(network, self._settings(sampling, ends)) as generate:
             found = generate(
                 inputs.to(device), attention_mask=there.to(device), logits_processor=_draws(sampling, keys)
             )
         added = found[:, inputs.shape[1] :].tolist()
-        return [self._text(*each) for each in zip(asked, begun, added, strict=True)]
+        return [self._text(*each, ends) for each in zip(asked, begun, added, strict=True)]
 
-    def _settings(self, sampling: Sampling) -> Any:
+    def _settings(self, sampling: Sampling, ends: Sequence[int]) -> Any:
         library = optional("transformers", "writing text")
         return library.GenerationConfig(
             max_new_tokens=sampling.tokens,
             do_sample=False,
-            eos_token_id=self.words.end,
+            eos_token_id=list(ends),
             pad_token_id=self.words.end,
         )
 
-    def _text(self, asked: tuple[Prompt, int], begun: list[int], added: list[int]) -> Text:
+    def _text(
+        self, asked: tuple[Prompt, int], begun: list[int], added: list[int], ends: Sequence[int]
+    ) -> Text:
         prompt, sample = asked
-        finished = self.words.end in added
-        tokens = added[: added.index(self.words.end)] if finished else added
+        stop = next((place for place, token in enumerate(added) if token in ends), None)
+        finished = stop is not None
+        tokens = added[:stop]
         before, whole = self.words.decode(begun), self.words.decode([*begun, *tokens])
         written = whole.removeprefix(before) if whole.startswith(before) else self.words.decode(tokens)
         if not finished:
             written = written.rstrip(BROKEN)
         return Text(prompt.key, prompt.text, written, sample, len(tokens) + finished, finished)
+
+
+def ends_of(network: Any, end: int) -> list[int]:
+    """All tokens that end what a network writes: the tokenizer's, and those that its checkpoint names.
+
+    Example:
+        >>> from types import SimpleNamespace as Said
+        >>> ends_of(Said(generation_config=Said(eos_token_id=[7, 3]), config=Said(eos_token_id=7)), 3)
+        [3, 7]
+    """
+    found = [end]
+    for said in (network.generation_config, network.config):
+        held = getattr(said, "eos_token_id", None)
+        found += [] if held is None else list(held) if isinstance(held, list | tuple) else [held]
+    return list(dict.fromkeys(found))
 
 
 class OwnNoise:

@@ -192,10 +192,6 @@ def test_networks_that_will_not_do(tmp_path):
         build(hidden_size="x")
     with pytest.raises(ModelError, match=r"set task\.length to at most 8"):
         build(max_position_embeddings=8)
-    with pytest.raises(ModelError, match="carries a state from position to position"):
-        transformers_causal(
-            config={"model_type": "mamba", "hidden_size": 8, "num_hidden_layers": 1}, vocabulary=9
-        )
     with pytest.raises(ModelError, match="cannot compute attention as 'sdpa'"):
         build("gemma2", attention="sdpa")
     with pytest.raises(CheckpointError, match="there is nothing at"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,19 @@ from torch import Tensor, nn
 
 from tutelage.errors import ModelError
 from tutelage.modes import evaluating
+from tutelage.tasks.language.models.apart import apart, together
+from tutelage.tasks.language.models.ways import Way, choose_way
 from tutelage.types import HeadLogits
 
-__all__ = ["HeadAnswer", "PackedRows", "pack", "unpacked", "within_documents"]
+__all__ = ["PackedAnswer", "PackedRows", "pack", "positions_within", "unpacked", "within_documents"]
 
 
 @dataclass(frozen=True, slots=True)
-class HeadAnswer:
-    """An answer whose logits are still to be computed."""
+class PackedAnswer:
+    """The logits of packed rows, or the head that they are still to be computed from."""
 
-    head: HeadLogits
-    logits: None = None
+    logits: Tensor | None = None
+    head: HeadLogits | None = None
 
 
 class PackedRows(nn.Module):
@@ -31,9 +33,11 @@ class PackedRows(nn.Module):
 
     Attributes:
         answers_head: whether the answer has `head`, and no logits.
+        way: how documents are kept apart; see `ways.choose_way`.
     """
 
     answers_head: bool
+    way: Way
     config: Any
 
     def forward(
@@ -43,16 +47,32 @@ class PackedRows(nn.Module):
         documents: Int[Tensor, "n length"] | None = None,
         **rest: Any,
     ) -> Any:
-        """The network's own forward, under a mask within documents where these are given."""
+        """The network's own forward, within documents where these are given."""
+        if documents is not None and input_ids is not None and self.way == "apart":
+            parts = [(one, self._plain(input_ids[one.rows, one.columns], rest)) for one in apart(documents)]
+            joined = together(parts, (documents.shape[0], documents.shape[1]))
+            return PackedAnswer(head=self._head(joined)) if self.answers_head else PackedAnswer(joined)
         if position_ids is not None:
             rest["position_ids"] = position_ids
         if documents is not None:
-            rest["attention_mask"] = self._mask(documents)
             rest["use_cache"] = False
+            if self.way == "mask":
+                rest["attention_mask"] = self._mask(documents)
+            elif position_ids is None:
+                rest["position_ids"] = positions_within(documents)
         if not self.answers_head:
             return super().forward(input_ids=input_ids, **rest)
         backbone = getattr(self, str(self.base_model_prefix))
-        return HeadAnswer(self._head(backbone(input_ids=input_ids, **rest).last_hidden_state))
+        return PackedAnswer(head=self._head(backbone(input_ids=input_ids, **rest).last_hidden_state))
+
+    def _plain(self, input_ids: Tensor, rest: Mapping[str, Any]) -> Tensor:
+        """Of rows of one document each the logits, or what goes into the head."""
+        if not self.answers_head:
+            found: Tensor = super().forward(input_ids=input_ids, **rest, use_cache=False).logits
+            return found
+        backbone = getattr(self, str(self.base_model_prefix))
+        hidden: Tensor = backbone(input_ids=input_ids, **rest, use_cache=False).last_hidden_state
+        return hidden
 
     def _mask(self, documents: Tensor) -> Tensor:
         allowed = within_documents(documents)
@@ -70,22 +90,37 @@ class PackedRows(nn.Module):
         return HeadLogits(hidden, last.weight, last.bias, scale, None if cap is None else float(cap))
 
 
-def pack(network: Any, *, head: bool) -> nn.Module:
+def pack(network: Any, *, head: bool, fresh: bool = False) -> nn.Module:
     """Give a network the forward of `PackedRows`, in place; its weights and their names stay as they are.
 
     Args:
         network: a causal language model of Transformers.
         head: whether it answers with its head instead of logits.
+        fresh: whether its weights are random.
 
     Raises:
-        ModelError: its logits are not those of its head.
+        ModelError: its logits are not those of its head, or documents cannot be kept apart.
     """
     kind = type(network)
     network.__class__ = type(f"Packed{kind.__name__}", (PackedRows, kind), {"__module__": __name__})
-    network.answers_head = head
+    network.answers_head, network.way = False, "mask"
     packed: PackedRows = network
+    packed.way = choose_way(packed, _answer, fresh=fresh)
+    packed.answers_head = head
     if head:
         _check_head(packed)
+    return packed
+
+
+def _answer(
+    network: Any, way: Way | None, tokens: Tensor, positions: Tensor | None, documents: Tensor | None
+) -> Tensor:
+    """The logits of a packed network, read in a way."""
+    if way is None:
+        found: Tensor = network(input_ids=tokens).logits.float()
+        return found
+    network.way = way
+    packed: Tensor = network(input_ids=tokens, position_ids=positions, documents=documents).logits.float()
     return packed
 
 
@@ -110,6 +145,19 @@ def within_documents(documents: Int[Tensor, "n length"]) -> Bool[Tensor, "n 1 le
     """
     same = documents.unsqueeze(-1) == documents.unsqueeze(-2)
     return same.tril().unsqueeze(1)
+
+
+def positions_within(documents: Int[Tensor, "n length"]) -> Int[Tensor, "n length"]:
+    """Positions that begin at 0 with each document.
+
+    Example:
+        >>> positions_within(torch.tensor([[0, 0, 1]])).tolist()
+        [[0, 1, 0]]
+    """
+    places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    begins = torch.ones_like(documents, dtype=torch.bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return places - torch.where(begins, places, 0).cummax(1).values
 
 
 def _check_head(network: PackedRows) -> None:

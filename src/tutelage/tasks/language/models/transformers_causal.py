@@ -13,6 +13,8 @@ from tutelage.errors import CheckpointError, ModelError, UnknownName
 from tutelage.tasks.language.library import optional, place_of, read
 from tutelage.tasks.language.models.depth import keep_blocks
 from tutelage.tasks.language.models.packed import pack
+from tutelage.tasks.language.tokenizers import check_words
+from tutelage.tasks.language.vocabulary import Vocabulary
 
 __all__ = ["transformers_causal"]
 
@@ -29,8 +31,10 @@ def transformers_causal(
     dtype: str = "float32",
     attention: str | None = None,
     head: bool = False,
+    checkpointing: bool = False,
     vocabulary: int | None = None,
     length: int | None = None,
+    words: Vocabulary | None = None,
 ) -> nn.Module:
     """A causal language model of Transformers: trained weights from `path`, or random ones from `config`.
 
@@ -47,14 +51,19 @@ def transformers_causal(
             takes the first where the network can.
         head: answer with `head` (what goes into the last layer, and that layer) instead of logits, for losses
             that work through a large vocabulary in chunks.
+        checkpointing: keep the inputs of blocks alone for the backward pass, and compute what is between once
+            more: less memory, a third more time.
         vocabulary: how many tokens there are, for a `config` without `vocab_size`; the task says it.
         length: positions in a row; the task says it.
+        words: the tokenizer that texts are read with; the task says it. The network must have been made for
+            it, and one from a `config` gets its end tokens.
 
     Shapes:
         input_ids, position_ids and documents [N, length] -> `logits` [N, length, vocabulary], or `head`.
 
     Raises:
-        ModelError: both or neither of `path` and `config`; rows that are too long; no causal model.
+        ModelError: both or neither of `path` and `config`; rows that are too long; no causal model; weights
+            that were made for another tokenizer, or for fewer tokens; documents that cannot be kept apart.
         CheckpointError: weights that are missing, truncated, incomplete or pickled.
         UnknownName: a model type, a setting, a dtype or an attention that there is not.
         MissingExtra: Transformers is not installed.
@@ -69,15 +78,25 @@ def transformers_causal(
             raise UnknownName(what, came, legal)
     library = optional("transformers", "transformers_causal")
     if config is not None:
-        network = _random(library, config, vocabulary, length).to(_KINDS[dtype])
+        own = {} if words is None else words.special
+        network = _random(library, {**own, **config}, vocabulary, length).to(_KINDS[dtype])
     else:
         assert path is not None
+        if words is not None:
+            check_words(words, path, gguf_file)
         network = _trained(library, path, gguf_file, _KINDS[dtype])
+        if words is not None:
+            _end_at(network, words.end)
+    if vocabulary is not None:
+        _check_size(network, vocabulary)
+        network.known_classes = vocabulary
     _set_attention(network, attention)
     _check_length(network, length)
     if layers is not None:
         keep_blocks(network, layers)
-    return pack(network, head=head)
+    if checkpointing:
+        _checkpoint(network)
+    return pack(network, head=head, fresh=config is not None)
 
 
 def _random(library: Any, config: Mapping[str, Any], vocabulary: int | None, length: int | None) -> Any:
@@ -140,26 +159,45 @@ def _refuse_pickle(folder: Path) -> None:
 
 
 def _set_attention(network: Any, attention: str | None) -> None:
-    """Choose how attention is computed, of a network that has nothing but attention between positions."""
+    """Choose how attention is computed."""
     kind = type(network).__name__
-    if network._is_stateful:
-        raise ModelError(
-            f"{kind} carries a state from position to position, and so from one document of a row into the "
-            "next; take a network of attention alone, such as llama or qwen2"
-        )
     try:
         network.set_attn_implementation(attention or ("sdpa" if network._supports_sdpa else "eager"))
     except (ImportError, ValueError) as error:
         raise ModelError(f"{kind} cannot compute attention as {attention!r}: {error}") from error
 
 
+def _end_at(network: Any, end: int) -> None:
+    """Let it end a text at the tokenizer's end, beside the ends that it came with."""
+    for said in (network.config, network.generation_config):
+        held = said.eos_token_id
+        ends = [] if held is None else list(held) if isinstance(held, list | tuple) else [held]
+        if end not in ends:
+            said.eos_token_id = [*ends, end] if ends else end
+
+
+def _checkpoint(network: Any) -> None:
+    if not network.supports_gradient_checkpointing:
+        raise ModelError(f"{type(network).__name__} has no blocks to compute anew; leave checkpointing out")
+    network.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def _check_size(network: Any, vocabulary: int) -> None:
+    """Refuse a network that has fewer tokens than will be asked of it."""
+    rows = int(network.get_input_embeddings().weight.shape[0])
+    if rows < vocabulary:
+        raise ModelError(
+            f"{type(network).__name__} has embeddings for {rows} tokens, and the tokenizer of the task has "
+            f"{vocabulary}; take the tokenizer that it was trained with (task.tokenizer), or a config "
+            "without vocab_size"
+        )
+
+
 def _check_length(network: Any, length: int | None) -> None:
-    """Refuse rows longer than what a network has positions, or a window, for."""
-    config = network.config.get_text_config()
-    for name in ("max_position_embeddings", "sliding_window"):
-        limit = getattr(config, name, None)
-        if length is not None and limit is not None and length > limit:
-            raise ModelError(
-                f"rows of {length} tokens came, and {type(network).__name__} has {name} {limit}; set "
-                f"task.length to at most {limit}"
-            )
+    """Refuse rows longer than what a network has positions for."""
+    limit = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    if length is not None and isinstance(limit, int) and length > limit:
+        raise ModelError(
+            f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}"
+            f"; set task.length to at most {limit}"
+        )
