@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, RunFolder, Set
+from tutelage.cli.options import Allow, AsJson, RunFolder, Set
 from tutelage.errors import OutputError
 
 __all__ = ["export"]
@@ -35,6 +35,7 @@ def export(
         bool, typer.Option("--overwrite", help="Replace the file if it is there already.")
     ] = False,
     changes: Set = None,
+    allow: Allow = None,  # noqa: ARG001 - its callback does it
     as_json: AsJson = False,
 ) -> None:
     """Write the student of a run in a format that other programs read, and check what was written."""
