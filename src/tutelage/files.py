@@ -24,7 +24,7 @@ __all__ = [
     "write_json",
 ]
 
-SEAL = "sha256"
+SEAL = "checksum"
 """The key under which a file of JSON keeps the checksum of the rest."""
 
 
@@ -35,8 +35,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         OutputError: the disk is full, or the folder cannot be written to. What stood there stays.
     """
     advice = "make room or choose another folder (out, --out), and go on with resume=True or --resume"
-    with replacing(path, advice=advice) as beside, open(beside, "xb", opener=beside_links) as file:
-        file.write(content)
+    with replacing(path, advice=advice) as beside:
+        beside.write_bytes(content)
 
 
 def beside_links(path: str, flags: int) -> int:
@@ -100,7 +100,7 @@ def read_json(path: Path, *, advice: str = "restore it from a copy") -> Any:
 
 
 def seal(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with the checksum of its content under `sha256`."""
+    """A mapping with the checksum of its content under `checksum`."""
     plain: dict[str, Any] = json.loads(json.dumps({key: held for key, held in value.items() if key != SEAL}))
     return plain | {SEAL: _digest(plain)}
 

@@ -129,7 +129,7 @@ def _check_protocols(url: str) -> None:
         protocol = part.partition("://")[0]
         if ("://" in part or "/" not in part) and protocol not in _PROTOCOLS:
             raise AnswersError(
-                f"answers at {url} are reached by {protocol!r}; expected a folder, or one of "
+                f"answers at {url} cannot be reached by {protocol!r}; expected a folder, or one of "
                 f"{', '.join(sorted(_PROTOCOLS))}"
             )
 

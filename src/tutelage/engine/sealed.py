@@ -24,7 +24,7 @@ def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
         tensors: by name, contiguous and on the CPU.
         about: entries of the header.
     """
-    content: bytes = save(dict(tensors), {})
+    content: bytes = save(dict(tensors))
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     header.pop("__metadata__", None)

@@ -75,7 +75,7 @@ def _build(recipe: Recipe, name: str, seeds: int | None, field: Field | None) ->
         judged = {name: one for name, one in outcomes.items() if is_taught(one, student)}
         outcomes = controls(judged) | outcomes | against_controls(judged)
     for other, spec in recipe.also.items():
-        arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms)
+        arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms, field)
         against = control_of(primary, outcomes) if recipe.control is not False else None
         outcomes[other] = replace(outcomes[primary], arm=other, against=against)
     arms = without_idle(arms)
