@@ -71,8 +71,8 @@ def _value(table: Any, column: str, row: int, where: str) -> Any:
         return table[row][column]
     except Exception as error:
         raise DataError(
-            f"{where}: the {column} in row {row}{_file_of(table, column, row)} cannot be read ({error}); mend "
-            "it, or take the row out"
+            f"{where}: the {column} in row {row}{_file_of(table, column, row)} cannot be read ({error}); "
+            "mend it, or take the row out"
         ) from error
 
 

@@ -79,9 +79,13 @@ def kept(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def is_allowed(kind: str, came: str) -> bool:
     """Whether a name may be imported for this use."""
-    module = came.partition(":")[0]
     names = (_OURS, *_ALWAYS.get(kind, ()), *_ALLOWED.get())
-    return any(came == name or module == name or module.startswith(f"{name}.") for name in names)
+    return any(came == name or _is_below(came, name) for name in names)
+
+
+def _is_below(came: str, prefix: str) -> bool:
+    module = came.partition(":")[0]
+    return module == prefix or module.startswith(f"{prefix}.")
 
 
 def may_run(path: Path) -> bool:
@@ -144,7 +148,8 @@ def _check_kind(kind: str, came: str, found: Any, wanted: Any) -> None:
         fits = _fits(found, wanted)
     elif inspect.isfunction(found) or inspect.ismethod(found):
         _check_home(kind, came, found)
-        fits = _gives(found, wanted)
+        said_so = any(came == name or _is_below(came, name) for name in _ALLOWED.get())
+        fits = _gives(found, wanted, open_ended=said_so)
     else:
         raise RecipeError(f"{kind} {came!r} is a {type(found).__name__}; expected a class or function {said}")
     if not fits:
@@ -177,9 +182,8 @@ def _fits(found: type, wanted: Any) -> bool:
     return issubclass(found, wanted)
 
 
-def _gives(function: Any, wanted: Any) -> bool:
-    """Whether a function says that it returns what is wanted; one of the user's may leave that open."""
-    ours = str(function.__module__).partition(".")[0] == _OURS
+def _gives(function: Any, wanted: Any, *, open_ended: bool) -> bool:
+    """Whether a function says that it returns what is wanted; one that the user named may leave that open."""
     given = inspect.unwrap(function).__annotations__.get("return", inspect.Signature.empty)
     if isinstance(given, str):
         try:
@@ -188,4 +192,4 @@ def _gives(function: Any, wanted: Any) -> bool:
             given = inspect.Signature.empty
     if inspect.isclass(given) and given not in (inspect.Signature.empty, Any):
         return _fits(given, wanted)
-    return not ours and given is not None
+    return open_ended and given is not None
