@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -246,7 +245,8 @@ def test_a_strangers_files_do_nothing(
     monkeypatch.setattr(Place.__init__, "__kwdefaults__", {"cache": tmp_path / "cache"})
     Path("outside").mkdir()
     Path("outside/thesis").write_text("my thesis")
-    counts, wrong = Counter(), []
+    counts: Counter[str] = Counter()
+    wrong = []
     for words in kind(tiny, made):
         done = asked(*words, limit=60)
         outside = sorted(path.name for path in Path("outside").iterdir())
@@ -263,4 +263,3 @@ def test_a_strangers_files_do_nothing(
         shutil.rmtree("new", ignore_errors=True)
     print(f"\nhostile files, {kind.__name__}: {dict(counts)}")
     assert not wrong, wrong
-    assert io
