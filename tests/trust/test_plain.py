@@ -35,7 +35,7 @@ def test_what_no_recipe_holds_is_refused_at_once(text: str, said: str):
     clock = time.perf_counter()
     with pytest.raises(yaml.YAMLError, match=said):
         read_yaml(text)
-    assert time.perf_counter() - clock < 5
+    assert time.perf_counter() - clock < 20
 
 
 def test_anchors_and_merges_are_still_read():
