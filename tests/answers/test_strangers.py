@@ -1,4 +1,4 @@
-"""Stores from anybody: nothing is written outside, unpacked past a limit, or reached by a way that does more."""
+"""Stores from anybody: nothing is written outside, or unpacked past a limit."""
 
 from __future__ import annotations
 

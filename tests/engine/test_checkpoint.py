@@ -313,3 +313,32 @@ def test_names_of_a_wrapper_in_a_file_are_read(tmp_path):
     other = nn.Linear(2, 3)
     load_weights(tmp_path / "weights.safetensors", other)
     assert torch.equal(other.weight, plain.weight)
+
+
+# -- damage -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", ["weights", "checkpoint"])
+def test_every_flipped_byte_is_named_or_changes_nothing(tmp_path, write):
+    network, file = nn.Linear(2, 2), tmp_path / "a.safetensors"
+    if write == "weights":
+        save_weights(file, network)
+    else:
+        Checkpoint(file).save({"step": 7, "weight": network.weight})
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        file.write_bytes(bytes(content))
+        try:
+            if write == "weights":
+                other = nn.Linear(2, 2)
+                load_weights(file, other)
+                assert torch.equal(other.weight, network.weight)
+                assert torch.equal(other.bias, network.bias)
+            else:
+                held = Checkpoint(file).load()
+                assert held["step"] == 7
+                assert torch.equal(held["weight"], network.weight)
+        except CheckpointError:
+            continue

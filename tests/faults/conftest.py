@@ -45,7 +45,7 @@ class Answer:
         code: its exit status.
         out, err: what it printed.
         fault: a traceback where something else than an error of ours came; empty where not.
-        seconds: how long it took.
+        seconds: of the processor, that it took.
     """
 
     code: int
@@ -72,7 +72,7 @@ def ask(*words: Any, limit: float = 120.0) -> Answer:
     """A command in this process, stopped after `limit` seconds."""
     before = signal.signal(signal.SIGALRM, _ring)
     signal.setitimer(signal.ITIMER_REAL, limit)
-    clock, fault = time.perf_counter(), ""
+    clock, fault = time.process_time(), ""  # a busy machine makes nothing late
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -85,7 +85,7 @@ def ask(*words: Any, limit: float = 120.0) -> Answer:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return Answer(code, out, err, fault, time.perf_counter() - clock)
+    return Answer(code, out, err, fault, time.process_time() - clock)
 
 
 @pytest.fixture(scope="session")

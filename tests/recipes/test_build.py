@@ -5,7 +5,7 @@ import torch
 
 from tutelage.corrections import PriorBias
 from tutelage.data import Loader
-from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.errors import DataError, ModelError, RecipeError, UnknownName
 from tutelage.recipes import build, student_of
 from tutelage.recipes.load import parse
 from tutelage.schemes import Alone, Offline
@@ -281,3 +281,18 @@ def test_a_mistyped_turn_is_named_before_one_without_an_optimizer(plain):
     plain["stages"][0]["optimizers"] = {"student": sgd}
     with pytest.raises(RecipeError, match="moves student, peer, and peer has no optimizer"):
         build(parse(plain), "x")
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"), [([99], "class 99, and there are 3"), ([-1], "expected numbers")]
+)
+def test_a_correction_of_a_class_that_is_not_there_is_said_before_anything_is_trained(make, classes, said):
+    with pytest.raises((ModelError, RecipeError), match=said):
+        make(correct={"prior_bias": {"classes": classes}})
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", ".x", "x\x1b[2J"])
+def test_an_arm_is_no_path(make, name):
+    alone = {"scheme": "alone", "optimizers": {"student": "sgd"}, "train": {"epochs": 1}}
+    with pytest.raises(RecipeError, match="files are named after it"):
+        make(also={name: {"stages": [alone]}})
