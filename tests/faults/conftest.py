@@ -68,7 +68,7 @@ def _ring(*_: Any) -> None:
     raise TooLong
 
 
-def ask(*words: Any, limit: float = 120.0) -> Answer:
+def ask(*words: Any, limit: float = 600.0) -> Answer:
     """A command in this process, stopped after `limit` seconds."""
     before = signal.signal(signal.SIGALRM, _ring)
     signal.setitimer(signal.ITIMER_REAL, limit)

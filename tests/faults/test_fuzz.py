@@ -138,7 +138,7 @@ def test_recipes(tiny: Path, asked: Callable[..., Any], share: int, tmp_path: Pa
             text = text[:at] + noise + text[at + len(noise) :]
         file.write_bytes(text)
         words = ["check", file, "--cpu"]
-        tally.note(words, asked(*words, limit=60), source=text[-700:] if times == 0 else (path, kind, value))
+        tally.note(words, asked(*words, limit=300), source=text[-700:] if times == 0 else (path, kind, value))
 
     tried()
     tally.close(before)
@@ -160,7 +160,7 @@ def test_stores(tiny: Path, made: Path, asked: Callable[..., Any], share: int, t
         text = json.dumps(seal(held) if sealed else held)
         (tmp_path / "store/manifest.json").write_text(text)
         words = ["check", tiny, "--cpu", "--set", f"teacher={{stored: {{answers: {tmp_path / 'store'}}}}}"]
-        tally.note(words, asked(*words, limit=60), source=(path, kind, value))
+        tally.note(words, asked(*words, limit=300), source=(path, kind, value))
 
     tried()
     tally.close(before)
@@ -177,7 +177,7 @@ def test_checkpoints(tiny: Path, made: Path, asked: Callable[..., Any], share: i
     def tried(at: int, length: int, noise: bytes) -> None:
         file.write_bytes((whole[:at] + noise + whole[at + len(noise) :])[: max(length, at)])
         words = ["evaluate", tmp_path / "run", "--cpu"]
-        tally.note(words, asked(*words, limit=60), source=(at, length, noise))
+        tally.note(words, asked(*words, limit=300), source=(at, length, noise))
 
     tried()
     tally.close(before)
@@ -229,7 +229,7 @@ def test_command_lines(tiny: Path, made: Path, asked: Callable[..., Any], share:
         words = [verb, source, *(word for pair in options for word in pair)]
         if verb in ("label", "tune", "export") and "--out" not in words:
             words += ["--nonsense"]  # what would be legal, and long, is not what is asked for
-        tally.note(words, asked(*words, limit=60), soon=20.0)
+        tally.note(words, asked(*words, limit=300), soon=20.0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)

@@ -248,7 +248,7 @@ def test_a_strangers_files_do_nothing(
     counts: Counter[str] = Counter()
     wrong = []
     for words in kind(tiny, made):
-        done = asked(*words, limit=60)
+        done = asked(*words, limit=300)
         outside = sorted(path.name for path in Path("outside").iterdir())
         unpacked = sum(path.stat().st_size for path in Path("cache").rglob("*") if path.is_file())
         bad = [

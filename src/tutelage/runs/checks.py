@@ -154,9 +154,10 @@ def _check_reported(study: Study) -> None:
     for where, source in (("validation", problem.validation), ("test", problem.test)):
         if source is None:
             continue
-        labels = source.batch([0]).labels if source.labels is None else source.labels
-        whole = isinstance(source.labels, Tensor) and not source.labels.is_floating_point()
-        if labels is None or (whole and bool((source.labels == UNLABELLED).all())):
+        known = source.labels
+        labels = source.batch([0]).labels if known is None else known
+        classes = isinstance(known, Tensor) and not known.is_floating_point()
+        if labels is None or (classes and not bool(torch.ne(torch.as_tensor(known), UNLABELLED).any())):
             raise DataError(
                 f"the {where} data has no labels, so nothing could be measured on it; give labels, or leave "
                 f"{where} out"
