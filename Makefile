@@ -5,12 +5,16 @@
 #   PIP_FLAGS  handed to each pip install                     an index, --no-index, --find-links …
 #   WORKERS    test processes                                 make test WORKERS=4
 #   ARGS       handed to pytest or to the demo                make test ARGS="tests/losses -x"
+#   KILLS, INPUTS, FLIPS  how many faults                     make fault-tests KILLS=300
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
 WORKERS ?= 2
 ARGS ?=
+KILLS ?= 12
+INPUTS ?= 60
+FLIPS ?= 60
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -18,7 +22,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check -q -c constraints.tx
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-all bench docs lint format types clean
+.PHONY: help demo check test test-all fault-tests bench docs lint format types clean
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +40,11 @@ test: $(VENV)/.test  ## the quick tests
 
 test-all: $(VENV)/.test  ## all tests
 	$(PYTEST) $(ARGS)
+
+# One process, and what it counted is printed; make fault-tests KILLS=300 INPUTS=1000 FLIPS=300 takes hours.
+fault-tests: $(VENV)/.test  ## kills, bad inputs, flipped bytes, hostile files; KILLS, INPUTS, FLIPS say how many
+	FAULT_KILLS=$(KILLS) FAULT_INPUTS=$(INPUTS) FAULT_FLIPS=$(FLIPS) OMP_NUM_THREADS=1 \
+		$(PY) -m pytest -s -m slow --timeout 86400 tests/faults $(ARGS)
 
 bench: $(VENV)/.test  ## the quick benchmarks
 	$(PY) benchmarks/step_overhead.py --quick

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import CheckpointError, OutputError
+from tutelage.trust import parse_json
 
-__all__ = ["read_json", "replacing", "replacing_folder", "write_atomically", "write_json"]
+__all__ = [
+    "SEAL",
+    "beside_links",
+    "read_json",
+    "replacing",
+    "replacing_folder",
+    "seal",
+    "unseal",
+    "write_atomically",
+    "write_json",
+]
+
+SEAL = "checksum"
+"""The key under which a file of JSON keeps the checksum of the rest."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -24,6 +39,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     advice = "make room or choose another folder (out, --out), and go on with resume=True or --resume"
     with replacing(path, advice=advice) as beside:
         beside.write_bytes(content)
+
+
+def beside_links(path: str, flags: int) -> int:
+    """Open a file for writing, and no link: an opener for `open`."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextlib.contextmanager
@@ -40,6 +60,7 @@ def replacing(path: Path, *, advice: str = "make room or choose another folder")
     beside = path.with_name(f".part.{path.name}")  # one name, so that a killed writer leaves one at most
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)  # of a killed writer, or a link that somebody put there
         yield beside
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
@@ -88,17 +109,50 @@ def replacing_folder(path: Path, *, advice: str = "make room or choose another f
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON in one step."""
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+    """Write JSON in one step; a mapping with the checksum of its content."""
+    held = seal(value) if isinstance(value, Mapping) else value
+    write_atomically(path, (json.dumps(held, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON back.
+def read_json(path: Path, *, advice: str = "restore it from a copy") -> Any:
+    """Read JSON back, without its checksum.
+
+    Args:
+        path: the file.
+        advice: what the user can do where it is damaged.
 
     Raises:
-        CheckpointError: the file is cut short or foreign.
+        CheckpointError: the file is cut short, foreign, or not as it was written.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is truncated or not ours ({error}); delete it and resume") from error
+        held = parse_json(path.read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path} is truncated or not ours ({error}); {advice}") from error
+    try:
+        return unseal(held)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; {advice}") from error
+
+
+def seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with the checksum of its content under `checksum`."""
+    plain: dict[str, Any] = json.loads(json.dumps({key: held for key, held in value.items() if key != SEAL}))
+    return plain | {SEAL: _digest(plain)}
+
+
+def unseal(value: Any) -> Any:
+    """What was sealed, without its checksum; what has none is given back as it is.
+
+    Raises:
+        ValueError: the content is not that of the checksum.
+    """
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    plain = {key: held for key, held in value.items() if key != SEAL}
+    if _digest(plain) != value[SEAL]:
+        raise ValueError("its content does not have the checksum that was written with it")
+    return plain
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -180,7 +180,11 @@ def worked(tmp_path, monkeypatch) -> Path:
 @pytest.mark.slow
 def test_the_worked_example_trains(worked):
     (recipe,) = worked.glob("*.yaml")
-    study = build(load(str(recipe), changes=["stages.0.train.epochs=2", "teacher.train.epochs=2"]), "worked")
+    study = build(
+        load(str(recipe), changes=["stages.0.train.epochs=2", "teacher.train.epochs=2"]),
+        "worked",
+        trust=["my_methods"],
+    )
     done = runs.run(study, worked / "run", quiet=True)
     assert done is not None
     assert done.verdict.word in ("better", "worse", "not shown")

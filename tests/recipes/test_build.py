@@ -5,7 +5,7 @@ import torch
 
 from tutelage.corrections import PriorBias
 from tutelage.data import Loader
-from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.errors import DataError, ModelError, RecipeError, UnknownName
 from tutelage.recipes import build, student_of
 from tutelage.recipes.load import parse
 from tutelage.schemes import Alone, Offline
@@ -300,3 +300,18 @@ def test_the_way_of_the_student_has_no_stop_where_another_network_is_touched(mak
     assert "big alone" not in study.outcomes  # nobody teaches it
     (training, change) = study.arms["control"].stages
     assert (training.student, change.name) == ("student", "prune")
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"), [([99], "class 99, and there are 3"), ([-1], "expected numbers")]
+)
+def test_a_correction_of_a_class_that_is_not_there_is_said_before_anything_is_trained(make, classes, said):
+    with pytest.raises((ModelError, RecipeError), match=said):
+        make(correct={"prior_bias": {"classes": classes}})
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", ".x", "x\x1b[2J"])
+def test_an_arm_is_no_path(make, name):
+    alone = {"scheme": "alone", "optimizers": {"student": "sgd"}, "train": {"epochs": 1}}
+    with pytest.raises(RecipeError, match="files are named after it"):
+        make(also={name: {"stages": [alone]}})

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import collections
-
 import pytest
+from torch import nn
 
 import tutelage.losses
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.losses.response import SoftTarget
 from tutelage.recipes.names import call, find, public_names
 from tutelage.tasks.vision import models
+from tutelage.trust import trusting
 
 
 def test_a_name_is_an_attribute_of_its_folder():
@@ -17,8 +17,9 @@ def test_a_name_is_an_attribute_of_its_folder():
 
 
 def test_outside_code_is_a_module_and_a_name():
-    assert find("loss", "collections:Counter", tutelage.losses) is collections.Counter
-    assert find("loss", "collections:Counter.fromkeys", tutelage.losses) == collections.Counter.fromkeys
+    with trusting(["torch.nn"]):
+        assert find("model", "torch.nn:Linear", models) is nn.Linear
+        assert find("model", "torch.nn.modules.linear:Linear", models) is nn.Linear
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_outside_code_is_a_module_and_a_name():
         ("response", "unknown loss 'response'.*Known: .*response.SoftTarget"),
         ("response.SoftTarget.forward", "unknown loss"),
         ("", "unknown loss ''"),
-        ("collections:Countre", "Nearest: 'collections:Counter'"),
+        ("tutelage.losses.response:SoftTargte", "Nearest: 'tutelage.losses.response:SoftTarget'"),
     ],
 )
 def test_an_unknown_name_says_the_nearest(came: str, said: str):
@@ -39,7 +40,7 @@ def test_an_unknown_name_says_the_nearest(came: str, said: str):
 
 
 def test_an_outside_module_that_is_not_there_is_said():
-    with pytest.raises(RecipeError, match="cannot import 'no_such_module'"):
+    with trusting(["no_such_module"]), pytest.raises(RecipeError, match="cannot import 'no_such_module'"):
         find("loss", "no_such_module:Loss", tutelage.losses)
 
 

@@ -453,3 +453,11 @@ def test_a_file_is_no_folder(distil: Distil, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(OutputError, match="is a file"):
         distil()
+
+
+def test_a_test_split_without_labels_is_refused_before_anything_is_trained(
+    distil: Distil, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="the test data has no labels"):
+        distil(test=torch.randn(20, 8), out=tmp_path / "none")
+    assert not list(tmp_path.rglob("trained.json"))

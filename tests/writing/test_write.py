@@ -16,6 +16,7 @@ import yaml
 from tutelage.answers import Answers, Place, Sampling, Texts
 from tutelage.engine import Runtime
 from tutelage.errors import AnswersError, DataError, Interrupted, ModelError, RecipeError
+from tutelage.files import seal
 from tutelage.recipes import build, load
 from tutelage.runs import run
 from tutelage.studies import Study
@@ -236,7 +237,7 @@ def test_text_is_no_logits_and_logits_are_no_text(written, tmp_path):
     with pytest.raises(AnswersError, match=r"holds text that a teacher wrote, and no logits"):
         Answers(written[0])
     held = json.loads((written[0] / "manifest.json").read_text()) | {"form": "dense:float32"}
-    (tmp_path / "manifest.json").write_text(json.dumps(held))
+    (tmp_path / "manifest.json").write_text(json.dumps(seal(held)))
     with pytest.raises(AnswersError, match="in the form dense:float32, and text was expected"):
         Texts(tmp_path)
     with pytest.raises(AnswersError, match="in the form dense:float32, and no text"):

@@ -16,7 +16,7 @@ from tutelage.answers.budget import (
     spread_log_probs,
 )
 from tutelage.answers.forms import Dense, Form, Sampled, TopK, form_of
-from tutelage.answers.manifest import ABOUT, Manifest
+from tutelage.answers.manifest import ABOUT, Manifest, read_about, write_about
 from tutelage.answers.places import Place
 from tutelage.answers.prompts import Prompt, Sampling
 from tutelage.answers.shards import Shard, ShardRecord, columns_of, damage, read_record, write_shard
@@ -47,10 +47,12 @@ __all__ = [
     "error_of",
     "form_of",
     "holds_text",
+    "read_about",
     "read_bytes",
     "read_record",
     "redrawn",
     "spread_log_probs",
+    "write_about",
     "write_shard",
     "write_texts",
 ]

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from tutelage.answers.places import Place
-from tutelage.answers.shards import ShardRecord, read_record
+from tutelage.answers.shards import ShardRecord, checked_record, read_record
 from tutelage.errors import AnswersError
+from tutelage.files import seal, unseal
+from tutelage.trust import parse_json
 
-__all__ = ["ABOUT", "TEXT", "Manifest"]
+__all__ = ["ABOUT", "TEXT", "Manifest", "read_about", "write_about"]
 
 _FORMAT = "tutelage.answers.1"
 _MANIFEST = "manifest.json"
@@ -134,7 +136,7 @@ class Manifest:
 
     def _write(self, place: Place) -> None:
         held = asdict(replace(self, shards=list(self.shards)))
-        place.write(_MANIFEST, (json.dumps({"format": _FORMAT} | held, indent=1) + "\n").encode())
+        place.write(_MANIFEST, (json.dumps(seal({"format": _FORMAT} | held), indent=1) + "\n").encode())
 
     @staticmethod
     def read(place: Place) -> Manifest:
@@ -144,7 +146,7 @@ class Manifest:
             AnswersError: there is none, or it is not ours.
         """
         try:
-            held = json.loads(place.read(_MANIFEST))
+            held = unseal(parse_json(place.read(_MANIFEST)))
         except OSError as error:
             raise AnswersError(
                 f"there are no answers at {place.url} (no {_MANIFEST}); `tutelage label` makes them"
@@ -153,9 +155,52 @@ class Manifest:
             raise AnswersError(
                 f"{place.url}/{_MANIFEST} is damaged ({error}); restore it from a copy"
             ) from error
-        if held.pop("format", None) != _FORMAT:
+        if not isinstance(held, dict) or held.pop("format", None) != _FORMAT:
             raise AnswersError(f"{place.url}/{_MANIFEST} is not of the format {_FORMAT}; label again")
-        return Manifest(**held | {"shards": [ShardRecord(**record) for record in held["shards"]]})
+        return _checked(held, f"{place.url}/{_MANIFEST}")
+
+
+def read_about(place: Place) -> dict[str, Any]:
+    """What else was noted of answers; empty where nothing was.
+
+    Raises:
+        AnswersError: the note is damaged.
+    """
+    if not place.exists(ABOUT):
+        return {}
+    try:
+        return dict(unseal(parse_json(place.read(ABOUT))))
+    except (ValueError, TypeError) as error:
+        raise AnswersError(
+            f"{place.url}/{ABOUT} is damaged ({error}); delete it, and make the same call of label or write "
+            "again"
+        ) from error
+
+
+def write_about(place: Place, about: Mapping[str, Any]) -> None:
+    """Note what else is known of answers."""
+    place.write(ABOUT, (json.dumps(seal(about), indent=1) + "\n").encode())
+
+
+def _checked(held: Mapping[str, Any], where: str) -> Manifest:
+    """A manifest whose every value is of its kind, and whose files lie below it.
+
+    Raises:
+        AnswersError: one is not.
+    """
+    kinds = {"str": str, "int": int, "bool": bool, "Mapping": Mapping, "Sequence": list}
+    known = {one.name: kinds[str(one.type).partition("[")[0]] for one in fields(Manifest)}
+    wrong = [
+        name
+        for name in {*held, "teacher", "data", "form", "num_classes", "num_shards"}
+        if name not in known or not isinstance(held.get(name), known[name])
+    ]
+    if wrong:
+        raise AnswersError(f"{where} is damaged, or of another version, in {', '.join(sorted(wrong))}")
+    counts = ("num_classes", "num_shards", "planned", "examples", "rows", "nbytes")
+    if any(int(held.get(name, 0)) < 0 for name in counts):
+        raise AnswersError(f"{where} counts below 0; restore it from a copy")
+    return Manifest(**{**held, "shards": [checked_record(one, where) for one in held.get("shards", [])]})
 
 
 def _said(differ: Sequence[str], held: Manifest, ours: Manifest) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -27,9 +28,20 @@ from tutelage.answers.forms import Form
 from tutelage.answers.places import PACKED, Place
 from tutelage.data import keys_of
 from tutelage.errors import AnswersError, ModelError
+from tutelage.files import seal, unseal
+from tutelage.trust import inside, parse_json, read_sha256
 from tutelage.types import Batch, Outputs
 
-__all__ = ["Shard", "ShardRecord", "columns_of", "damage", "put_shard", "read_record", "write_shard"]
+__all__ = [
+    "Shard",
+    "ShardRecord",
+    "checked_record",
+    "columns_of",
+    "damage",
+    "put_shard",
+    "read_record",
+    "write_shard",
+]
 
 
 LEVEL = 6
@@ -151,7 +163,7 @@ def put_shard(
     name, digest = f"shards/{number:06}.{ending}", hashlib.sha256(content).hexdigest()
     record = ShardRecord(name, examples, rows, len(content), digest)
     place.write(record.name, content)
-    place.write(_record(number), json.dumps(asdict(record)).encode())
+    place.write(_record(number), json.dumps(seal(asdict(record))).encode())
     return record
 
 
@@ -160,9 +172,26 @@ def read_record(place: Place, number: int) -> ShardRecord | None:
     if not place.exists(_record(number)):
         return None
     try:
-        return ShardRecord(**json.loads(place.read(_record(number))))
-    except (ValueError, TypeError):
+        return checked_record(unseal(parse_json(place.read(_record(number)))), place.url)
+    except ValueError:
         return None
+
+
+def checked_record(record: Any, where: str) -> ShardRecord:
+    """A record from a file: its name lies below the folder, and its numbers are some.
+
+    Raises:
+        AnswersError: one of its values is another.
+    """
+    try:
+        found = ShardRecord(**record)
+    except TypeError as error:
+        raise AnswersError(f"{where} lists a file in a form of another version: {error}") from error
+    inside(found.name, f"{where}: the name of a file", AnswersError)
+    read_sha256(found.sha256, f"{where}: the checksum of {found.name}", AnswersError)
+    if not all(type(each) is int and each >= 0 for each in (found.examples, found.rows, found.nbytes)):
+        raise AnswersError(f"{where} lists {found.name} with counts that are none; restore it from a copy")
+    return found
 
 
 def damage(place: Place, record: ShardRecord, *, size_alone: bool = False) -> str | None:

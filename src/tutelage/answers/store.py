@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tutelage.answers.forms import form_of
-from tutelage.answers.manifest import ABOUT, Manifest
+from tutelage.answers.manifest import Manifest, read_about
 from tutelage.answers.places import Place
 from tutelage.answers.shards import Shard, damage
 from tutelage.data import keys_of
@@ -81,7 +80,7 @@ class Answers:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What else was noted: the teacher's size, speed and training, the errors that were measured."""
-        return json.loads(self.place.read(ABOUT)) if self.place.exists(ABOUT) else {}
+        return read_about(self.place)
 
     def damaged(self, *, sizes_alone: bool = False) -> list[str]:
         """What is wrong with the files, one line for each shard that is; empty where all are as written."""

@@ -13,8 +13,11 @@ from tutelage.answers.manifest import Manifest
 from tutelage.answers.places import Place
 from tutelage.answers.shards import ShardRecord, put_shard
 from tutelage.errors import AnswersError
+from tutelage.trust import most_unpacked
 
 __all__ = ["Text", "Texts", "holds_text", "write_texts"]
+
+_AT_A_TIME = 256  # texts
 
 _COLUMNS = {
     "key": "string",
@@ -133,6 +136,13 @@ def _read(place: Place, record: ShardRecord) -> Iterator[Text]:
             f"{place.url}/{record.name} is missing, or another one than was written; `tutelage write … "
             "--repair` makes it again"
         )
-    names = [name for name in _COLUMNS if name != "text"]
-    for row in parquet.read_table(io.BytesIO(content), columns=names).to_pylist():
-        yield Text(**row)
+    names, left = [name for name in _COLUMNS if name != "text"], most_unpacked(len(content))
+    for batch in parquet.ParquetFile(io.BytesIO(content)).iter_batches(_AT_A_TIME, columns=names):
+        for row in batch.to_pylist():
+            left -= len(row["prompt"]) + len(row["continuation"]) + len(row["key"])
+            if left < 0:
+                raise AnswersError(
+                    f"{place.url}/{record.name} unpacks to more than {most_unpacked(len(content)):,} "
+                    "characters; no text packs like that: it was made to fill a memory"
+                )
+            yield Text(**row)

@@ -47,12 +47,23 @@ class _Verbs(TyperGroup):
                 raise typer.Exit(_status(error)) from error
             except BrokenPipeError as error:
                 raise typer.Exit(1) from error
+            except (OSError, MemoryError) as error:
+                output.say(f"error: {_words(error)}", style="bold red")
+                raise typer.Exit(1) from error
 
 
 def _status(error: TutelageError) -> int:
     if isinstance(error, Interrupted):
         return 130
     return 2 if isinstance(error, _WRONG_USE) else 1
+
+
+def _words(error: OSError | MemoryError) -> str:
+    """What the system said, in words."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error or 'none is left'}); take smaller batches, or fewer data"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; see to the file, its rights or the connection, and try again"
 
 
 app = typer.Typer(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Cpu, RecipeName, Seeds, Set
+from tutelage.cli.options import Allow, AsJson, Cpu, RecipeName, Seeds, Set
 
 __all__ = ["check"]
 
@@ -17,6 +17,7 @@ __all__ = ["check"]
 def check(
     recipe: RecipeName,
     changes: Set = None,
+    allow: Allow = None,  # noqa: ARG001 - its callback does it
     seeds: Seeds = None,
     out: Annotated[Path, typer.Option(help="Where the run would write, to look for room there.")] = Path(
         "runs"
@@ -34,7 +35,7 @@ def check(
         from tutelage.recipes import build, load, name_of
 
         name = name_of(recipe)
-        study = build(load(recipe, changes=changes or []), name, seeds=seeds)
+        study = build(load(recipe, changes=changes or [], only_look=True), name, seeds=seeds)
         found = forecast(study, out=out, runtime=Runtime(cpu=cpu, quiet=True))
     for warning in found["warnings"]:
         output.say(f"warning: {warning}", style="yellow")

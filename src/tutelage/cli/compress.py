@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Cpu, Quiet, Set
+from tutelage.cli.options import Allow, AsJson, Cpu, Quiet, Set
 
 __all__ = ["compress"]
 
@@ -43,6 +43,7 @@ def compress(
         typer.Option(metavar="DIR", help="A new folder; by default runs/compress.", show_default=False),
     ] = None,
     changes: Set = None,
+    allow: Allow = None,  # noqa: ARG001 - its callback does it
     quiet: Quiet = False,
     cpu: Cpu = False,
     as_json: AsJson = False,
@@ -71,9 +72,8 @@ def compress(
 
 def _wish(text: str) -> Mapping[str, Any]:
     """A change from the command line: its name, then its settings as YAML."""
-    import yaml
-
     from tutelage.errors import RecipeError
+    from tutelage.recipes.load import read_value
 
     name, _, rest = text.partition(":")
     settings: dict[str, Any] = {}
@@ -81,7 +81,7 @@ def _wish(text: str) -> Mapping[str, Any]:
         key, equals, value = part.partition("=")
         if not equals:
             raise RecipeError(f"--change came as {text!r}; expected NAME or NAME:KEY=VALUE,…")
-        settings[key.strip()] = yaml.safe_load(value)
+        settings[key.strip()] = read_value(value, f"--change {text!r}")
     beside = {key: settings.pop(key) for key in ("tolerance", "keep") if key in settings}
     return {name: settings} | beside
 

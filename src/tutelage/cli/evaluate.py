@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Cpu, Set
+from tutelage.cli.options import Allow, AsJson, Cpu, Set
 
 __all__ = ["Split", "evaluate"]
 
@@ -39,6 +39,7 @@ def evaluate(
     ] = None,
     split: Annotated[Split, typer.Option(help="What to measure on.")] = Split.test,
     changes: Set = None,
+    allow: Allow = None,  # noqa: ARG001 - its callback does it
     cpu: Cpu = False,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, RunFolder, Set
+from tutelage.cli.options import Allow, AsJson, RunFolder, Set
 from tutelage.errors import OutputError, RecipeError
 
 __all__ = ["export"]
@@ -63,6 +63,7 @@ def export(
         ),
     ] = None,
     changes: Set = None,
+    allow: Allow = None,  # noqa: ARG001 - its callback does it
     as_json: AsJson = False,
 ) -> None:
     """Write the student of a run in a format that other programs read, and check what was written."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
+from tutelage.cli.options import Allow, AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
 from tutelage.errors import RecipeError, UnknownName
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Order:
 def label(
     recipe: RecipeName,
     changes: Set = None,
+    allow: Allow = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -125,7 +127,7 @@ def label(
             shard_bytes=int(read_bytes(shard_size)),
             compressed=compress,
         )
-        asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
+        asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet, allow=tuple(allow or ()))
         where = out or str(Path("answers") / asked.name.replace("/", "-"))
         if where.startswith("memory:"):
             raise RecipeError(
@@ -142,10 +144,16 @@ def label(
 
 def _label(order: Order) -> dict[str, Any] | None:
     from tutelage import labelling as labels
-    from tutelage.engine import StopRequest
+    from tutelage.answers import Place
+    from tutelage.engine import Runtime, StopRequest
+    from tutelage.labelling.prepare import refuse_run
 
-    with StopRequest() as stop:
-        stated = _stated(order, stop)
+    with StopRequest() as stop, ExitStack() as held:
+        runtime = Runtime(cpu=order.asked.cpu, quiet=order.asked.quiet, stop=stop)
+        study = order.asked.study()
+        refuse_run(Place(order.out))
+        held.enter_context(labels.working_at(Place(order.out), runtime, doing="a labelling"))
+        stated = labels.prepare(study, order.out, order.settings, runtime)
         work = stated.labelling
         if order.repair:
             found = labels.repair(work)
@@ -177,16 +185,11 @@ def _on_ray(order: Order, work: Labelling, stop: StopRequest) -> None:
 
 def _work(order: Order) -> Labelling:
     """What a worker on another machine does."""
-    return _stated(replace(order, asked=replace(order.asked, quiet=True))).labelling
-
-
-def _stated(order: Order, stop: StopRequest | None = None) -> Stated:
     from tutelage.engine import Runtime
     from tutelage.labelling import prepare
 
-    asked = order.asked
-    study = asked.study()
-    return prepare(study, order.out, order.settings, Runtime(cpu=asked.cpu, quiet=asked.quiet, stop=stop))
+    runtime = Runtime(cpu=order.asked.cpu, quiet=True)
+    return prepare(order.asked.study(), order.out, order.settings, runtime).labelling
 
 
 def _state(stated: Stated) -> None:

@@ -12,7 +12,36 @@ import typer
 if TYPE_CHECKING:
     from tutelage.studies import Study
 
-__all__ = ["AsJson", "Asked", "Cpu", "Quiet", "RecipeName", "RunFolder", "Seeds", "Set"]
+__all__ = ["Allow", "AsJson", "Asked", "Cpu", "Quiet", "RecipeName", "RunFolder", "Seeds", "Set", "said"]
+
+
+def _allow(ctx: typer.Context, names: list[str] | None) -> list[str] | None:
+    """Let the verb's recipe name these, until the verb is done."""
+    from tutelage.trust import trusting
+
+    ctx.with_resource(trusting(names or ()))
+    return names
+
+
+def said(ctx: typer.Context, changes: list[str] | None) -> list[str] | None:
+    """A name of code that the user typed is one that may run."""
+    from tutelage.trust import said_in, trusting
+
+    ctx.with_resource(trusting(name for change in changes or () for name in said_in(change)))
+    return changes
+
+
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="MODULE",
+        callback=_allow,
+        help="Let the recipe name code of this module, package.module, which is then imported and run. May "
+        "be given several times; what is typed in --set is allowed as it is.",
+        show_default=False,
+    ),
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else.")]
 
@@ -44,6 +73,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
+        callback=said,
         help="Set a value of the recipe: a dotted path and YAML, such as stages.0.train.epochs=5. May be "
         "given several times.",
         show_default=False,
@@ -61,6 +91,7 @@ class Asked:
         seeds: how many, instead of the recipe's.
         cpu: stay on the CPU.
         quiet: show no progress.
+        allow: modules that the recipe may name.
     """
 
     recipe: str
@@ -68,6 +99,7 @@ class Asked:
     seeds: int | None = None
     cpu: bool = False
     quiet: bool = False
+    allow: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -79,11 +111,14 @@ class Asked:
     def words(self) -> list[str]:
         """The same on a command line."""
         words = [self.recipe, *(word for change in self.changes for word in ("--set", change))]
+        words += [word for name in self.allow for word in ("--allow", name)]
         words += ["--seeds", str(self.seeds)] if self.seeds is not None else []
         return [*words, "--cpu"] if self.cpu else words
 
     def study(self) -> Study:
         """Everything that the recipe names, with the changes."""
         from tutelage.recipes import build, load
+        from tutelage.trust import said_in
 
-        return build(load(self.recipe, changes=self.changes), self.name, seeds=self.seeds)
+        trust = [*self.allow, *(name for change in self.changes for name in said_in(change))]
+        return build(load(self.recipe, changes=self.changes), self.name, seeds=self.seeds, trust=trust)

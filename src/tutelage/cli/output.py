@@ -33,17 +33,29 @@ def print_text(text: str) -> None:
 def print_rich(*parts: Any) -> None:
     """Tables and coloured text on stdout."""
     from rich.console import Console
+    from rich.text import Text
+
+    from tutelage.trust import printable
+
+    class Plain(Console):
+        """Shows text as it is: brackets are no markup, and what is not printed is written out."""
+
+        def render_str(self, text: str, **keywords: Any) -> Text:
+            return super().render_str(printable(text), **keywords | {"markup": False, "emoji": False})
 
     with _written():
         narrow = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-        console = Console(file=sys.stdout, width=_WIDTH if narrow else None, highlight=False, soft_wrap=False)
+        width = _WIDTH if narrow else None
+        console = Plain(file=sys.stdout, width=width, highlight=False, soft_wrap=False, markup=False)
         for part in parts:
             console.print(part)
 
 
 def say(text: str, *, style: str = "") -> None:
     """A line on stderr; the words before its first colon in `style` on a terminal."""
-    head, colon, rest = text.partition(":")
+    from tutelage.trust import printable
+
+    head, colon, rest = printable(text).partition(":")
     if style and sys.stderr.isatty():
         from rich.console import Console
         from rich.text import Text
@@ -51,7 +63,7 @@ def say(text: str, *, style: str = "") -> None:
         line = Text.assemble((head + colon, style), rest)
         Console(stderr=True, highlight=False).print(line, soft_wrap=True)
     else:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_stop(text: str, *, style: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
+from tutelage.cli.options import Allow, AsJson, Asked, Cpu, Quiet, RecipeName, Seeds, Set
 from tutelage.errors import Interrupted, TutelageWarning
 
 __all__ = ["run"]
@@ -22,6 +22,7 @@ __all__ = ["run"]
 def run(
     recipe: RecipeName,
     changes: Set = None,
+    allow: Allow = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -72,7 +73,7 @@ def run(
 
         if answers is not None:
             _say_whose(answers, recipe, named)
-        asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet)
+        asked = Asked(recipe, tuple(changes or ()), seeds, cpu=cpu, quiet=quiet, allow=tuple(allow or ()))
         study = replace(asked.study(), again=shlex.join(["tutelage", "run", *asked.words()]))
         folder = out or free_folder(asked.name)
         trackers = tracker or []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Set
+from tutelage.cli.options import Allow, AsJson, Set
 from tutelage.errors import RecipeError, UnknownName
 from tutelage.shelf import recipe_names
 
@@ -33,6 +33,7 @@ def show(
         ),
     ],
     changes: Set = None,
+    allow: Allow = None,  # noqa: ARG001 - its callback does it
     as_json: AsJson = False,
 ) -> None:
     """Show a recipe as it is understood, as YAML; or a method's signature and documentation."""
@@ -60,7 +61,7 @@ def _show_recipe(name: str, changes: list[str], as_json: bool) -> None:
 
         from tutelage.recipes import load, name_of
 
-        plain = load(name, changes=changes).model_dump(mode="json", exclude_unset=True)
+        plain = load(name, changes=changes, only_look=True).model_dump(mode="json", exclude_unset=True)
     if as_json:
         output.print_json({"name": name_of(name), "recipe": plain})
     else:

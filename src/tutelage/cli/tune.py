@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Cpu, Quiet, RecipeName, Set
+from tutelage.cli.options import Allow, AsJson, Cpu, Quiet, RecipeName, Set, said
 from tutelage.errors import Interrupted
 
 __all__ = ["tune"]
@@ -22,6 +22,7 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUES",
+            callback=said,
             help="What is searched: a dotted path and lo..hi (:log, :linear or :int behind it) or a|b|c, "
             "such as stages.0.scheme.matches.0.temperature=1..16:log. May be given several times; by default "
             "temperatures, weights of terms and learning rates.",
@@ -34,6 +35,7 @@ def tune(
     finalists: Annotated[int, typer.Option(metavar="N", help="How many of the best are trained again.")] = 3,
     seeds: Annotated[int, typer.Option(metavar="N", help="With how many further seeds; 0 for none.")] = 3,
     changes: Set = None,
+    allow: Allow = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -93,7 +95,7 @@ def tune(
                 **asked,
             )
         except Interrupted as stop:
-            again = _again(recipe, search or [], changes or [], asked, folder, cpu=cpu)
+            again = _again(recipe, search or [], changes or [], allow or [], asked, folder, cpu=cpu)
             output.say_stop(f"{stop}\ngo on with: {again}")
             raise typer.Exit(130) from stop
     if as_json:
@@ -138,6 +140,7 @@ def _again(
     recipe: str,
     search: Sequence[str],
     changes: Sequence[str],
+    allow: Sequence[str],
     asked: Mapping[str, Any],
     out: Path,
     *,
@@ -147,6 +150,7 @@ def _again(
     words = ["tutelage", "tune", recipe]
     words += [word for each in search for word in ("--search", each)]
     words += [word for each in changes for word in ("--set", each)]
+    words += [word for each in allow for word in ("--allow", each)]
     words += [
         word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))
     ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tutelage.cli import output
-from tutelage.cli.options import AsJson, Asked, Cpu, Quiet, RecipeName, Set
+from tutelage.cli.options import Allow, AsJson, Asked, Cpu, Quiet, RecipeName, Set
 
 if TYPE_CHECKING:
     from tutelage.writing import WriteSettings, Writing
@@ -22,6 +23,7 @@ __all__ = ["write"]
 def write(
     recipe: RecipeName,
     changes: Set = None,
+    allow: Allow = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +79,7 @@ def write(
             batch_size=batch_size,
             shard_texts=shard_texts,
         )
-        asked = Asked(recipe, tuple(changes or ()), cpu=cpu, quiet=quiet)
+        asked = Asked(recipe, tuple(changes or ()), cpu=cpu, quiet=quiet, allow=tuple(allow or ()))
         where = out or str(Path("written") / asked.name.replace("/", "-"))
         done = _write(asked, where, settings, repair=repair)
     if done is None:  # another process speaks
@@ -90,11 +92,16 @@ def write(
 
 def _write(asked: Asked, out: str, settings: WriteSettings, *, repair: bool) -> dict[str, Any] | None:
     from tutelage import writing as texts
+    from tutelage.answers import Place
     from tutelage.engine import Runtime, StopRequest
+    from tutelage.labelling.prepare import refuse_run, working_at
 
-    with StopRequest() as stop:
+    with StopRequest() as stop, ExitStack() as held:
         runtime = Runtime(cpu=asked.cpu, quiet=asked.quiet, stop=stop)
-        work = texts.prepare(asked.study(), out, settings, runtime)
+        study = asked.study()
+        refuse_run(Place(out))
+        held.enter_context(working_at(Place(out), runtime, doing="a writing"))
+        work = texts.prepare(study, out, settings, runtime)
         if repair:
             output.say("\n".join(texts.repair(work)) or "every file is as it was written")
         else:
@@ -132,7 +139,7 @@ def _run_words(asked: Asked, out: str, work: Writing) -> list[str]:
     if work.study.plan.arms:  # trained on text; the new text would give another teacher
         weights = json.dumps(str(Path(out) / "teacher" / "student.safetensors"))
         changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
-    return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu).words()]
+    return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu, allow=asked.allow).words()]
 
 
 def _print(done: Mapping[str, Any]) -> None:

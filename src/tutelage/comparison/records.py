@@ -15,7 +15,7 @@ from tutelage.errors import OutputError, RecipeError
 from tutelage.files import read_json
 from tutelage.report import upgraded
 from tutelage.report.numbers import mapping, sequence
-from tutelage.runs.folder import read_run
+from tutelage.runs.folder import check_sum, read_run
 from tutelage.runs.scores import ExampleScores, read_scores
 
 __all__ = ["Measure", "Record", "read_measure", "read_record"]
@@ -218,4 +218,7 @@ def read_measure(path: Path) -> Measure:
 
 
 def _beside(folder: Path, name: str) -> Any:
-    return read_json(folder / name) if (folder / name).is_file() else {}
+    if not (folder / name).is_file():
+        return {}
+    check_sum(folder, name)
+    return read_json(folder / name)

@@ -38,7 +38,23 @@ class PriorBias:
             raise ModelError(
                 f"classes {list(classes)} with prior {prior}: give classes, and a prior of 0 to 1"
             )
+        wrong = [kind for kind in classes if type(kind) is not int or kind < 0]
+        if wrong:
+            raise ModelError(f"classes holds {wrong[0]!r}; expected numbers of classes, from 0")
         self.classes, self.prior = list(classes), prior
+
+    def check(self, num_classes: int | None) -> None:
+        """Refuse classes that a problem does not have, before anything is trained.
+
+        Raises:
+            ModelError: it has none of that number.
+        """
+        wrong = [kind for kind in self.classes if num_classes is not None and kind >= num_classes]
+        if wrong:
+            raise ModelError(
+                f"prior_bias sets the bias of class {wrong[0]}, and there are {num_classes} classes, 0 to "
+                f"{(num_classes or 0) - 1}; name those that the student never saw"
+            )
 
     def __call__(
         self, student: nn.Module, teacher: Teacher | None, inputs: Iterable[Batch], device: torch.device

@@ -19,7 +19,7 @@ from tutelage.data.showing import Showing, TeacherSees, is_steady
 from tutelage.data.source_of import source_of
 from tutelage.data.sources import Examples, Items, Source, Subset
 from tutelage.data.splits import fraction_of, split
-from tutelage.data.tables import load_tables
+from tutelage.data.tables import load_tables, values_of
 from tutelage.data.tokens import Convention
 from tutelage.data.unlabelled import Unlabelled
 
@@ -53,6 +53,7 @@ __all__ = [
     "source_of",
     "split",
     "uniform",
+    "values_of",
     "view_of",
     "weights_by_class",
 ]

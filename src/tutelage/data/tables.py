@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import DataError, UnknownName
 
-__all__ = ["load_tables"]
+__all__ = ["load_tables", "values_of"]
+
+_AT_A_TIME = 256  # rows
 
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
@@ -39,6 +42,51 @@ def load_tables(name: str, *, config: str | None = None) -> dict[str, Any]:
         if len(table) == 0:
             raise DataError(f"the split {split!r} of {name!r} is empty; at least one row is needed")
     return found
+
+
+def values_of(
+    table: Any, column: str, rows: Iterable[Any] | None = None, *, where: str = "the data"
+) -> Iterator[Any]:
+    """The values of a column, one after the other, decoded as the table decodes them.
+
+    Args:
+        table: one of `load_tables`.
+        column: its name.
+        rows: their numbers; all by default.
+        where: what to call the table in messages.
+
+    Raises:
+        DataError: one cannot be read, such as an image that is cut short; its row and its file are named.
+    """
+    held = table.select_columns([column])
+    wanted = list(map(int, range(len(table)) if rows is None else rows))
+    for start in range(0, len(wanted), _AT_A_TIME):
+        part = wanted[start : start + _AT_A_TIME]
+        try:
+            found = held[part][column]
+        except Exception:  # one of them; each by itself says which
+            found = (_value(held, column, row, where) for row in part)
+        yield from found
+
+
+def _value(table: Any, column: str, row: int, where: str) -> Any:
+    try:
+        return table[row][column]
+    except Exception as error:
+        raise DataError(
+            f"{where}: the {column} in row {row}{_file_of(table, column, row)} cannot be read ({error}); "
+            "mend it, or take the row out"
+        ) from error
+
+
+def _file_of(table: Any, column: str, row: int) -> str:
+    """The file that a value is of, where the table says it."""
+    try:
+        plain = table.cast_column(column, type(table.features[column])(decode=False))
+        path = plain[row][column]["path"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
+    return f", {path}," if path else ""
 
 
 def _from_datasets(name: str, config: str | None) -> dict[str, Any]:

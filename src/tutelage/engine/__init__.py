@@ -18,7 +18,7 @@ from tutelage.engine.seed import seed_everything, seeded
 from tutelage.engine.selection import Validation
 from tutelage.engine.settings import OptimizerSettings, TrainSettings, complaints, name_and_settings
 from tutelage.engine.sharding import rest, sharded, whole
-from tutelage.engine.tracking import Progress, read_history
+from tutelage.engine.tracking import Progress, history_digest, read_history
 
 __all__ = [
     "Checkpoint",
@@ -35,6 +35,7 @@ __all__ = [
     "build_schedule",
     "complaints",
     "fit",
+    "history_digest",
     "load_weights",
     "name_and_settings",
     "read_history",

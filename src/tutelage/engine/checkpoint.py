@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from tutelage.engine.sealed import checksum_differs, sealed
 from tutelage.errors import CheckpointError
 from tutelage.files import write_atomically
 
@@ -43,8 +43,7 @@ class Checkpoint:
         """Write the state in one step; the previous file stays until the new one is whole."""
         tensors: dict[str, Tensor] = {}
         tree = _flatten(state, tensors)
-        # One entry: safetensors writes several in any order, and equal states should be equal files.
-        write_atomically(self.path, save(tensors, {_FORMAT: json.dumps(tree)}))
+        write_atomically(self.path, sealed(tensors, {_FORMAT: json.dumps(tree)}))
 
     def load(self) -> Any:
         """Read the state back.
@@ -61,7 +60,7 @@ class Checkpoint:
             )
         try:
             return _unflatten(json.loads(header[_FORMAT]), tensors)
-        except (KeyError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{self.path} is damaged: its tensors and its header do not belong together ({error}); "
                 "delete it to start anew, or restore it from a copy"
@@ -76,7 +75,7 @@ def save_weights(path: Path, module: nn.Module) -> None:
     """
     state = _unwrapped(module).state_dict()
     tensors = {_plain(name): _own(value) for name, value in state.items() if isinstance(value, Tensor)}
-    write_atomically(path, save(tensors, {"format": "pt"}))
+    write_atomically(path, sealed(tensors, {"format": "pt"}))
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -165,12 +164,19 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
+    except (SafetensorError, OSError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is truncated, or no safetensors file ({error}); delete it to start from the last state "
             "before it, or restore it from a copy"
         ) from error
+    if checksum_differs(found, header):
+        raise CheckpointError(
+            f"{path} is damaged: its tensors do not have the checksum that was written with them; delete it "
+            "to start from the last state before it, or restore it from a copy"
+        )
+    return found, header
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:

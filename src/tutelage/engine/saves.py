@@ -19,7 +19,7 @@ from tutelage.engine.seed import random_state, restore_random_state
 from tutelage.engine.selection import Selections
 from tutelage.engine.sharding import spread, whole
 from tutelage.engine.shares import Shares
-from tutelage.engine.tracking import History
+from tutelage.engine.tracking import History, history_digest
 from tutelage.engine.values import Values
 from tutelage.errors import CheckpointError
 from tutelage.types import Turn
@@ -57,6 +57,7 @@ class Parts:
             "best": self.selections.state(),
             "pending": pending,
             "records": len(self.history.records),
+            "history": history_digest(self.history.records),
             "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
             **{
                 kind: self.division.collect(held)
@@ -84,7 +85,7 @@ class Parts:
         self.shares.restore(state["shares"])
         if self.average is not None:
             self.average.restore(state["average"])
-        self.history.resume(state["records"])
+        self.history.resume(state["records"], state.get("history"))
         if self.runtime.rank < len(state["random"]):
             restore_random_state(state["random"][self.runtime.rank])
 
@@ -136,6 +137,8 @@ class Saves:
             try:
                 step, seconds = state["step"], state["seconds"]
                 self.parts.restore(state)
+            except CheckpointError:
+                raise
             except (KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise CheckpointError(
                     f"{self.where} was written by a run with another network, other turns or other "

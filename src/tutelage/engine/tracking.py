@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from tutelage.errors import OutputError
-from tutelage.files import write_atomically
+from tutelage.errors import CheckpointError, OutputError
+from tutelage.files import beside_links, write_atomically
 
-__all__ = ["History", "Progress", "read_history"]
+__all__ = ["History", "Progress", "history_digest", "read_history"]
 
 
 class History:
@@ -33,9 +34,22 @@ class History:
         self.path, self.writes = path, writes
         self.records: list[dict[str, Any]] = []
 
-    def resume(self, count: int) -> None:
-        """Take up the file's first `count` records, and drop those written after the checkpoint."""
+    def resume(self, count: int, digest: str | None = None) -> None:
+        """Take up the file's first `count` records, and drop those written after the checkpoint.
+
+        Args:
+            count: how many there were.
+            digest: of these; None where it is not known.
+
+        Raises:
+            CheckpointError: they are others than those that were written.
+        """
         self.records = read_history(self.path)[:count]
+        if digest is not None and history_digest(self.records) != digest:
+            raise CheckpointError(
+                f"{self.path} is damaged: its lines are not those that were written before the checkpoint; "
+                "restore it from a copy"
+            )
         if self.path is not None and self.writes:
             lines = "".join(json.dumps(record) + "\n" for record in self.records)
             write_atomically(self.path, lines.encode())
@@ -46,7 +60,7 @@ class History:
         if self.path is None or not self.writes:
             return
         try:
-            with open(self.path, "a", encoding="utf-8") as file:
+            with open(self.path, "a", encoding="utf-8", opener=beside_links) as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
@@ -57,12 +71,17 @@ def read_history(path: Path | None) -> list[dict[str, Any]]:
     if path is None or not path.exists():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:
             break
     return records
+
+
+def history_digest(records: Sequence[Mapping[str, Any]]) -> str:
+    """The checksum of a history's records."""
+    return hashlib.sha256("".join(json.dumps(record) + "\n" for record in records).encode()).hexdigest()
 
 
 class Progress:
@@ -117,7 +136,7 @@ class Progress:
             self._said = time.monotonic()
             left = (self._said - self._began) / max(1, step - self._first) * (self.total - step)
             self._console.print(
-                f"{self.label}  {step}/{self.total}  {note}  {left:.0f} s left", highlight=False
+                f"{self.label}  {step}/{self.total}  {note}  {left:.0f} s left", highlight=False, markup=False
             )
 
     def _make_bar(self) -> RichProgress:

@@ -4,7 +4,7 @@ from tutelage.labelling.answering import answer, logits_of, rows_of
 from tutelage.labelling.finish import finish, repair
 from tutelage.labelling.label import label
 from tutelage.labelling.labelling import Labelling
-from tutelage.labelling.prepare import Stated, prepare
+from tutelage.labelling.prepare import Stated, prepare, working_at
 from tutelage.labelling.settings import LabelSettings
 from tutelage.studies.views import Shown, shown
 
@@ -21,4 +21,5 @@ __all__ = [
     "repair",
     "rows_of",
     "shown",
+    "working_at",
 ]

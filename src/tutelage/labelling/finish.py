@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.answers import ABOUT, Answers, FormError, Manifest, error_of, redrawn, spread_log_probs
+from tutelage.answers import Answers, FormError, Manifest, error_of, redrawn, spread_log_probs, write_about
 from tutelage.labelling.answering import answer, logits_of, rows_of, sample
 from tutelage.labelling.labelling import Labelling
 from tutelage.labelling.prepare import SAMPLE, Stated
@@ -39,7 +38,7 @@ def finish(stated: Stated) -> dict[str, Any]:
         "stated": _by_temperature(stated.candidate.errors),
         "measured": _by_temperature(measured),
     }
-    labelling.place.write(ABOUT, (json.dumps(about, indent=1) + "\n").encode())
+    write_about(labelling.place, about)
     return summary(manifest) | {"out": labelling.place.url} | about
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.answers import ABOUT, read_bytes
+from tutelage.answers import ABOUT, Place, read_bytes
 from tutelage.data.batches import tensors_in
 from tutelage.engine import Runtime, StopRequest
 from tutelage.errors import ModelError
 from tutelage.labelling.finish import finish
-from tutelage.labelling.prepare import prepare
+from tutelage.labelling.prepare import prepare, refuse_run, working_at
 from tutelage.labelling.settings import LabelSettings
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.arguments import on_cpu
@@ -98,10 +99,12 @@ def label(
         control=False,
         epochs=1,
     )
-    with returned_as_it_was(*networks_of(teacher)), StopRequest() as stop:
+    with returned_as_it_was(*networks_of(teacher)), StopRequest() as stop, ExitStack() as held:
         study = study_of(wanted)
         anyone.width = _width(study)
         runtime = Runtime(cpu=on_cpu(device), quiet=quiet, stop=stop)
+        refuse_run(Place(out))
+        held.enter_context(working_at(Place(out), runtime, doing="a labelling"))
         stated = prepare(study, str(out), settings, runtime)
         work = stated.labelling
         left = runtime.share(bool(work.missing()) or not work.place.exists(ABOUT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from tutelage.labelling.answering import answer, logits_of, rows_of, sample
 from tutelage.labelling.labelling import Labelling
 from tutelage.labelling.requirements import Wanted, forms_for, wanted
 from tutelage.labelling.settings import LabelSettings
+from tutelage.locks import owned
 from tutelage.studies import Study
 from tutelage.studies.stored import TEACHER_MARK
 from tutelage.studies.views import shown
 from tutelage.teachers import Stored, Teacher
 from tutelage.training import Classroom, train_teacher
+from tutelage.trust import refuse_links
 
-__all__ = ["SAMPLE", "Stated", "prepare", "teacher_for"]
+__all__ = ["SAMPLE", "Stated", "prepare", "refuse_run", "teacher_for", "working_at"]
 
 KEY_BYTES = 17
 """What an example takes beside its answer: its key, and whether it was answered."""
@@ -68,6 +71,7 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
         ModelError: a teacher whose answers cannot be stored.
     """
     place = Place(out)
+    refuse_run(place)
     _check_asked(study)
     _check_budget(study, settings)
     teacher, seconds = teacher_for(study, place, runtime)
@@ -92,6 +96,34 @@ def prepare(study: Study, out: str | Path, settings: LabelSettings, runtime: Run
         labelling.promise().begin(place)
     runtime.wait()
     return Stated(labelling, chosen, found, asked, seconds)
+
+
+def refuse_run(place: Place) -> None:
+    """Refuse to put answers or text into the folder of a run, whose teacher would be taken for theirs.
+
+    Raises:
+        OutputError: a run lies there; or a link in the folder leads out of it.
+    """
+    if place.local is None or not place.local.is_dir():
+        return
+    for mark in ("run.json", "tune.json"):
+        if (place.local / mark).exists():
+            raise OutputError(
+                f"{place.local} holds a run ({mark}), and its teacher is not to be taken for another; choose "
+                "another folder (out, --out)"
+            )
+    refuse_links(place.local)
+
+
+def working_at(place: Place, runtime: Runtime, *, doing: str) -> AbstractContextManager[None]:
+    """Hold the folder that answers go to, as the first of the processes that share the work.
+
+    Raises:
+        OutputError: others work there.
+    """
+    if place.local is None or not runtime.is_main:
+        return nullcontext()
+    return owned(place.local, doing=doing)
 
 
 def teacher_for(study: Study, place: Place, runtime: Runtime) -> tuple[Teacher, float]:

@@ -91,12 +91,17 @@ class ShardedWork(ABC):
     def spend(self, since: float, who: str) -> float:
         """Note the seconds since a moment, beside those of earlier calls; the moment of now."""
         now, name = time.perf_counter(), f"times/{who}.json"
-        held = json.loads(self.place.read(name)) if self.place.exists(name) else 0.0
-        self.place.write(name, json.dumps(held + now - since).encode())
+        self.place.write(name, json.dumps(self._noted(name) + now - since).encode())
         return now
 
     def spent(self) -> float:
         """Seconds of work by all, over all calls."""
         whose = [*map(str, range(self.runtime.world)), "ray"]
-        names = [f"times/{who}.json" for who in whose]
-        return sum(float(json.loads(self.place.read(name))) for name in names if self.place.exists(name))
+        return sum(self._noted(f"times/{who}.json") for who in whose)
+
+    def _noted(self, name: str) -> float:
+        """Seconds that a file notes; none where it does not say."""
+        try:
+            return float(json.loads(self.place.read(name))) if self.place.exists(name) else 0.0
+        except (TypeError, ValueError):
+            return 0.0

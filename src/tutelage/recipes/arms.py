@@ -39,7 +39,7 @@ def student_arm(recipe: Recipe, field: Field, source: Source) -> Arm:
             {name: make_network(model, field) for name, model in models.items()},
             stages,
             source,
-            _correction(recipe.correct),
+            _correction(recipe.correct, field),
             built_by={name: {model.name: model.settings} for name, model in models.items()},
         )
     )
@@ -74,7 +74,7 @@ def other_arm(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     """A further arm, with stages and perhaps a student of its own."""
     source = field.problem.train if spec.data == "train" else student.source
     stages = [make_part(stage, field, list(student.networks), source) for stage in spec.stages]
-    arm = replace(student, stages=stages, source=source, correction=_correction(spec.correct))
+    arm = replace(student, stages=stages, source=source, correction=_correction(spec.correct, field))
     if spec.student is not None:
         own = spec.student.model
         arm = replace(
@@ -85,18 +85,20 @@ def other_arm(spec: ArmSpec, student: Arm, field: Field) -> Arm:
     return check_teachers(arm)
 
 
-def arm_like(spec: ArmSpec, arms: Mapping[str, Arm]) -> Arm:
+def arm_like(spec: ArmSpec, arms: Mapping[str, Arm], field: Field) -> Arm:
     """An arm that repeats the training of another one, with another correction."""
     assert spec.like is not None
     if spec.like not in arms:
         raise RecipeError("also: an arm is like the control, and there is none; leave one of the two out")
-    return replace(arms[spec.like], correction=_correction(spec.correct), like=spec.like)
+    return replace(arms[spec.like], correction=_correction(spec.correct, field), like=spec.like)
 
 
-def _correction(spec: Named | None) -> Any:
+def _correction(spec: Named | None, field: Field) -> Any:
     if spec is None:
         return None
     legal = {"prior_bias": corrections.PriorBias}
     if spec.name not in legal:
         raise UnknownName("correction", spec.name, legal)
-    return call("correction", spec.name, legal[spec.name], spec.settings)
+    made = call("correction", spec.name, legal[spec.name], spec.settings)
+    made.check(field.problem.num_classes)
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,11 +31,19 @@ from tutelage.studies import Study
 from tutelage.studies.control import labelled_part
 from tutelage.studies.tuning import said_of_tuning
 from tutelage.tasks.problem import Problem
+from tutelage.trust import trusting
 
 __all__ = ["build", "student_of", "view_of"]
 
 
-def build(recipe: Recipe, name: str, *, seeds: int | None = None, field: Field | None = None) -> Study:
+def build(
+    recipe: Recipe,
+    name: str,
+    *,
+    seeds: int | None = None,
+    field: Field | None = None,
+    trust: Sequence[str] = (),
+) -> Study:
     """Everything that a recipe names, found, checked and put together; nothing is trained yet.
 
     Args:
@@ -43,10 +51,16 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None, field: Field |
         name: what to call it.
         seeds: how many, instead of the recipe's.
         field: that of the recipe's task, where it is there already: its data are then not read again.
+        trust: modules outside tutelage whose names the recipe may use, `package.module`.
 
     Raises:
         UnknownName, RecipeError, DataError: what is wrong, and what would be right.
     """
+    with trusting(trust):
+        return _build(recipe, name, seeds, field)
+
+
+def _build(recipe: Recipe, name: str, seeds: int | None, field: Field | None) -> Study:
     field = field or field_of(recipe.task)
     recipe = with_assistants(recipe, field)
     taught, labelled = _transfer(recipe.transfer, field.problem.train)
@@ -61,7 +75,7 @@ def build(recipe: Recipe, name: str, *, seeds: int | None = None, field: Field |
         arms = {"control": control_arm(recipe, student, measured, labelled, field)} | arms
         outcomes = controls(judged) | outcomes | against_controls(judged)
     for other, spec in recipe.also.items():
-        arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms)
+        arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms, field)
         against = control_of(primary, outcomes) if recipe.control is not False else None
         outcomes[other] = replace(outcomes[primary], arm=other, against=against)
     arms = without_idle(arms)

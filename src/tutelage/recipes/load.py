@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from tutelage.recipes.form import checked
 from tutelage.recipes.spec import ArmSpec, ControlSpec, Recipe
 from tutelage.recipes.stage_spec import StageSpec, TrainSpec
 from tutelage.shelf import recipe_names, recipe_text
+from tutelage.trust import may_run, read_yaml
 
 __all__ = ["load", "name_of", "names", "parse", "read_value", "with_values"]
 
@@ -23,24 +23,6 @@ _FILES = (".yaml", ".yml", ".py")
 
 _HOLDERS = ("task", "teacher", "model", "scheme", "correct")
 """Keys whose value is one name with its settings: a path leads through the name without saying it."""
-
-
-_BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML as people mean it, and as its version 1.2 says: `on` and `no` are words, `1e-3` is a number."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as the parent has it
-        first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Yaml.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Yaml.add_implicit_resolver(
-    _FLOAT, re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 _LEFT_OUT = {
@@ -60,12 +42,14 @@ def name_of(came: str) -> str:
     return path.stem if path.suffix in _FILES else came
 
 
-def load(came: str, *, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or path.
+def load(came: str, *, changes: Sequence[str] = (), only_look: bool = False) -> Recipe:
+    """A recipe by name or path; of a YAML file nothing is imported.
 
     Args:
         came: `vision/digits`, or the path of a `.yaml` file, or of a `.py` file that defines `recipe`.
         changes: `key=value` each, the key a dotted path (`stages.0.train.epochs=5`), the value YAML.
+        only_look: a file of Python, which is a program and runs when it is read, is refused where nobody said
+            that it may (`tutelage.trust.trusting`).
 
     Raises:
         UnknownName: no such recipe; the nearest is named.
@@ -77,7 +61,7 @@ def load(came: str, *, changes: Sequence[str] = ()) -> Recipe:
             raise RecipeError(
                 f"there is no recipe file {came}; see `tutelage list` for those that come along"
             )
-        tree = _from_python(path) if path.suffix == ".py" else _from_yaml(_text(path), came)
+        tree = _from_python(path, only_look) if path.suffix == ".py" else _from_yaml(_text(path), came)
     elif came in names():
         tree = _from_yaml(recipe_text(came), came)
     else:
@@ -112,13 +96,9 @@ def _text(path: Path) -> str:
         raise RecipeError(f"{path} cannot be read as text: {error}") from error
 
 
-def _read_yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Yaml)  # noqa: S506 - a safe loader
-
-
 def _from_yaml(text: str, where: str) -> Any:
     try:
-        return _read_yaml(text)
+        return read_yaml(text)
     except yaml.constructor.ConstructorError as error:
         raise RecipeError(
             f"{where} has a YAML tag that would build an object ({error.problem}); recipes are plain data. "
@@ -128,7 +108,12 @@ def _from_yaml(text: str, where: str) -> Any:
         raise RecipeError(f"{where} is not YAML: {error}") from error
 
 
-def _from_python(path: Path) -> Any:
+def _from_python(path: Path, only_look: bool) -> Any:
+    if only_look and not may_run(path):
+        raise RecipeError(
+            f"{path} is a program, and runs when it is read; if it is yours, or you have read it, add "
+            f"--allow {path}"
+        )
     held = runpy.run_path(str(path))
     if "recipe" not in held:
         raise RecipeError(f"{path} defines no `recipe`; expected a Recipe, or a mapping like a YAML recipe's")
@@ -156,7 +141,7 @@ def read_value(text: str, where: str) -> Any:
         RecipeError: it is not YAML.
     """
     try:
-        return _read_yaml(text)
+        return read_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{where}: the value is not YAML: {error}") from error
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from tutelage.errors import RecipeError, TutelageError, UnknownName
+from torch import nn
+
+from tutelage.balancing import Gate, Weight
+from tutelage.compression import Changer
+from tutelage.errors import ModelError, RecipeError, TutelageError, UnknownName
+from tutelage.losses.loss import Loss
+from tutelage.schemes import Scheme
+from tutelage.tasks.problem import Problem
+from tutelage.trust import outside_name
 
 __all__ = ["call", "check_settings", "find", "public_names"]
 
@@ -23,10 +30,11 @@ def find(kind: str, came: str, folder: ModuleType) -> Any:
 
     Raises:
         UnknownName: the folder has no such name; the nearest is named.
-        RecipeError: the outside module cannot be imported, or lacks the name.
+        RecipeError: the user has not allowed the outside module, or it cannot be imported, or what it has by
+            the name is of another kind.
     """
     if ":" in came:
-        return _outside(kind, came)
+        return outside_name(kind, came, _wanted().get(kind))
     held: Any = folder
     for part in came.split("."):
         if part not in getattr(held, "__all__", ()):
@@ -58,13 +66,16 @@ def call(kind: str, came: str, function: Callable[..., Any], settings: Mapping[s
     """
     check_settings(kind, came, function, settings)
     try:
-        return function(**settings)
+        given = function(**settings)
     except TutelageError:
         raise
     except (TypeError, ValueError) as error:
         if ":" in came:
             raise  # outside code: its author needs the traceback
         raise RecipeError(f"{kind} {came} refused {dict(settings)}: {error}") from error
+    if ":" in came:
+        _check_given(kind, came, given)
+    return given
 
 
 def check_settings(kind: str, came: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
@@ -85,18 +96,25 @@ def check_settings(kind: str, came: str, function: Callable[..., Any], settings:
         raise RecipeError(f"{kind} {came} needs the settings {', '.join(missing)}")
 
 
-def _outside(kind: str, came: str) -> Any:
-    module, _, name = came.partition(":")
-    try:
-        held: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise RecipeError(
-            f"{kind} {came!r}: cannot import {module!r} ({error}); install it, or put its folder on "
-            "PYTHONPATH"
-        ) from error
-    for part in name.split("."):
-        if not hasattr(held, part):
-            offered = [n for n in dir(held) if n[0] != "_" and callable(getattr(held, n))]
-            raise UnknownName(kind, came, [f"{module}:{n}" for n in offered])
-        held = getattr(held, part)
-    return held
+def _wanted() -> dict[str, Any]:
+    """What outside code must be or give, by kind."""
+    return {
+        "loss": Loss,
+        "model": nn.Module,
+        "projector": nn.Module,
+        "transform": nn.Module,
+        "weight": Weight,
+        "gate": Gate,
+        "scheme": Scheme,
+        "task": Problem,
+        "change": Changer,
+        "predictor": ("fit", "predict_proba"),
+    }
+
+
+def _check_given(kind: str, came: str, given: Any) -> None:
+    """Refuse what outside code gave where that is something else."""
+    wanted = _wanted().get(kind)
+    if isinstance(wanted, type) and not isinstance(given, wanted):
+        error = ModelError if kind == "model" else RecipeError
+        raise error(f"{kind} {came} gave a {type(given).__name__}; expected a {wanted.__name__}")

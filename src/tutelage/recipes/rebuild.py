@@ -21,10 +21,11 @@ from tutelage.recipes.load import name_of
 from tutelage.recipes.parts import changer_of
 from tutelage.runs import Run
 from tutelage.runs.arguments import read_student
-from tutelage.runs.folder import read_run
+from tutelage.runs.folder import check_sum, read_run
 from tutelage.tasks.networks import MeanOfNetworks
 from tutelage.tasks.problem import Problem
 from tutelage.training.networks import replay_changes
+from tutelage.trust import read_yaml, trusting
 
 __all__ = ["Rebuilt", "load", "rebuild"]
 
@@ -63,6 +64,7 @@ def load(
     network: nn.Module | Callable[[], nn.Module] | None = None,
     *,
     outcome: str | None = None,
+    trust: Sequence[str] = (),
 ) -> nn.Module:
     """The student of a finished run, with its weights, in eval mode.
 
@@ -71,6 +73,7 @@ def load(
         network: the student's network, or a function that builds it, of a run of `distill`, whose folder has
             no code; it is copied. A run of a recipe builds its own.
         outcome: whose weights, of a run with several outcomes; the primary one's by default.
+        trust: modules outside tutelage that the run's recipe may name, `package.module`.
 
     Raises:
         OutputError: the folder is not that of a finished run, or the code of the student is not in it.
@@ -81,7 +84,13 @@ def load(
         >>> student = load("runs/vision-digits")  # doctest: +SKIP
         >>> student = load("runs/distill", Net())  # doctest: +SKIP
     """
-    folder = run.out if isinstance(run, Run) else Path(run)
+    with trusting(trust):
+        return _load(run.out if isinstance(run, Run) else Path(run), network, outcome)
+
+
+def _load(
+    folder: Path, network: nn.Module | Callable[[], nn.Module] | None, outcome: str | None
+) -> nn.Module:
     weights = _weights_of(folder, outcome)
     if network is None:
         return rebuild(str(folder), weights=weights).network.eval()
@@ -119,6 +128,7 @@ def rebuild(came: str, *, changes: Sequence[str] = (), weights: Path | None = No
     if Path(came).is_dir():
         name = str(read_run(Path(came), "run.json").get("name", ""))
         source, weights = str(Path(came) / "recipe.yaml"), weights or Path(came) / "student.safetensors"
+        check_sum(Path(came), "recipe.yaml")
         _check_recipe(Path(source))
     elif weights is None:
         raise RecipeError(f"{came} is no folder of a run; for a recipe, say which --weights to load")
@@ -152,7 +162,7 @@ def _about(weights: Path) -> dict[str, Any]:
 
 def _check_recipe(path: Path) -> None:
     try:
-        held = yaml.safe_load(path.read_text("utf-8"))
+        held = read_yaml(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); run the recipe again") from error
     if isinstance(held, dict) and "call" in held:

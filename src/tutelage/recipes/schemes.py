@@ -23,6 +23,7 @@ from tutelage.schemes.declared import Declared
 from tutelage.studies import Stage, Together
 from tutelage.studies.control import without_teacher
 from tutelage.teachers import Teacher
+from tutelage.trust import kept
 
 __all__ = ["alone_stage", "control_stage", "make_stage", "scheme_names"]
 
@@ -142,7 +143,7 @@ class _Plan:
         def fresh() -> list[Match]:
             return field.problem.exam.alone() if specs is None else [make_match(spec) for spec in specs]
 
-        return cls(name, kind, fresh, options, field, networks)
+        return cls(name, kind, kept(fresh), options, field, networks)
 
     @property
     def declared(self) -> Declared:
@@ -175,7 +176,7 @@ class _Plan:
             return without_teacher(self.matches(), alone)
 
         kind, held = (Alone, {}) if options is None else (self.kind, options)
-        return _Plan(self.name, kind, fresh, held, self.field, self.networks)
+        return _Plan(self.name, kind, kept(fresh), held, self.field, self.networks)
 
     def _check(self) -> None:
         """Refuse a key that the scheme does not know, and a network that is not there, beforehand."""

@@ -13,6 +13,7 @@ import yaml
 from tutelage.report import numbers, roles
 from tutelage.report.facts import metric
 from tutelage.report.numbers import mapping, number, sequence
+from tutelage.trust import read_yaml
 
 __all__ = ["head"]
 
@@ -46,7 +47,7 @@ def head(results: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, An
 
 def _recipe(details: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        return mapping(yaml.safe_load(str(details.get("recipe_yaml") or "")))
+        return mapping(read_yaml(str(details.get("recipe_yaml") or "")))
     except yaml.YAMLError:
         return {}
 

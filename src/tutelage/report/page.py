@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tutelage.errors import OutputError
+from tutelage.files import write_atomically
 from tutelage.report import numbers, roles, verdicts
 from tutelage.report.facts import facts
 from tutelage.report.head import head
@@ -71,11 +72,11 @@ def write(results: Mapping[str, Any], details: Mapping[str, Any], path: Path | s
         OutputError: the file cannot be written, or the results are of a format that is not known.
     """
     page = render(results, details).encode("utf-8", errors="replace")
-    try:
-        Path(path).write_bytes(page)
-    except OSError as error:
-        raise OutputError(f"cannot write the report to {str(path)!r}: {error.strerror}") from error
-    return Path(path)
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write the report to {str(path)!r}: there is no folder {path.parent}")
+    write_atomically(path, page)
+    return path
 
 
 @cache

@@ -17,6 +17,7 @@ from tutelage.modes import evaluating
 from tutelage.studies import Arm, Outcome, Study, fresh_networks
 from tutelage.studies.placebo import refuse_placebo
 from tutelage.studies.stored import about_answers, check_answers
+from tutelage.tasks.other_exams import AgreementExam
 from tutelage.training.stage import check_width
 from tutelage.types import UNLABELLED, Batch, Outputs
 
@@ -45,6 +46,7 @@ def check_study(study: Study, device: torch.device) -> None:
             seen.add(key)
     for control in {one.against for one in study.outcomes.values() if one.against is not None}:
         _check_labelled(study.arms[study.outcomes[control].arm])
+    _check_reported(study)
     refuse_placebo(study)
     check_answers(study)
     for line in about_answers(study):
@@ -142,6 +144,24 @@ def _check_labelled(arm: Arm) -> None:
             "the training data has no labels, and the student alone (the control) has nothing else to learn "
             "from; give labels, or train no control: control=False, in a recipe `control: false`"
         )
+
+
+def _check_reported(study: Study) -> None:
+    """Refuse a split of classes without labels, on which nothing could be right or wrong at the end."""
+    problem = study.problem
+    if problem.num_classes is None or isinstance(getattr(problem.exam, "exam", problem.exam), AgreementExam):
+        return
+    for where, source in (("validation", problem.validation), ("test", problem.test)):
+        if source is None:
+            continue
+        known = source.labels
+        labels = source.batch([0]).labels if known is None else known
+        classes = isinstance(known, Tensor) and not known.is_floating_point()
+        if labels is None or (classes and not bool(torch.ne(torch.as_tensor(known), UNLABELLED).any())):
+            raise DataError(
+                f"the {where} data has no labels, so nothing could be measured on it; give labels, or leave "
+                f"{where} out"
+            )
 
 
 def _label_hint(batch: Batch) -> str:

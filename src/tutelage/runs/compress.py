@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tutelage.compression import is_settled, settle, settled_records
 from tutelage.engine import Runtime, StopRequest, save_weights
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.files import write_json
+from tutelage.locks import owned
 from tutelage.modes import returned_as_it_was
 from tutelage.runs.arguments import on_cpu, read_student
 from tutelage.runs.folder import RunFolder, free_folder
@@ -154,10 +156,12 @@ def compress_network(
         ModelError: a network that cannot be changed so.
         OutputError: the folder is taken.
     """
-    with StopRequest() as stop:
+    with StopRequest() as stop, ExitStack() as held:
         runtime = Runtime(cpu=cpu, quiet=quiet, stop=stop)
         where = runtime.share(free_folder("compress") if out is None else out)
         record = [{one.name: dict(one.settings)} for one in changes]
+        if runtime.is_main:
+            held.enter_context(owned(where, doing="a compression"))
         folder = RunFolder(where, {"name": "compress", "seeds": [0], "recipe": record}, resume=False)
         done, way = _walked(network, problem, changes, folder, runtime)
     made, beside = _handed_over(done, dict(about or {}))
@@ -168,6 +172,7 @@ def compress_network(
         folder.write(name, text)
     results = {"recipe": "compress", "metric": problem.metric, "way": way, "primary": "student"}
     write_json(where / "results.json", results)
+    folder.write_sums()
     return Compressed(made, way, where, problem.metric)
 
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import OutputError
+from tutelage.errors import CheckpointError, OutputError
 from tutelage.files import read_json, write_atomically, write_json
+from tutelage.locks import LOCK
+from tutelage.trust import refuse_links
 
-__all__ = ["RunFolder", "free_folder", "read_run"]
+__all__ = ["RunFolder", "check_sum", "free_folder", "read_run"]
 
 _MARK = "run.json"
+
+_SUMS = "SHA256SUMS"
+"""The checksums of what a finished run hands over, as `sha256sum --check` reads them."""
+
+_UNSUMMED = ("report.html", "export", _MARK, _SUMS, LOCK)
+"""What is written again later, or has a checksum of its own."""
+
+_LOST = (
+    "restore it from a copy; without it the run cannot be gone on with, and its students can still be read "
+    "(student.safetensors): run it anew in another folder (out, --out)"
+)
 
 FORMAT = 2
 """The format of a run's folder."""
@@ -42,12 +56,44 @@ def read_run(folder: Path, name: str) -> Any:
         )
     if not (folder / _MARK).is_file():
         raise OutputError(f"{folder} holds no run; give the folder that `tutelage run` wrote to")
+    refuse_links(folder)
     if not (folder / name).is_file():
         raise OutputError(
             f"{folder} has no {name}, so its run is not finished; go on with tutelage run … --out {folder} "
             "--resume"
         )
-    return read_json(folder / name)
+    check_sum(folder, name)
+    held = read_json(folder / name, advice=_LOST if name == _MARK else _again(folder))
+    if not isinstance(held, dict):
+        raise CheckpointError(f"{folder / name} holds a {type(held).__name__}, and a mapping was expected")
+    return held
+
+
+def check_sum(folder: Path, name: str) -> None:
+    """Hold a file of a finished run against the checksum that was written with it.
+
+    Args:
+        folder: of the run.
+        name: of the file in it; one that has no checksum is not looked at.
+
+    Raises:
+        CheckpointError: it is another one.
+    """
+    try:
+        lines = (folder / _SUMS).read_text("utf-8", "replace").splitlines()
+        held = (folder / name).read_bytes()
+    except OSError:
+        return
+    noted = {line[66:]: line[:64] for line in lines}
+    if name in noted and hashlib.sha256(held).hexdigest() != noted[name]:
+        raise CheckpointError(
+            f"{folder / name} is not as it was written: it has another checksum than in {_SUMS}. "
+            f"{_again(folder).capitalize()}. If you changed it yourself, delete {folder / _SUMS}"
+        )
+
+
+def _again(folder: Path) -> str:
+    return f"restore it from a copy, or have it written again: tutelage run … --out {folder} --resume"
 
 
 class RunFolder:
@@ -67,15 +113,19 @@ class RunFolder:
         mark = path / _MARK
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path} is a file; choose a folder for the run (out, --out)")
+        if path.exists():
+            refuse_links(path)
         if mark.exists():
             self._take_up(mark, json.loads(json.dumps(identity)), resume)
-        elif path.exists() and any(path.iterdir()):
+        elif path.exists() and any(one.name != LOCK for one in path.iterdir()):
             raise OutputError(f"{path} holds other files and no run; choose an empty folder (out, --out)")
         else:
             write_json(mark, dict(identity) | {"format": FORMAT, "looks": []})
 
     def _take_up(self, mark: Path, identity: Any, resume: bool) -> None:
-        held = read_json(mark)
+        held = read_json(mark, advice=_LOST)
+        if not isinstance(held, dict):
+            raise OutputError(f"{mark} is not ours; {_LOST}")
         if held.get("format") != FORMAT:
             raise OutputError(
                 f"{self.path} holds a run of an earlier version, which can be read (tutelage report, "
@@ -98,6 +148,7 @@ class RunFolder:
             )
         if held["seeds"] != self.seeds:
             write_json(mark, held | {"seeds": self.seeds})
+        (self.path / _SUMS).unlink(missing_ok=True)  # what it lists is written again
 
     @property
     def looks(self) -> int:
@@ -129,6 +180,17 @@ class RunFolder:
         """Remove what only a resumption needs."""
         for path in self.path.rglob("checkpoint.safetensors"):
             path.unlink()
+
+    def write_sums(self) -> None:
+        """Write the checksums of what the run hands over."""
+        paths = [path for path in self.path.iterdir() if path.is_file() and path.name not in _UNSUMMED]
+        paths += [path for name in ("outcomes", "scores") for path in (self.path / name).rglob("*.*")]
+        lines = [
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(self.path).as_posix()}\n"
+            for path in sorted(paths)
+            if path.is_file() and not path.name.startswith(".")
+        ]
+        write_atomically(self.path / _SUMS, "".join(lines).encode())
 
     def free_bytes(self) -> int:
         """Room left on the disk."""

@@ -8,6 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
@@ -25,6 +26,7 @@ from tutelage.errors import ModelError, OutputError, TutelageWarning
 from tutelage.evaluation import Verdict, teacher_before_training
 from tutelage.export.checking import Record
 from tutelage.files import read_json
+from tutelage.locks import owned
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
 from tutelage.runs.exporting import Exportable, write_student
@@ -175,7 +177,7 @@ def run(
         OutputError: the folder is taken, full or read-only.
         Interrupted: a stop was asked for; `resume` goes on from its checkpoint.
     """
-    with StopRequest() as stop:
+    with StopRequest() as stop, ExitStack() as held:
         runtime = Runtime(
             cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop, callbacks=callbacks
         )
@@ -186,6 +188,7 @@ def run(
         identity = {"name": study.name, "seeds": list(study.seeds), "recipe": recipe}
         identity |= {"made_of": identity_of(study)}
         if runtime.is_main:
+            held.enter_context(owned(out, doing="a run"))
             folder = RunFolder(out, identity, resume=resume)
             resolved = dict(study.resolved) | {"seeds": len(study.seeds)}
             folder.write("recipe.yaml", yaml.safe_dump(resolved, sort_keys=False))
@@ -354,6 +357,7 @@ def _close(
     for name, scores in found.scores.items():
         write_scores(folder.path, name, scores)
     folder.write("results.json", json.dumps(found.results, indent=2))
+    folder.write_sums()
     report.write(found.results, found.details, folder.path / "report.html")
     folder.note_look()
     folder.drop_checkpoints()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from tutelage.engine.sealed import checksum_differs, sealed
 from tutelage.errors import CheckpointError
 from tutelage.files import write_atomically
 from tutelage.runs.examined import Examined
@@ -105,7 +105,7 @@ def write_scores(folder: Path, outcome: str, scores: ExampleScores) -> Path:
         "ids": scores.ids.contiguous(),
     }
     path = folder / _FOLDER / f"{outcome}.safetensors"
-    write_atomically(path, save(tensors, told))
+    write_atomically(path, sealed(tensors, told))
     return path
 
 
@@ -126,6 +126,11 @@ def read_scores(folder: Path, outcome: str) -> ExampleScores | None:
         with safe_open(path, framework="pt") as file:
             told = file.metadata() or {}
             values, seeds, ids = (file.get_tensor(name) for name in ("values", "seeds", "ids"))
+        if checksum_differs({"values": values, "seeds": seeds, "ids": ids}, told):
+            raise CheckpointError(
+                f"{path} is damaged: its numbers do not have the checksum that was written with them; delete "
+                "it, and its run is compared over seeds alone"
+            )
         if told["format"] != _FORMAT or values.shape != (len(seeds), len(ids)):
             raise CheckpointError(
                 f"{path} holds no scores of examples; delete it, and its run is compared over seeds alone"

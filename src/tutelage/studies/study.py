@@ -13,11 +13,13 @@ from torch import nn
 from tutelage.compression import Changer
 from tutelage.data import Source
 from tutelage.engine import OptimizerSettings, TrainSettings, seeded
+from tutelage.errors import RecipeError
 from tutelage.schemes import Scheme
 from tutelage.schemes.declared import Declared
 from tutelage.tasks.networks import MeanOfNetworks
 from tutelage.tasks.problem import Problem
 from tutelage.teachers import Teacher
+from tutelage.trust import plain_name
 from tutelage.types import Batch
 
 __all__ = [
@@ -304,6 +306,15 @@ class Study:
     expected: Mapping[str, Any] | None = None
     level: float = 0.95
     again: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse names after which no file can be named."""
+        for kind, names in (("arm", self.arms), ("outcome", self.outcomes)):
+            for name in names:
+                plain_name(name, f"the name of an {kind}", RecipeError)
+        for arm in self.arms.values():
+            for name in arm.networks:
+                plain_name(name, "the name of a network", RecipeError)
 
     @property
     def plan(self) -> TeacherPlan:

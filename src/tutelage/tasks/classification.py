@@ -17,6 +17,9 @@ from tutelage.tasks.problem import Problem
 
 __all__ = ["choose_column", "class_names_of", "classes", "labels_of", "narrowed", "three_parts"]
 
+_MANY, _SPARSE = 1000, 20
+"""From which number on a label is doubted, and how many times the count of different ones it is then."""
+
 
 def three_parts(
     tables: Mapping[str, Any],
@@ -157,7 +160,20 @@ def class_names_of(table: Any, column: str) -> list[str]:
             f"the label column {column!r} holds {wrong!r}, and whole numbers from 0 were expected; encode it "
             f"first with table.class_encode_column({column!r}), or name another with task.label=<column>"
         )
-    return [str(number) for number in range(max(numbers) + 1)]
+    return [str(number) for number in range(_num_classes(numbers, column))]
+
+
+def _num_classes(numbers: Sequence[int], column: str) -> int:
+    """How many classes numbers stand for; one that no other comes near is a mistake."""
+    highest, known = max(numbers), len(set(numbers))
+    if highest >= _MANY and highest >= _SPARSE * known:
+        raise DataError(
+            f"the label column {column!r} holds {highest} in row {numbers.index(highest)}, and {known:,} "
+            "different numbers in all; classes are numbered from 0 without large gaps. If it is no class (an "
+            f"id, a code), name another column with task.label=<column>, or encode it with "
+            f"table.class_encode_column({column!r})"
+        )
+    return highest + 1
 
 
 def labels_of(table: Any, column: str) -> Tensor:

@@ -13,8 +13,16 @@ from torch import nn
 
 from tutelage.compression import Calibration
 from tutelage.data import Source
-from tutelage.engine import Fitted, Runtime, fit, load_weights, save_weights
-from tutelage.errors import NonFiniteLoss
+from tutelage.engine import (
+    Fitted,
+    Runtime,
+    fit,
+    history_digest,
+    load_weights,
+    read_history,
+    save_weights,
+)
+from tutelage.errors import CheckpointError, NonFiniteLoss
 from tutelage.files import read_json, write_json
 from tutelage.studies import Arm, Change, Stage
 from tutelage.tasks.problem import Problem
@@ -96,7 +104,29 @@ def train_arm(
             without a teacher.
         label: what to call it in progress.
         keep: networks and stages before the last whose weights of then are wanted.
+
+    Raises:
+        CheckpointError: what is left of it is damaged; it can be made again.
     """
+    try:
+        return _train_arm(arm, problem, runtime, folder, seed, teacher, label, keep)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}. What was trained there can be made again, and comes out the same: delete the folder "
+            f"{folder}, and go on with --resume (resume=True)"
+        ) from error
+
+
+def _train_arm(
+    arm: Arm,
+    problem: Problem,
+    runtime: Runtime,
+    folder: Path,
+    seed: int,
+    teacher: Asked | None,
+    label: str,
+    keep: Collection[tuple[str, int]],
+) -> Trained:
     work = _Work(arm, problem, runtime, folder, label, set(keep))
     done = runtime.share((folder / "trained.json").exists())
     try:
@@ -171,8 +201,15 @@ class _Work:
         for name, network in state.networks.items():
             load_weights(self._of(number) / f"{name}.safetensors", network)
         state.made = read_made(self._of(number))
-        self._note(number, Fitted(**read_json(done), history=[]))
+        held = read_json(done)
+        self._check_history(number, held.pop("history_sha256", None))
+        self._note(number, Fitted(**held, history=[]))
         return True
+
+    def _check_history(self, number: int, noted: str | None) -> None:
+        file = self._of(number) / "history.jsonl"
+        if noted is not None and history_digest(read_history(file)) != noted:
+            raise CheckpointError(f"{file} is damaged: its lines are not those that were written")
 
     def train(self, ready: Ready) -> Source | None:
         """Fit a stage; what it made lies beside its weights, where the next one finds it."""
@@ -233,8 +270,10 @@ class _Work:
                     save_weights(self._of(number) / f"{name}.safetensors", network)
                     write_json(self._of(number) / f"{name}.json", self.about(name, state))
                 fitted = self.fitted[number]
-                kept = {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best}
-                write_json(done, kept | {"chosen": fitted.chosen, "untouched": fitted.untouched})
+                kept: dict[str, Any] = {"steps": fitted.steps, "seconds": fitted.seconds, "best": fitted.best}
+                kept |= {"chosen": fitted.chosen, "untouched": fitted.untouched}
+                noted = history_digest(read_history(self._of(number) / "history.jsonl"))
+                write_json(done, kept | {"history_sha256": noted})
             self.runtime.wait()
         for name, stage in self.keep:
             if stage == number and number < len(self.arm.stages) - 1:

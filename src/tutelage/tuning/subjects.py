@@ -16,6 +16,7 @@ from tutelage.recipes.parts import field_of
 from tutelage.runs.distill import distill
 from tutelage.runs.study_of import Wanted, study_of
 from tutelage.studies import Study
+from tutelage.trust import allowed
 from tutelage.tuning.knobs import Knob
 
 __all__ = ["CallSubject", "RecipeSubject", "Subject"]
@@ -66,7 +67,7 @@ class RecipeSubject:
         self.record: Mapping[str, Any] = {
             key: value for key, value in self.tree.items() if key not in ("seeds", "tuning")
         }
-        self._field = field_of(parse(self.tree).task)
+        self._field, self._trust = field_of(parse(self.tree).task), allowed()
 
     def study(self, values: Values) -> Study:
         """Everything, with some values set."""
@@ -140,7 +141,7 @@ class RecipeSubject:
             self.study(values)
 
     def _built(self, tree: Mapping[str, Any]) -> Study:
-        return build(parse(tree, self.name), self.name, field=self._field)
+        return build(parse(tree, self.name), self.name, field=self._field, trust=self._trust)
 
     def _terms(self, key: str) -> int:
         """How many terms stand beside one another where a key leads."""

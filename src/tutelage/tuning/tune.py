@@ -16,6 +16,7 @@ from tutelage.recipes.load import parse
 from tutelage.runs.arguments import on_cpu
 from tutelage.runs.folder import free_folder
 from tutelage.runs.study_of import networks_of
+from tutelage.trust import trusting
 from tutelage.tuning.knobs import read_search
 from tutelage.tuning.place import need_optuna
 from tutelage.tuning.subjects import CallSubject, RecipeSubject, Subject
@@ -38,6 +39,7 @@ def tune(
     pruner: str = "median",
     seed: int = 0,
     changes: Sequence[str] = (),
+    trust: Sequence[str] = (),
     out: str | Path | None = None,
     storage: str | None = None,
     resume: bool = False,
@@ -65,6 +67,7 @@ def tune(
         pruner: what breaks off a trial that is behind: `median`, `hyperband`, or `none`.
         seed: of what is drawn.
         changes: `key=value` each, set on the recipe first.
+        trust: modules outside tutelage that the recipe may name, `package.module`.
         out: the folder; `runs/<name>-tune` or the next free one by default.
         storage: a database's URL for the trials; a journal in the folder by default. The folder must be seen
             by all processes either way.
@@ -97,7 +100,12 @@ def tune(
             "single processes on one folder, with resume=True (--resume)"
         )
     test = call.pop("test", None)
-    with returned_as_it_was(*networks_of(call.get("teacher"))), _quiet_optuna(), StopRequest() as stop:
+    with (
+        returned_as_it_was(*networks_of(call.get("teacher"))),
+        _quiet_optuna(),
+        trusting(trust),
+        StopRequest() as stop,
+    ):
         subject = _subject(what, changes, call)
         work = Worker(subject, settings, stop, cpu=on_cpu(device), quiet=quiet)
         knobs = list(read_search(search or subject.usual()).values())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tutelage.answers import ABOUT, Texts, damage
+from tutelage.answers import Texts, damage, write_about
 from tutelage.runs.environment import versions
 from tutelage.writing.writing import Writing
 
@@ -32,7 +31,7 @@ def finish(writing: Writing) -> dict[str, Any]:
         "teacher": {"train_seconds": writing.train_seconds},
         "write_seconds": seconds,
     }
-    writing.place.write(ABOUT, (json.dumps(about, indent=1) + "\n").encode())
+    write_about(writing.place, about)
     return {
         "form": manifest.form,
         "texts": manifest.examples,

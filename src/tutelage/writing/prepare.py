@@ -7,7 +7,7 @@ from pathlib import Path
 from tutelage.answers import Place
 from tutelage.engine import Runtime
 from tutelage.errors import ModelError, RecipeError
-from tutelage.labelling.prepare import teacher_for
+from tutelage.labelling.prepare import refuse_run, teacher_for
 from tutelage.studies import Study
 from tutelage.teachers import Frozen
 from tutelage.writing.settings import WriteSettings
@@ -40,6 +40,7 @@ def prepare(study: Study, out: str | Path, settings: WriteSettings, runtime: Run
     if study.teacher is None:
         raise RecipeError("the recipe has no teacher who could write; add `teacher: …`")
     place = Place(out)
+    refuse_run(place)
     teacher, seconds = teacher_for(study, place, runtime)
     if not isinstance(teacher, Frozen):
         raise ModelError(

@@ -82,3 +82,10 @@ def test_a_column_that_does_not_vary(tmp_path):
 def test_what_cannot_be_read(tmp_path, text, options, kind, message):
     with pytest.raises(kind, match=message):
         classification(data=write(tmp_path, text), **options)
+
+
+def test_one_stray_number_makes_no_trillion_classes(tmp_path):
+    file = tmp_path / "d.csv"
+    file.write_text("a,b,label\n" + "1,2,0\n2,1,1\n" * 5 + "1,1,1000000000000\n")
+    with pytest.raises(DataError, match=r"'label' holds 1000000000000 in row 10, and 3 different numbers"):
+        classification(data=str(file))

@@ -209,3 +209,23 @@ def test_a_part_of_the_training_images():
     assert part.test.fingerprint() == whole.test.fingerprint()
     counts = torch.bincount(part.train.labels)
     assert counts.max() - counts.min() <= 3
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    images = [png(image) for image in colours(40)]
+    images[11] = images[11][:30]
+    write(tmp_path, "train", images, [i % 2 for i in range(40)])
+    with pytest.raises(DataError, match=r"the img in row \d+ cannot be read .*take the row out"):
+        classification(data=str(tmp_path))
+
+
+def test_an_image_that_is_cut_short_is_named_with_its_file_when_it_is_wanted(tmp_path):
+    for number, image in enumerate(colours(6)):
+        content = png(image)
+        (tmp_path / f"{number}.png").write_bytes(content[:30] if number == 4 else content)
+    paths = [str(tmp_path / f"{number}.png") for number in range(6)]
+    table = datasets.Dataset.from_dict({"img": paths, "label": [0] * 6}).cast_column("img", datasets.Image())
+    held = Decoded(table, "img", "label", Scale(255.0, [0] * 3, [1] * 3), num_classes=1)
+    assert len(held.batch([0, 5])) == 2
+    with pytest.raises(DataError, match=r"the img in row 4, .*4\.png, cannot be read"):
+        held.batch([3, 4])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.data import Examples, Source
+from tutelage.data import Examples, Source, values_of
 from tutelage.errors import DataError
 from tutelage.tasks.classification import labels_of, three_parts
 
@@ -40,7 +40,7 @@ class Album:
         Raises:
             DataError: they are no grey images of one size in bytes.
         """
-        values = self.table[self.rows[list(places)].tolist()][self.column]
+        values = values_of(self.table, self.column, self.rows[list(places)])
         arrays = [np.asarray(value) for value in values]
         kinds = {(array.dtype.name, array.shape) for array in arrays}
         if len(kinds) != 1 or arrays[0].dtype != np.uint8 or arrays[0].ndim != 2:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tutelage.data import load_tables
+from tutelage.data import load_tables, values_of
 from tutelage.errors import RecipeError
 from tutelage.tasks.classification import choose_column, class_names_of, classes, three_parts
 from tutelage.tasks.problem import Problem
@@ -65,7 +65,7 @@ def classification(
     image = choose_column(table, image, "image", _IMAGE)
     label = choose_column(table, label, "label", _LABEL)
     names = class_names_of(table, label)
-    first = pixels_of(table[0][image], size)
+    first = pixels_of(next(values_of(table, image)), size)
     moved = None if domain is None else Domain.of(domain)
     channels = 3 if moved is not None and moved.colour else len(first)
     for name, values in (("mean", mean), ("std", std)):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.data import Examples, Source, check_labels
+from tutelage.data import Examples, Source, check_labels, values_of
 from tutelage.errors import DataError
 from tutelage.layout import resize
 from tutelage.tasks.classification import labels_of
@@ -77,7 +77,9 @@ class Decoded(Source):
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The images of these numbers."""
         ids = torch.as_tensor(numbers, dtype=torch.int64)
-        images = [pixels_of(image, self.size) for image in self.table[ids.tolist()][self.image]]
+        images = [
+            pixels_of(image, self.size) for image in values_of(self.table, self.image, ids, where=self.where)
+        ]
         for image in images:
             _check_size(images[0], image, self.where)
         return Batch(inputs=self.scale(torch.stack(images)), ids=ids, labels=self._labels[ids])
@@ -101,12 +103,12 @@ def image_source(
     Raises:
         DataError: images of several sizes, or labels out of range.
     """
-    first = pixels_of(table[0][image], size)
+    first = pixels_of(next(values_of(table, image, where=where)), size)
     scale = Scale(top, mean, std)
     if len(table) * first.nelement() * first.element_size() > memory_limit:
         return Decoded(table, image, label, scale, num_classes=num_classes, size=size, where=where)
     pixels = torch.empty((len(table), *first.shape), dtype=first.dtype)
-    for number, value in enumerate(table[image]):
+    for number, value in enumerate(values_of(table, image, where=where)):
         held = pixels_of(value, size)
         _check_size(first, held, where)
         pixels[number] = held
