@@ -31,7 +31,7 @@ def owned(folder: Path, *, doing: str) -> Iterator[None]:
     """Work in a folder alone; the folder is made where it is not there.
 
     The lock is the system's, so that one of a process that was killed holds nobody up. The file is removed at
-    the end.
+    the end, and so are folders that were made for it and are empty then.
 
     Args:
         folder: whose.
@@ -41,6 +41,9 @@ def owned(folder: Path, *, doing: str) -> Iterator[None]:
         OutputError: another process works there; its number and its machine are said. Or the folder cannot be
             written to.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; choose a folder (out, --out)")
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder.resolve() / LOCK
@@ -56,6 +59,9 @@ def owned(folder: Path, *, doing: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()
         _release(path, held)
+        with contextlib.suppress(OSError):  # the first that is not empty
+            for each in made:
+                each.rmdir()
 
 
 @contextlib.contextmanager

@@ -459,5 +459,5 @@ def test_a_test_split_without_labels_is_refused_before_anything_is_trained(
     distil: Distil, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="the test data has no labels"):
-        distil(test=torch.randn(20, 8), out=tmp_path / "none")
+        distil(test=torch.randn(20, 5), out=tmp_path / "none")
     assert not list(tmp_path.rglob("trained.json"))

@@ -10,6 +10,7 @@ from tutelage.errors import ModelError
 from tutelage.recipes import build
 from tutelage.recipes.load import parse
 from tutelage.training.rehearsal import rehearse
+from tutelage.trust import trusting
 
 SGD = {"student": {"sgd": {"lr": 0.1}}}
 ALONE = {"scheme": "alone", "optimizers": SGD, "train": {"steps": 4, "batch_size": 16}}
@@ -48,5 +49,8 @@ def test_a_correction_that_does_not_fit():
 
 
 def test_a_state_that_safetensors_cannot_hold():
-    with pytest.raises(ModelError, match=r"the student's state has _extra_state, a dict; .* as a buffer"):
+    with (
+        trusting([__name__]),
+        pytest.raises(ModelError, match=r"the student's state has _extra_state, a dict; .* as a buffer"),
+    ):
         rehearsed(student={"model": {f"{__name__}:Remembers": {}}})

@@ -157,8 +157,8 @@ def test_prompts_come_from_files(author, tmp_path):
     [
         ("a.txt", b" \n", "there is no prompt in"),
         ("b.txt", b"\xff\xfe", "cannot be read"),
-        ("c.csv", b"prompt\n1\n2\n", "hold 1, and text was expected"),
-        ("d.csv", b"words\nx\n", "has the columns words; expected one named prompt or text"),
+        ("c.csv", b"prompt\n1\n2\n", "hold 1, and text or messages were expected"),
+        ("d.csv", b"words\nx\n", "has the columns words; expected one named prompt, messages or text"),
         ("e.txt", b"<|endoftext|>\n", "has no tokens"),
         ("f.txt", None, "there is no file"),
     ],
