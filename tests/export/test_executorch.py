@@ -72,3 +72,11 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setitem(sys.modules, "executorch.exir", None)  # importing it now fails
     with pytest.raises(MissingExtra, match=r"pip install 'tutelage\[executorch\]'"):
         executorch(nn.Linear(4, 3), ROWS, tmp_path / "student.pte")
+
+
+def test_convolutions_take_as_many_as_was_said(tmp_path: Path):
+    """torch takes another way for batches below 16, and a program that was traced with few holds no more."""
+    pytest.importorskip("executorch.exir", exc_type=ImportError)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval()
+    said = executorch(network, torch.randn(40, 1, 4, 4), tmp_path / "student.pte", most=40)
+    assert (said["examples"], said["same_first_choice"]) == (40, 1.0)

@@ -23,7 +23,9 @@ def trace(logits: Logits, example: Any, *, most: int | None = None) -> torch.exp
     Raises:
         ModelError: torch.export cannot follow the network.
     """
-    inputs = rows(example, 3)  # one alone would make the graph one for a single example
+    # One alone would make the graph one for a single example. Where it is lowered for so many at most, fewer
+    # than 16 would make it one for few: convolutions of so small batches take another way in torch.
+    inputs = rows(example, 3 if most is None else max(2, min(most, 32)))
     args, kwargs = _arguments(inputs)
     collection: Any = torch.export.ShapesCollection  # its methods carry no types
     shapes, batch = collection(), torch.export.Dim("batch", max=most)
