@@ -35,6 +35,7 @@ __all__ = [
     "TutelageError",
     "TutelageWarning",
     "UnknownName",
+    "first_line",
     "nearest",
 ]
 
@@ -109,6 +110,12 @@ class UnknownName(TutelageError, ValueError):
 
 class TutelageWarning(UserWarning):
     """Something that the user should know, and that does not stop the run."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, short enough to stand in a sentence: its first line, no full stop."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0].strip().rstrip(".")
 
 
 def nearest(came: str, legal: Iterable[str], *, count: int = 3) -> list[str]:

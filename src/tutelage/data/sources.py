@@ -94,6 +94,11 @@ class Examples(Source):
         return self._length
 
     @property
+    def as_they_are(self) -> bool:
+        """Whether batches hold the inputs as they lie in memory."""
+        return self._prepare is None
+
+    @property
     def labels(self) -> Tensor | None:
         """All labels; none of a tree, which cannot be counted by class."""
         return self._labels if isinstance(self._labels, Tensor) else None
