@@ -36,6 +36,12 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
     if isinstance(data, Source):
         return data, None
     if isinstance(data, DataLoader):
+        if any(map(_is_frame, data.dataset if isinstance(data.dataset, tuple) else (data.dataset,))):
+            raise DataError(
+                f"{where} is a DataLoader of a frame, which it cannot read by rows; give the frame itself, "
+                "or "
+                "(frame, labels), and batch_size beside it"
+            )
         if isinstance(data.dataset, IterableDataset) or not _plain_order(data):
             raise DataError(
                 f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student "
@@ -76,8 +82,12 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
     )
 
 
+def _is_frame(part: Any) -> bool:
+    return hasattr(part, "columns") and hasattr(part, "dtypes")
+
+
 def _is_array(part: Any) -> bool:
-    """Tensors, arrays, and what turns into one, such as a column of pandas; no frame, whose columns differ."""
+    """Tensors, arrays, and what turns into one, such as a column of pandas; not a frame."""
     held = hasattr(part, "__array__") and hasattr(part, "shape") and not hasattr(part, "columns")
     return isinstance(part, Tensor | np.ndarray) or held
 
@@ -95,13 +105,12 @@ def _tensor(part: Any, number: int, count: int, where: str) -> Tensor:
             advice = (
                 "; give numbers, or words alone"
                 if labels
-                else ", and a network reads numbers. Of a frame give the frame itself, not its .values: its words "
+                else ", and a network reads numbers. Of a frame give the frame itself, not its .values: "
+                "its words "
                 "are encoded then; other words turn into numbers first"
             )
             what = "labels" if labels else "inputs"
-            raise DataError(
-                f"the {what} of {where} came as an array of {_content(array)}{advice}"
-            ) from error
+            raise DataError(f"the {what} of {where} came as an array of {_content(array)}{advice}") from error
     return torch.as_tensor(array)
 
 

@@ -161,7 +161,10 @@ class Items(Source):
         numbers = [int(number) for number in numbers]
         many = getattr(self.dataset, "__getitems__", None)
         items = many(numbers) if callable(many) else [self.dataset[number] for number in numbers]
-        batch = as_batch(self._collated(items, numbers), torch.tensor(numbers, dtype=torch.int64))
+        try:
+            batch = as_batch(self._collated(items, numbers), torch.tensor(numbers, dtype=torch.int64))
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
         if self.num_classes is not None:
             check_labels(batch.labels, self.num_classes, where=self.where)
         return batch

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,12 @@ from tutelage.capture import capture
 from tutelage.data import check_labels, reading
 from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning, first_line
 from tutelage.modes import evaluating
+from tutelage.runs.advice import advice, described
 from tutelage.studies import Arm, Outcome, Study, fresh_networks
 from tutelage.studies.placebo import refuse_placebo
 from tutelage.studies.stored import about_answers, check_answers
-from tutelage.training.stage import check_width
 from tutelage.training.inputs import check_inputs
+from tutelage.training.stage import check_width
 from tutelage.types import UNLABELLED, Batch, Outputs
 
 __all__ = ["asked", "check_study"]
@@ -93,9 +93,8 @@ def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: 
         raise
     except Exception as error:
         raise ModelError(
-            f"{who} cannot be called with an example of {where}, {_described(batch.inputs)}: "
-            f"{str(error).strip().splitlines()[0]}. Give inputs as its forward takes "
-            f"them{_label_hint(batch)}{_several_hint(batch)}"
+            f"{who} cannot be called with {described(batch)} of {where}: {first_line(error)}. "
+            f"{advice(error, batch)}"
         ) from error
 
 
@@ -110,33 +109,6 @@ def _check_labelled(arm: Arm) -> None:
             "the training data has no labels, and the student alone (the control) has nothing else to learn "
             "from; give labels, or train no control: control=False, in a recipe `control: false`"
         )
-
-
-def _label_hint(batch: Batch) -> str:
-    if batch.labels is not None or not isinstance(batch.inputs, Mapping):
-        return ""
-    keys = ", ".join(map(str, batch.inputs))
-    return f". No label was found among {keys}: name it labels, label, targets, target or y"
-
-
-def _several_hint(batch: Batch) -> str:
-    if not isinstance(batch.inputs, tuple) or batch.labels is None:
-        return ""
-    return (
-        f". Of the {len(batch.inputs) + 1} parts of an item the last was read as its labels and those before "
-        "it as inputs; for items with an index or a weight give a collate_fn that returns (inputs, labels)"
-    )
-
-
-def _described(inputs: Any) -> str:
-    """The kinds and shapes of a batch's inputs."""
-    if isinstance(inputs, Mapping):
-        return "{" + ", ".join(f"{key}: {_described(value)}" for key, value in inputs.items()) + "}"
-    if isinstance(inputs, tuple | list):
-        return "(" + ", ".join(map(_described, inputs)) + ")"
-    if isinstance(inputs, Tensor):
-        return f"{str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)}"
-    return type(inputs).__name__
 
 
 def _kind(network: nn.Module) -> str:

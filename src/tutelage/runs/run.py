@@ -21,14 +21,14 @@ from torch import nn
 from tutelage import report
 from tutelage.compression import is_settled, settle, settled_records
 from tutelage.engine import Runtime, StopRequest, save_weights
-from tutelage.errors import ModelError, OutputError, TutelageWarning
+from tutelage.errors import Interrupted, ModelError, OutputError, TutelageWarning
 from tutelage.evaluation import Verdict, teacher_before_training
 from tutelage.export.checking import Record
 from tutelage.files import read_json
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
 from tutelage.runs.exporting import Exportable, write_student
-from tutelage.runs.folder import RunFolder, free_folder
+from tutelage.runs.folder import RunFolder, free_folder, unfinished_folder
 from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
 from tutelage.runs.scores import write_scores
@@ -94,7 +94,9 @@ class Run:
             path: the file, or the bundle's folder; by default `export/student` or `export/bundle` in the
                 run's folder.
             overwrite: replace what is there.
-            options: `tolerance`, and the format's own, such as ONNX's `opset`; of a bundle `examples`, how
+            options: `tolerance`, and the format's own, such as ONNX's `opset`, and of a run on a frame
+                `encoding=None` for a file that reads encoded rows in place of the raw columns; of a bundle
+                `examples`, how
                 many test examples lie in it, and `licences`, of "student", "teacher" and "data".
 
         Returns:
@@ -176,7 +178,9 @@ def run(
         runtime = Runtime(
             cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop, callbacks=callbacks
         )
-        out = runtime.share(free_folder(study.name) if out is None else out)
+        if out is None:
+            out = unfinished_folder(study.name) if resume else free_folder(study.name)
+        out = runtime.share(out)
         check_study(study, runtime.device)
         rehearse(study, runtime)
         recipe = {key: value for key, value in study.resolved.items() if key != "seeds"}
@@ -190,7 +194,10 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
-        study, trained, taught = _train(study, folder, runtime)
+        try:
+            study, trained, taught = _train(study, folder, runtime)
+        except Interrupted as stopped:
+            raise Interrupted(str(stopped), folder=out) from None
         runtime.finish()
         best = _students(study, trained)
         if runtime.is_main:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tutelage.compression import Changer
 from tutelage.errors import CheckpointError
 from tutelage.files import write_atomically, write_json
 from tutelage.tasks.problem import Problem
 
-__all__ = ["describe_network", "replay_changes", "write_beside"]
+__all__ = ["describe_network", "materialise", "replay_changes", "write_beside"]
 
 
 def describe_network(
@@ -64,6 +65,18 @@ def replay_changes(
             "recipe beside them is not the one that they were trained by"
         )
     return network
+
+
+def materialise(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give lazy layers the shapes that their weights have.
+
+    Args:
+        network: changed in place.
+        shapes: of its weights, by name.
+    """
+    for name, held in [*network.named_parameters(), *network.named_buffers()]:
+        if is_lazy(held) and name in shapes:
+            held.materialize(tuple(shapes[name]))  # type: ignore[attr-defined]
 
 
 def write_beside(network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None) -> None:
