@@ -187,6 +187,8 @@ WAYS: dict[str, Way] = {
     ),
     "labels in the frame and not said": Way("say target='label'", False, lambda: X.assign(label=KIND)),
     "a target and labels": Way("give one of them", False, options={"target": "animal"}),
+    "a target misspelt": Way("nearest: 'animal'", False, lambda: WITH, options={"target": "anmal"}),
+    "labels in the place of validation data": Way("as a tuple", False, lambda: X, lambda: pd.Series(WORDS)),
     "a target that is not there": Way(
         "no column 'fish'", False, lambda: WITH, options={"target": "fish"}
     ),
@@ -298,6 +300,24 @@ WAYS: dict[str, Way] = {
         False,
         teacher=lambda: make_pipeline(OrdinalEncoder(), RidgeClassifier()).fit(X, WORDS),
     ),
+    "a teacher that fails on new words": Way(
+        'handle_unknown="ignore"',
+        False,
+        teacher=lambda: make_pipeline(
+            make_column_transformer((OneHotEncoder(), ["town"])), RandomForestClassifier(2)
+        ).fit(X, WORDS),
+        options={"test": (X.assign(town=["Ulm"] + ["Rom"] * (N - 1)), WORDS)},
+    ),
+    "a teacher that is not fitted": Way(
+        "Fit it before",
+        False,
+        teacher=lambda: make_pipeline(OrdinalEncoder(), RandomForestClassifier(2)),
+    ),
+    "a forest of numbers in another order": Way(
+        "classes=[2, 1, 0]",
+        False,
+        teacher=lambda: make_pipeline(OrdinalEncoder(), RandomForestClassifier(3)).fit(X, 2 - KIND),
+    ),
     "a teacher of other columns": Way(
         "fitted on the column 'size'",
         False,
@@ -342,7 +362,7 @@ WAYS: dict[str, Way] = {
     # students
     "a network as student": Way("accuracy", student=Net(WIDTH)),
     "a function without a width": Way("accuracy", student=lambda: nn.LazyLinear(3)),
-    "a student of another width": Way("cannot be called", False, student=lambda: Net(9)),
+    "a student of another width": Way("function of the width", False, student=lambda: Net(9)),
     # arrays
     "arrays and a regressor": Way(
         "mse",

@@ -81,10 +81,10 @@ def distill(
         class_weights: how often examples of each class are drawn in training, in proportion, for student and
             control alike; "balanced" for as if all classes had as many examples.
         example_weights: likewise, a number for each example of `train`.
-        metric: what the verdict is about: a metric of torchmetrics, a function (outputs, labels) -> number,
-            or a `tutelage.Metric` of it. By default it follows the labels: accuracy of classes, mean average
-            precision of several labels, mean squared error of numbers, agreement with the teacher where
-            there are none.
+        metric: what the verdict is about: one of the exam's own numbers by name ("rmse", "macro_f1"), a
+            metric of torchmetrics, a function (outputs, labels) -> number, or a `tutelage.Metric` of it. By
+            default it follows the labels: accuracy of classes, mean average precision of several labels, mean
+            squared error of numbers, agreement with the teacher where there are none.
         epochs: passes over `train`, for student and control alike; by default as many as make some 3,000
             steps, from 10 to 400. Or give `steps`.
         batch_size: examples in a step; the DataLoader's, or 128.

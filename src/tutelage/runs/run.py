@@ -96,8 +96,8 @@ class Run:
             overwrite: replace what is there.
             options: `tolerance`, and the format's own, such as ONNX's `opset`, and of a run on a frame
                 `encoding=None` for a file that reads encoded rows in place of the raw columns; of a bundle
-                `examples`, how
-                many test examples lie in it, and `licences`, of "student", "teacher" and "data".
+                `examples`, how many test examples lie in it, and `licences`, of "student", "teacher" and
+                "data".
 
         Returns:
             `format`, `path`, `bytes`, and how far its answers are from the student's: `max_difference`,

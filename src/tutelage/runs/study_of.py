@@ -61,7 +61,8 @@ from tutelage.schemes.declared import Declared, terms_of
 from tutelage.studies import Arm, Outcome, Stage, Study, TeacherPlan
 from tutelage.studies.control import labelled_part, without_teacher
 from tutelage.studies.placebo import fitting_steps
-from tutelage.tasks.metric import MetricExam
+from tutelage.tasks.exam import Exam
+from tutelage.tasks.metric import MetricExam, named_metric
 from tutelage.tasks.problem import Problem
 from tutelage.tasks.targets import Targets, read_targets
 from tutelage.teachers import SomeClasses, Teacher
@@ -169,7 +170,7 @@ def study_of(wanted: Wanted) -> Study:
     if wanted.class_weights is not None:
         problem = replace(problem, train=_by_class(problem, targets, wanted.class_weights))
     if wanted.metric is not None:
-        problem = replace(problem, exam=MetricExam(problem.exam, read_metric(wanted.metric)))
+        problem = replace(problem, exam=_examined_by(wanted.metric, problem, targets))
     control = wanted.control and _can_have_control(targets)
     study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
     return replace(
@@ -257,6 +258,13 @@ def _problem(
         class_names=names or [str(number) for number in range(classes or 0)],
         chance=None if classes is None else 1 / classes,
     )
+
+
+def _examined_by(metric: Any, problem: Problem, targets: Targets) -> Exam:
+    """The exam whose verdict is about what was asked for."""
+    if isinstance(metric, str):
+        return named_metric(problem.exam, metric, targets.kind)
+    return MetricExam(problem.exam, read_metric(metric))
 
 
 def _by_class(problem: Problem, targets: Targets, came: Any) -> Source:
