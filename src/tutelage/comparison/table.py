@@ -82,10 +82,9 @@ def _notes(results: Mapping[str, Any]) -> Iterator[Text]:
         level = f"{100 * results['level']:g}{numbers.GAP}%"
         yield Text(
             "Several comparisons are made here at once, so that each interval is wider than by itself "
-            "(Holm): "
-            f"{level} holds for all against {plain(results['reference'])} together, and for all against "
-            "controls together. A run's own page has the interval of its one. Flipped: examples that only "
-            "the first gets right, and only the second.",
+            f"(Holm): {level} holds for all against {plain(results['reference'])} together, and for all "
+            "against controls together. A run's own page has the interval of its one. Flipped: examples "
+            "that only the first gets right, and only the second.",
             style="dim",
         )
 

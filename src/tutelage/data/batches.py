@@ -145,9 +145,8 @@ def _tensor(value: Any, what: str) -> Tensor:
         if word is not None:
             raise DataError(
                 f"a batch's {what} came as words, such as {word!r}, and numbers were expected; number them "
-                "in the "
-                "data set's __getitem__, such as names.index(word) with names = sorted(set(words)), or give "
-                "(inputs, words) as a tuple of arrays, which is served"
+                "in the data set's __getitem__, such as names.index(word) with names = sorted(set(words)), "
+                "or give (inputs, words) as a tuple of arrays, which is served"
             ) from error
         raise DataError(
             f"a batch's {what} came as {type(value).__name__}, and numbers were expected"

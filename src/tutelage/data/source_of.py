@@ -36,11 +36,10 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
     if isinstance(data, Source):
         return data, None
     if isinstance(data, DataLoader):
-        if any(map(_is_frame, data.dataset if isinstance(data.dataset, tuple) else (data.dataset,))):
+        if any(map(_is_frame, _parts(data.dataset))):
             raise DataError(
                 f"{where} is a DataLoader of a frame, which it cannot read by rows; give the frame itself, "
-                "or "
-                "(frame, labels), and batch_size beside it"
+                "or (frame, labels), and batch_size beside it"
             )
         if isinstance(data.dataset, IterableDataset) or not _plain_order(data):
             raise DataError(
@@ -82,6 +81,10 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
     )
 
 
+def _parts(data: Any) -> tuple[Any, ...]:
+    return data if isinstance(data, tuple) else (data,)
+
+
 def _is_frame(part: Any) -> bool:
     return hasattr(part, "columns") and hasattr(part, "dtypes")
 
@@ -106,8 +109,7 @@ def _tensor(part: Any, number: int, count: int, where: str) -> Tensor:
                 "; give numbers, or words alone"
                 if labels
                 else ", and a network reads numbers. Of a frame give the frame itself, not its .values: "
-                "its words "
-                "are encoded then; other words turn into numbers first"
+                "its words are encoded then; other words turn into numbers first"
             )
             what = "labels" if labels else "inputs"
             raise DataError(f"the {what} of {where} came as an array of {_content(array)}{advice}") from error

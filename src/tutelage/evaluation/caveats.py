@@ -188,8 +188,8 @@ def _about_teacher(scale: Scale, teacher: float | None, control: float | None) -
         if scale.is_far_below_chance(teacher):
             return [
                 f"The teacher is far below chance ({scale.metric} {teacher:.4g}{beside}): it knows "
-                "something, "
-                "and its classes seem to be in another order than the labels; put the labels into its order."
+                "something, and its classes seem to be in another order than the labels; put the labels "
+                "into its order."
             ]
         return [
             f"The teacher is at chance ({scale.metric} {teacher:.4g}{beside}): it has nothing to teach; "

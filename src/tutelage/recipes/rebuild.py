@@ -135,8 +135,7 @@ def _other_network(made: nn.Module, about: Mapping[str, Any], weights: Path) -> 
     was = str(about.get("class", "")).rpartition(".")[2] or "another network"
     return (
         f"the network ({type(made).__name__}) is not the one that was trained: its {name} is {there[0]}, "
-        "and in "
-        f"{weights} {there[1]}, of a {was}; give the student's network as it came to distill"
+        f"and in {weights} {there[1]}, of a {was}; give the student's network as it came to distill"
     )
 
 

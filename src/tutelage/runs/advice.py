@@ -46,8 +46,7 @@ def _advice(error: Exception, batch: Batch) -> Iterator[str]:
     elif _of_frame(inputs):
         yield (
             "A network reads the encoded rows, so their width is the number of its inputs: give the student "
-            "as a "
-            "function of the width, such as `lambda width: Net(width)`"
+            "as a function of the width, such as `lambda width: Net(width)`"
         )
     elif _swapped(batch):
         yield (
@@ -59,10 +58,8 @@ def _advice(error: Exception, batch: Batch) -> Iterator[str]:
     elif isinstance(inputs, tuple) and batch.labels is not None:
         yield (
             f"Give inputs as its forward takes them. Of the {len(inputs) + 1} parts of an item the last was "
-            "read "
-            "as its labels and those before it as inputs; for items with an index or a weight give a "
-            "collate_fn "
-            "that returns (inputs, labels)"
+            "read as its labels and those before it as inputs; for items with an index or a weight give a "
+            "collate_fn that returns (inputs, labels)"
         )
     elif isinstance(inputs, Tensor) and inputs.ndim == 3 and ("channel" in said or "4d" in said):
         yield (
@@ -83,8 +80,7 @@ def _about_keys(inputs: Mapping[Any, Any], batch: Batch) -> Iterator[str]:
     rest = f"drop {extra[0]!r}, or call it 'ids'" if extra else "leave out those that are no inputs"
     yield (
         f"A batch has {len(inputs)} keys beside its labels ({keys}), which are given to forward by name; of "
-        "one key "
-        f"alone the tensor is given: {rest}"
+        f"one key alone the tensor is given: {rest}"
     )
 
 

@@ -87,8 +87,8 @@ def _check_reads(came: Callable[..., Any]) -> None:
     if takes == 0:
         raise ModelError(
             "the teacher came as a function without arguments, as one that builds a network; give the "
-            "trained "
-            "network itself, or a function from inputs to logits. The teacher comes first, the student second"
+            "trained network itself, or a function from inputs to logits. The teacher comes first, the "
+            "student second"
         )
 
 
@@ -320,8 +320,7 @@ def _copied(network: nn.Module) -> nn.Module:
     except (RuntimeError, TypeError) as error:
         raise ModelError(
             f"the student ({type(network).__name__}) cannot be copied: {first_line(error)}. Give a function "
-            "that builds "
-            "it anew, in place of the network"
+            "that builds it anew, in place of the network"
         ) from error
 
 
@@ -331,8 +330,7 @@ def _built(build: Callable[[], Any]) -> Any:
     except TypeError as error:
         raise ModelError(
             f"the student's function cannot be called without arguments: {first_line(error)}. Give a "
-            "function that "
-            "builds the network, such as `lambda: Net(10)`"
+            "function that builds the network, such as `lambda: Net(10)`"
         ) from error
 
 

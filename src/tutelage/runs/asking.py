@@ -75,18 +75,15 @@ def check_order_of_classes(
     words = names or [str(number) for number in range(width)]
     numbered = (
         f"The words of the labels were numbered by the alphabet ({_pairs(range(width), words)}), and the "
-        "teacher's "
-        f"classes are {', '.join(map(str, teacher.names))}"
+        f"teacher's classes are {', '.join(map(str, teacher.names))}"
         if names
         else f"The labels are 0 to {width - 1}"
     )
     raise ModelError(
         f"the teacher ({teacher.called}) is right about {right} of {count} training rows, where a guess is "
-        "about "
-        f"{round(count / width)}: its classes are in another order than those of the labels. {numbered}; by "
-        "its "
-        f"answers {_pairs(classes, words, ' stands for ')}: give tutelage.teachers.Predictor(teacher, "
-        f"classes={classes}) in its place"
+        f"about {round(count / width)}: its classes are in another order than those of the labels. "
+        f"{numbered}; by its answers {_pairs(classes, words, ' stands for ')}: give "
+        f"tutelage.teachers.Predictor(teacher, classes={classes}) in its place"
     )
 
 

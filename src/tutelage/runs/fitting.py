@@ -23,8 +23,7 @@ _STUDENT = (
 )
 _SIGMOID = (
     "the teacher answers every label with a number from 0 to 1: a probability, as after a sigmoid, where "
-    "logits "
-    "are read, which are above 0 for yes and below for no. Give it without its sigmoid, or as "
+    "logits are read, which are above 0 for yes and below for no. Give it without its sigmoid, or as "
     "`lambda inputs: torch.logit(teacher(inputs), eps=1e-6)`"
 )
 
@@ -79,9 +78,8 @@ def check_labels_fit(answers: Answers, splits: Mapping[str, Source]) -> None:
         if student == 1:
             raise ModelError(
                 f"{answers.said}, and {where} has labels up to {highest}: numbers, as the student's one "
-                "output "
-                "says. The teacher tells classes apart; take one that answers with numbers, such as a "
-                "regressor"
+                "output says. The teacher tells classes apart; take one that answers with numbers, such as "
+                "a regressor"
             )
         raise ModelError(
             f"{answers.said}, and {where} has the label {highest}: the teacher tells fewer classes apart "
@@ -102,8 +100,7 @@ def check_same_width(answers: Answers, targets: Targets) -> None:
     what = {"several": "label", "values": "number"}.get(targets.kind, "class")
     raise ModelError(
         f"{answers.said}; the width must be the same, one number for each {what}: give it a head of "
-        f"{teacher}, "
-        f"or take a teacher of {student}"
+        f"{teacher}, or take a teacher of {student}"
         + (", or say by classes=[…] which of the teacher's are the student's" if teacher > student else "")
     )
 

@@ -64,8 +64,7 @@ def unfinished_folder(name: str, *, under: Path = Path("runs")) -> Path:
     if not open_:
         raise OutputError(
             f"resume=True came without out, and no run called {plain} under {under} was begun and not "
-            "finished; "
-            "say which run by out=…, or leave resume out"
+            "finished; say which run by out=…, or leave resume out"
         )
     return max(open_, key=lambda folder: (folder / _MARK).stat().st_mtime)
 

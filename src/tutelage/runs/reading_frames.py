@@ -90,8 +90,7 @@ def refuse_labels_apart(train: Any, validation: Any) -> None:
         return
     raise DataError(
         f"validation came as a {type(validation).__name__} of {len(train):,}, as long as train; if these "
-        "are the "
-        "labels of train, give both as a tuple: distill(teacher, student, (inputs, labels))"
+        "are the labels of train, give both as a tuple: distill(teacher, student, (inputs, labels))"
     )
 
 

@@ -109,8 +109,7 @@ def read_optimizer(came: Any, lr: float | None = None) -> OptimizerSettings:
         shape = f"a name, or its options: optimizer={name!r}, or {{{name!r}: {{'lr': 0.001}}}}"
         raise RecipeError(
             f"optimizer came as {'the class' if isinstance(came, type) else 'an'} {kind} of torch, and each "
-            "student "
-            f"is given one of its own; give {shape}"
+            f"student is given one of its own; give {shape}"
         )
     if came is None:
         came = "adamw"

@@ -151,7 +151,11 @@ class Encoding:
         found: dict[str, Any] = (
             {} if content is None else {_TRANSFORMER: lambda p: write_atomically(p, content)}
         )
-        about = {"columns": dict(self.columns.kinds), "classes": self.classes, "own": self.own}
+        about: dict[str, Any] = {
+            "columns": dict(self.columns.kinds),
+            "classes": self.classes,
+            "own": self.own,
+        }
         about["width"] = self.width
         return found | {_ABOUT: lambda path: write_json(path, about)}
 
