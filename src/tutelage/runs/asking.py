@@ -20,6 +20,7 @@ from tutelage.types import UNLABELLED
 __all__ = ["check_answers_everywhere", "check_order_of_classes"]
 
 _ROWS = 2048  # of each split, spread over it
+_PLAIN, _WRONG = 0.7, 0.6  # right in another order, of all; right in this order, of those
 
 
 def check_answers_everywhere(teacher: Teacher, splits: Mapping[str, Source]) -> None:
@@ -52,7 +53,7 @@ def check_order_of_classes(
         names: the words of classes 0, 1, …, or None.
 
     Raises:
-        ModelError: it is far below a guess, and right once its classes are put in another order.
+        ModelError: it is mostly wrong, and mostly right once its classes are put in another order.
     """
     if not isinstance(teacher, Predictor) or targets.kind != "classes":
         return
@@ -69,7 +70,7 @@ def check_order_of_classes(
     cells.index_put_((true, said), torch.ones_like(true), accumulate=True)
     right, count, order = int(cells.diagonal().sum()), len(true), cells.argmax(1).tolist()
     meant = int(cells.amax(1).sum())
-    if right > count / width / 2 or sorted(order) != list(range(width)) or meant < count * 0.7:
+    if sorted(order) != list(range(width)) or meant < _PLAIN * count or right > _WRONG * meant:
         return
     classes = [teacher.names[place] for place in order]
     words = names or [str(number) for number in range(width)]
@@ -80,10 +81,10 @@ def check_order_of_classes(
         else f"The labels are 0 to {width - 1}"
     )
     raise ModelError(
-        f"the teacher ({teacher.called}) is right about {right} of {count} training rows, where a guess is "
-        f"about {round(count / width)}: its classes are in another order than those of the labels. "
-        f"{numbered}; by its answers {_pairs(classes, words, ' stands for ')}: give "
-        f"tutelage.teachers.Predictor(teacher, classes={classes}) in its place"
+        f"the teacher ({teacher.called}) is right about {right} of {count} training rows, and about {meant} "
+        f"once its classes are put in another order than that of the labels. {numbered}; by its answers "
+        f"{_pairs(classes, words, ' stands for ')}: give tutelage.teachers.Predictor(teacher, "
+        f"classes={classes}) in its place"
     )
 
 

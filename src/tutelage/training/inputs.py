@@ -49,7 +49,8 @@ def check_inputs(
     numbers = _spread(len(source), everything) if told is None else told.tolist()
     for start in range(0, len(numbers), _AT_ONCE):
         few = numbers[start : start + _AT_ONCE]
-        found = _places(reading(source.batch(few), reads))
+        batch = source.batch(few)
+        found = _places(reading(batch, reads))
         if found is None:
             continue
         first = int(found.any(1).nonzero()[0])
@@ -60,8 +61,9 @@ def check_inputs(
         places = ", ".join(map(str, found[first].nonzero().flatten()[:5].tolist()))
         raise DataError(
             f"{where} has inputs that are NaN or infinite, in {count} of {of} examples that were looked at "
-            f"(the first is number {few[first]}; its values {places}), and {name} answers NaN to them. Fill "
-            "the gaps, for instance with sklearn.impute.SimpleImputer, or leave these examples out"
+            f"(the first is number {int(batch.ids[first])}; its values {places}), and {name} answers NaN to "
+            "them. Fill the gaps, for instance with sklearn.impute.SimpleImputer, or leave these examples "
+            "out"
         )
 
 
