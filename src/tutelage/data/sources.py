@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 
 from tutelage.data.batches import as_batch, check_labels, tensors_in
 from tutelage.data.random import own_draws
-from tutelage.errors import DataError
+from tutelage.errors import DataError, first_line
 from tutelage.types import Batch, map_tensors
 
 __all__ = ["Examples", "Items", "Source", "Subset", "bytes_of"]
@@ -175,7 +175,7 @@ class Items(Source):
         except (RuntimeError, TypeError, KeyError, ValueError) as error:
             shapes = [[list(tensor.shape) for tensor in tensors_in(item)] for item in items]
             other = next((n for n, shape in enumerate(shapes) if shape != shapes[0]), None)
-            said = str(error).strip().splitlines()[0]
+            said = first_line(error)
             if other is not None:
                 said = (
                     f"item {numbers[0]} holds tensors of shapes {shapes[0]}, and item {numbers[other]} of "

@@ -203,8 +203,8 @@ def _check_recipe(path: Path) -> None:
     if isinstance(held, dict) and "call" in held:
         raise OutputError(
             f"{path.parent} was written by {held['call']}, and the code of its student is not in it; give "
-            f"the network: tutelage.load({str(path.parent)!r}, Net()). tutelage.export.export writes that in "
-            "other formats"
+            f"the network in Python: student = tutelage.load({str(path.parent)!r}, Net()). To write it in "
+            "another format: tutelage.export.export(student, inputs, 'student.onnx', format='onnx')"
         )
 
 

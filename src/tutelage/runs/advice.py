@@ -26,11 +26,11 @@ def advice(error: Exception, batch: Batch) -> str:
 
 
 def described(batch: Batch) -> str:
-    """An example of a batch, in words: the kinds and shapes of its inputs."""
+    """What a batch holds, in words: the kinds and shapes of its inputs."""
     inputs = batch.inputs
     if _of_frame(inputs):
-        return f"a row of a frame, encoded as {inputs['rows'].shape[1]} numbers"
-    return f"an example ({_shapes(inputs)})"
+        return f"a row that is encoded as {inputs['rows'].shape[1]} numbers"
+    return _shapes(inputs)
 
 
 def _advice(error: Exception, batch: Batch) -> Iterator[str]:

@@ -93,7 +93,7 @@ def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: 
         raise
     except Exception as error:
         raise ModelError(
-            f"{who} cannot be called with {described(batch)} of {where}: {first_line(error)}. "
+            f"{who} cannot be called with an example of {where}, {described(batch)}: {first_line(error)}. "
             f"{advice(error, batch)}"
         ) from error
 

@@ -76,7 +76,7 @@ def materialise(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None
     """
     for name, held in [*network.named_parameters(), *network.named_buffers()]:
         if is_lazy(held) and name in shapes:
-            held.materialize(tuple(shapes[name]))  # type: ignore[attr-defined]
+            held.materialize(tuple(shapes[name]))
 
 
 def write_beside(network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None) -> None:
