@@ -464,3 +464,21 @@ def test_an_exported_student_takes_the_raw_columns(own: bool, tmp_path: Any) -> 
     new |= {"member": np.float32([[1]]), "day": np.float32([[18263]])}
     answer = session.run(["logits"], {name: new[name] for name in given})[0]
     assert answer.shape == (1, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
+def test_a_run_is_exported_for_raw_columns_and_loaded_by_its_width(tmp_path: Any) -> None:
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    run = tl.distill(
+        by_hand, Net, (X, KIND), (X[:60], KIND[:60]), epochs=1, seeds=1, out=tmp_path / "run", quiet=True,
+        placebo=False, control=False,
+    )  # fmt: skip
+    raw = runtime.InferenceSession(run.export("onnx")["path"])
+    assert {one.name for one in raw.get_inputs()} == set(X.columns)
+    encoded = run.export("onnx", tmp_path / "encoded.onnx", encoding=None)
+    assert [one.shape[1] for one in runtime.InferenceSession(encoded["path"]).get_inputs()] == [WIDTH]
+    rows = Encoding.load(run.out)(X)
+    with torch.no_grad():
+        assert torch.equal(tl.load(run.out, Net)(rows), run.student(rows))

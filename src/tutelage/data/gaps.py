@@ -50,5 +50,6 @@ def _held(source: Source) -> Any:
     if isinstance(source, Examples) and source.as_they_are:
         return source.inputs
     if isinstance(source, Items) and source.collate is default_collate:
-        return source.dataset.tensors[:-1] if type(source.dataset) is TensorDataset else None
+        tensors = source.dataset.tensors if type(source.dataset) is TensorDataset else ()
+        return (tensors[:-1] or tensors) or None
     return None

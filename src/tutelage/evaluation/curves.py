@@ -19,7 +19,6 @@ _QUARTER = 0.25
 LEAST_POINTS = 4  # of a curve, before anything is said of its end
 _BINS = 12
 _FIFTIETH = 0.02
-_LEAST_LOOKS = 3
 
 Curve = Sequence[tuple[float, float]]
 """(step, value), in the order of steps."""
@@ -73,7 +72,7 @@ def best_last(histories: Sequence[Curve], scale: Scale) -> bool:
     """Whether each seed's last look was its best, with a fiftieth of the whole gain in the last quarter."""
     ends = []
     for curve in histories:
-        if len(curve) < _LEAST_LOOKS or not _is_finite(curve):
+        if len(curve) < LEAST_POINTS or not _is_finite(curve):
             return False
         last = curve[-1][1]
         if not all(scale.gain(last, value) > 0 for _, value in curve[:-1]):
