@@ -95,7 +95,11 @@ def load(
     if isinstance(network, nn.Module):
         made = copy.deepcopy(made)
     _check_safetensors(weights)
-    materialise(made, about.get("shapes") or {})
+    for name in materialise(made, about.get("shapes") or {}):
+        raise CheckpointError(
+            f"the network ({type(made).__name__}) has a lazy layer of which {weights} holds no {name}; give "
+            "the student's network as it came to distill"
+        )
     try:
         made = replay_changes(made, about, changer_of)
     except CheckpointError as error:

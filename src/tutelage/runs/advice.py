@@ -43,7 +43,7 @@ def _advice(error: Exception, batch: Batch) -> Iterator[str]:
             "with "
             'handle_unknown="ignore" (OneHotEncoder) and fit it again, or leave such rows out'
         )
-    elif _of_frame(inputs):
+    elif _of_frame(inputs) and any(word in said for word in ("shape", "size", "mat1")):
         yield (
             "A network reads the encoded rows, so their width is the number of its inputs: give the student "
             "as a function of the width, such as `lambda width: Net(width)`"
@@ -88,9 +88,8 @@ def _swapped(batch: Batch) -> bool:
     inputs, labels = batch.inputs, batch.labels
     if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
         return False
-    return (
-        inputs.ndim == 1 and not inputs.is_floating_point() and labels.is_floating_point() and labels.ndim > 1
-    )
+    whole = inputs.ndim == 1 and bool((inputs == inputs.round()).all())
+    return whole and labels.is_floating_point() and labels.ndim > 1
 
 
 def _of_frame(inputs: Any) -> bool:

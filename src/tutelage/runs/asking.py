@@ -72,11 +72,14 @@ def check_order_of_classes(
     meant = int(cells.amax(1).sum())
     if sorted(order) != list(range(width)) or meant < _PLAIN * count or right > _WRONG * meant:
         return
-    classes = [teacher.names[place] for place in order]
+    own = teacher.names or list(range(width))
+    if len(own) != width:
+        return
+    classes = [own[place] for place in order]
     words = names or [str(number) for number in range(width)]
     numbered = (
         f"The words of the labels were numbered by the alphabet ({_pairs(range(width), words)}), and the "
-        f"teacher's classes are {', '.join(map(str, teacher.names))}"
+        f"teacher's classes are {', '.join(map(str, own))}"
         if names
         else f"The labels are 0 to {width - 1}"
     )

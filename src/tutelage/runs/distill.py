@@ -147,6 +147,6 @@ def distill(
         called = read_callbacks(callbacks)
         try:
             return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)
-        except Interrupted as stop:
+        except Interrupted as stop:  # without the many lines of where it was just then
             again = f"go on with the same call and out={str(stop.folder)!r}, resume=True"
             raise Interrupted(f"{stop}; {again}", folder=stop.folder) from None

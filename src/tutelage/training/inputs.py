@@ -17,6 +17,7 @@ from tutelage.types import Batch
 __all__ = ["check_inputs", "explain"]
 
 _AT_ONCE = 256
+_MOST = 100_000  # that are read one by one to find what broke a training off
 
 
 def check_inputs(
@@ -68,9 +69,9 @@ def check_inputs(
 
 
 def _spread(examples: int, everything: bool) -> list[int]:
-    """All numbers, or some over the whole."""
-    step = 1 if everything else max(1, examples // _AT_ONCE)
-    return list(range(0, examples, step))[: examples if everything else _AT_ONCE]
+    """Numbers over the whole, all of them or nearly so if that is asked for."""
+    most = _MOST if everything else _AT_ONCE
+    return list(range(0, examples, max(1, examples // most)))[:most]
 
 
 def explain(

@@ -67,16 +67,23 @@ def replay_changes(
     return network
 
 
-def materialise(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+def materialise(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """Give lazy layers the shapes that their weights have.
 
     Args:
         network: changed in place.
         shapes: of its weights, by name.
+
+    Returns:
+        the names of those that are lazy still.
     """
-    for name, held in [*network.named_parameters(), *network.named_buffers()]:
-        if is_lazy(held) and name in shapes:
+    lazy = {
+        name: one for name, one in (*network.named_parameters(), *network.named_buffers()) if is_lazy(one)
+    }
+    for name, held in lazy.items():
+        if name in shapes:
             held.materialize(tuple(shapes[name]))
+    return [name for name in lazy if name not in shapes]
 
 
 def write_beside(network: nn.Module, problem: Problem, folder: Path, about: Mapping[str, Any] | None) -> None:
