@@ -79,6 +79,8 @@ def refuse_labels_apart(train: Any, validation: Any) -> None:
         DataError: a column, as long as the training data.
     """
     column = getattr(validation, "ndim", 1 if isinstance(validation, list) else 0) == 1
+    if getattr(train, "ndim", 2) == 1:
+        return
     if (
         isinstance(train, tuple)
         or not column
