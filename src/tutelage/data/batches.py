@@ -142,7 +142,7 @@ def _tensor(value: Any, what: str) -> Tensor:
         word = (
             next((one for one in value if isinstance(one, str)), None) if hasattr(value, "__iter__") else None
         )
-        if word is not None:
+        if word is not None and what == "labels":
             raise DataError(
                 f"a batch's {what} came as words, such as {word!r}, and numbers were expected; number them "
                 "in the data set's __getitem__, such as names.index(word) with names = sorted(set(words)), "
