@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from os import PathLike
 
 __all__ = [
     "AnswersError",
@@ -35,6 +36,7 @@ __all__ = [
     "TutelageError",
     "TutelageWarning",
     "UnknownName",
+    "first_line",
     "nearest",
 ]
 
@@ -72,7 +74,16 @@ class NonFiniteLoss(TutelageError, ArithmeticError):
 
 
 class Interrupted(TutelageError):
-    """The run was asked to stop, and stopped after writing a checkpoint."""
+    """The run was asked to stop, and stopped after writing a checkpoint.
+
+    Args:
+        said: where it stopped.
+        folder: of the run; None where there is none, or it is not known there.
+    """
+
+    def __init__(self, said: str, *, folder: PathLike[str] | None = None) -> None:
+        super().__init__(said)
+        self.folder = folder
 
 
 class MissingExtra(TutelageError, ImportError):
@@ -109,6 +120,12 @@ class UnknownName(TutelageError, ValueError):
 
 class TutelageWarning(UserWarning):
     """Something that the user should know, and that does not stop the run."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, short enough for a sentence: its first line, no full stop."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0].strip().rstrip(".")
 
 
 def nearest(came: str, legal: Iterable[str], *, count: int = 3) -> list[str]:

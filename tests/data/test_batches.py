@@ -83,7 +83,7 @@ def test_a_batch_is_taken_as_it_is():
         ((X, torch.ones(3)), r"2 examples came with tensors of lengths \[2, 3\]"),
         (torch.ones(5, 2), "lengths"),
         ({"x": torch.tensor(1.0), "y": Y}, "lengths"),
-        ((X, ["cat", "dog"]), "labels came as list"),
+        ((X, ["cat", "dog"]), r"labels came as words, such as .cat."),
         ({"x": X, "ids": ["a", "b"]}, "ids came as list"),
         (Batch(X, torch.tensor([1, 2, 3])), "3 examples came"),
         ({"x": ["a", "b"]}, "tensors of lengths"),

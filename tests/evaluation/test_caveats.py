@@ -265,3 +265,21 @@ def test_real_digits():
     assert said[1].endswith("of the whole gain in accuracy): train longer.")
     assert said[2].endswith("of the whole gain in training loss): train longer.")
     assert "2 of 2 seeds diverged" in said[3]
+
+
+def test_a_seed_that_was_best_at_its_last_look_is_told_to_train_longer():
+    short = [(50, 0.40), (100, 0.58), (150, 0.65), (200, 0.68)]
+    (said,) = about(values=[0.68] * 3, histories=[short] * 3, teacher=0.95)
+    assert said == (
+        "student: on validation its accuracy was best at the very end of training in each seed, and rising: "
+        "train longer."
+    )
+    level = [(50, 0.40), (100, 0.67), (150, 0.68), (200, 0.68)]
+    assert about(values=[0.68] * 3, histories=[short, short, level], teacher=0.95) == []
+
+
+def test_a_teacher_far_below_chance_has_its_classes_in_another_order():
+    (said,) = teacher_before_training(0.02, 0.5, examples=300)
+    assert "in another order than the labels" in said
+    (said,) = teacher_before_training(0.45, 0.5, examples=300)
+    assert "at chance" in said

@@ -187,6 +187,8 @@ WAYS: dict[str, Way] = {
     ),
     "labels in the frame and not said": Way("say target='label'", False, lambda: X.assign(label=KIND)),
     "a target and labels": Way("give one of them", False, options={"target": "animal"}),
+    "a target misspelt": Way("nearest: 'animal'", False, lambda: WITH, options={"target": "anmal"}),
+    "labels in the place of validation data": Way("as a tuple", False, lambda: X, lambda: pd.Series(WORDS)),
     "a target that is not there": Way(
         "no column 'fish'", False, lambda: WITH, options={"target": "fish"}
     ),
@@ -298,6 +300,24 @@ WAYS: dict[str, Way] = {
         False,
         teacher=lambda: make_pipeline(OrdinalEncoder(), RidgeClassifier()).fit(X, WORDS),
     ),
+    "a teacher that fails on new words": Way(
+        'handle_unknown="ignore"',
+        False,
+        teacher=lambda: make_pipeline(
+            make_column_transformer((OneHotEncoder(), ["town"])), RandomForestClassifier(2)
+        ).fit(X, WORDS),
+        options={"test": (X.assign(town=["Ulm"] + ["Rom"] * (N - 1)), WORDS)},
+    ),
+    "a teacher that is not fitted": Way(
+        "Fit it before",
+        False,
+        teacher=lambda: make_pipeline(OrdinalEncoder(), RandomForestClassifier(2)),
+    ),
+    "a forest of numbers in another order": Way(
+        "classes=[2, 1, 0]",
+        False,
+        teacher=lambda: make_pipeline(OrdinalEncoder(), RandomForestClassifier(3)).fit(X, 2 - KIND),
+    ),
     "a teacher of other columns": Way(
         "fitted on the column 'size'",
         False,
@@ -342,7 +362,7 @@ WAYS: dict[str, Way] = {
     # students
     "a network as student": Way("accuracy", student=Net(WIDTH)),
     "a function without a width": Way("accuracy", student=lambda: nn.LazyLinear(3)),
-    "a student of another width": Way("cannot be called", False, student=lambda: Net(9)),
+    "a student of another width": Way("function of the width", False, student=lambda: Net(9)),
     # arrays
     "arrays and a regressor": Way(
         "mse",
@@ -444,3 +464,21 @@ def test_an_exported_student_takes_the_raw_columns(own: bool, tmp_path: Any) -> 
     new |= {"member": np.float32([[1]]), "day": np.float32([[18263]])}
     answer = session.run(["logits"], {name: new[name] for name in given})[0]
     assert answer.shape == (1, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::tutelage.TutelageWarning")
+def test_a_run_is_exported_for_raw_columns_and_loaded_by_its_width(tmp_path: Any) -> None:
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    run = tl.distill(
+        by_hand, Net, (X, KIND), (X[:60], KIND[:60]), epochs=1, seeds=1, out=tmp_path / "run", quiet=True,
+        placebo=False, control=False,
+    )  # fmt: skip
+    raw = runtime.InferenceSession(run.export("onnx")["path"])
+    assert {one.name for one in raw.get_inputs()} == set(X.columns)
+    encoded = run.export("onnx", tmp_path / "encoded.onnx", encoding=None)
+    assert [one.shape[1] for one in runtime.InferenceSession(encoded["path"]).get_inputs()] == [WIDTH]
+    rows = Encoding.load(run.out)(X)
+    with torch.no_grad():
+        assert torch.equal(tl.load(run.out, Net)(rows), run.student(rows))

@@ -40,6 +40,13 @@ def test_the_student_comes_back(run: tl.Run, came: str, brought: object, tmp_pat
     assert torch.equal(student(X), run.student(X))
 
 
+def test_a_run_has_its_networks(run: tl.Run) -> None:
+    student = tl.load(run)
+    assert student is not run.student
+    assert torch.equal(student(X), run.student(X))
+    assert torch.equal(tl.load(run, outcome="control")(X), run.students["control"](X))
+
+
 def test_of_another_outcome_too(run: tl.Run) -> None:
     control = tl.load(run, net, outcome="control")
     assert torch.equal(control(X), run.students["control"](X))
@@ -49,7 +56,7 @@ def test_of_another_outcome_too(run: tl.Run) -> None:
 
 def test_what_cannot_be_loaded_is_refused(run: tl.Run, tmp_path: Path) -> None:
     with pytest.raises(tl.TutelageError, match=r"tutelage\.load\(.*, Net\(\)\)"):
-        tl.load(run)
+        tl.load(str(run.out))
     with pytest.raises(tl.TutelageError, match="there is no folder"):
         tl.load(tmp_path / "nothing", net)
     with pytest.raises(tl.TutelageError):

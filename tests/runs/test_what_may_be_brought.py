@@ -12,6 +12,7 @@ import pytest
 import torch
 from bringing import FAST, each_way, served_or_refused
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ WORDS = np.array(["ant", "bee", "cat"])[Y.numpy()]
 SHARES = nn.functional.one_hot(Y, OUT).float() * 0.7 + 0.1
 SEVERAL = (X[:, :OUT] > 0).float()
 NUMBERS = X[:, :2] * 2 - 1
+GAP = X.clone()
+GAP[7, 2] = torch.nan
 
 
 class Net(nn.Module):
@@ -105,6 +108,18 @@ def encoded(items: list[Any]) -> Any:
     return kind({"x": rows, "labels": labels})
 
 
+def series(labels: Tensor) -> Any:
+    return pytest.importorskip("pandas").Series(labels.numpy())
+
+
+def frame() -> Any:
+    return pytest.importorskip("pandas").DataFrame({"a": [1.0] * N})
+
+
+def conv() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, OUT))
+
+
 def one() -> Net:
     return Net(1)
 
@@ -129,6 +144,18 @@ WAYS: dict[str, Way] = {
     ),
     "words": Way("accuracy", data=(X.numpy(), WORDS)),
     "words that training lacks": Way("'dog'", False, (X, WORDS), (X, np.where(Y == 0, "dog", WORDS))),
+    "words from a loader": Way("names.index(word)", False, Pairs(lambda n: (X[n], str(WORDS[n])))),
+    "words among numbers": Way(
+        "labels of train", False, (X.numpy(), np.array(["ant", 1] * 60, dtype=object))
+    ),
+    "class indices as a column of pandas": Way("accuracy", data=lambda: (X.numpy(), series(Y))),
+    "labels in the place of validation data": Way("as a tuple", False, X.numpy(), Y.numpy()),
+    "several labels as lists in items": Way(
+        "mean_average_precision", data=Pairs(lambda n: (X[n], [int(one) for one in SEVERAL[n]]))
+    ),
+    "numbers with gaps": Way(
+        "mse", data=(X, torch.where(X[:, 0] > 1, torch.nan, X[:, 1] * 3)), student=one, teacher=one()
+    ),
     "classes from 1": Way("out of range", False, (X, Y + 1)),
     "-1 for none": Way("-1", False, (X, torch.where(Y == 0, -1, Y))),
     "255 for none": Way("255", False, (X, torch.where(Y == 0, 255, Y))),
@@ -167,7 +194,10 @@ WAYS: dict[str, Way] = {
     "a metric that gives no number": Way(
         "one number is expected", False, options={"metric": lambda outputs, labels: outputs}
     ),
-    "a word as metric": Way("expected a function", False, options={"metric": "f1"}),
+    "a metric by name": Way(
+        "rmse", data=(X, NUMBERS), student=two, teacher=two(), options={"metric": "rmse"}
+    ),
+    "an unknown word as metric": Way("balanced_accuracy", False, options={"metric": "balanced"}),
     # data
     "arrays": Way("accuracy", data=(X.numpy(), Y.numpy())),
     "arrays of float64": Way("accuracy", data=(X.double().numpy(), Y.numpy())),
@@ -185,6 +215,23 @@ WAYS: dict[str, Way] = {
     "nothing": Way("empty", False, (X[:0], Y[:0])),
     "labels of another length": Way("lengths", False, (X, Y[:-1])),
     "gaps": Way("inputs that are NaN", False, (torch.where(X > 2, torch.nan, X), Y)),
+    "one gap in a loader": Way("number 7; its values 2", False, DataLoader(TensorDataset(GAP, Y), 40)),
+    "words as inputs": Way("give the frame itself", False, (np.array([["a", 1.0]] * N, dtype=object), Y)),
+    "numbers as objects": Way("accuracy", data=(X.numpy().astype(object), Y.numpy())),
+    "a loader of a frame": Way("DataLoader of a frame", False, lambda: DataLoader(frame())),
+    "labels before inputs": Way("were they swapped?", False, (Y, X), teacher=nn.Linear(IN, OUT)),
+    "mappings with an id": Way(
+        "drop 'id'",
+        False,
+        DataLoader(Pairs(lambda n: {"x": X[n], "id": n, "label": Y[n]})),
+    ),
+    "images without channels": Way(
+        "unsqueeze(1)",
+        False,
+        (torch.zeros(N, 8, 8, dtype=torch.uint8), Y),
+        teacher=conv(),
+        student=lambda: conv(),
+    ),
     "a table whose columns are lists": Way("accuracy", data=lambda: table(), student=Net),
     "float64 for a network of float32": Way(
         "accuracy", data=(X.double().numpy(), Y.numpy()), student=lambda: nn.Linear(IN, OUT)
@@ -222,6 +269,23 @@ WAYS: dict[str, Way] = {
     ),
     "a teacher that ends in a softmax": Way("accuracy", teacher=nn.Sequential(Net(), nn.Softmax(-1))),
     "a teacher that cannot read the data": Way("cannot be called", False, teacher=nn.Linear(9, OUT)),
+    "a class of networks as teacher": Way("the class Net", False, teacher=Net),
+    "a function that builds the teacher": Way("without arguments", False, teacher=lambda: Net()),
+    "an unfitted estimator": Way("Fit it before", False, teacher=RandomForestClassifier(2)),
+    "a forest of numbers in another order": Way(
+        "classes=[2, 1, 0]", False, (X.numpy(), WORDS), teacher=forest(2 - Y.numpy())
+    ),
+    "a teacher of fewer classes than there are": Way("num_labels=3", False, teacher=Net(2)),
+    "a classifier beside numbers": Way(
+        "such as a regressor", False, (X, (X[:, 0] * 30).round()), teacher=forest(Y.numpy()), student=one
+    ),
+    "three numbers beside one": Way(
+        "answers with 3 numbers",
+        False,
+        (X.numpy(), X[:, 0].numpy()),
+        teacher=LinearRegression().fit(X.numpy(), X[:, :3].numpy()),
+        student=one,
+    ),
     "a word as teacher": Way("expected a trained nn.Module", False, teacher="bert"),
     # networks
     "an answer in a tuple": Way("accuracy", student=lambda: Net(shape=lambda a: (a, a))),
@@ -233,11 +297,16 @@ WAYS: dict[str, Way] = {
         "accuracy", student=lambda: nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(OUT))
     ),
     "a wider student": Way("must be the same", False, student=lambda: Net(4)),
+    "a student of more labels": Way("give it a head of 3", False, (X, SEVERAL), student=lambda: Net(4)),
     "a class of layers as student": Way("without arguments", False, student=nn.Linear),
     "a word as student": Way("expected an nn.Module", False, student="resnet"),
     "one student twice": Way("same network twice", False, student=(lambda held: lambda: held)(Net())),
     "an unknown argument": Way("argument of distill", False, options={"temprature": 3}),
     "a learning rate": Way("accuracy", options={"lr": 0.1}),
+    "a learning rate as a word": Way("give a number", False, options={"lr": "0.1"}),
+    "an optimiser as an object": Way(
+        "optimizer='adam'", False, options={"optimizer": torch.optim.Adam(Net().parameters())}
+    ),
     "two learning rates": Way(
         "give one of them", False, options={"lr": 0.1, "optimizer": {"sgd": {"lr": 0.2}}}
     ),

@@ -22,7 +22,9 @@ __all__ = [
 
 CHARGE = (
     "Break-even charge: the share of the teacher's cost at which training the student costs what training "
-    "its control does; none where it takes longer even with a teacher that costs nothing."
+    "its control does; none where it takes longer even with a teacher that costs nothing. The teacher's "
+    "share is its training and what it answered beforehand; what it answers while the student trains is in "
+    "the student's own seconds, and tutelage.label asks it once for all students."
 )
 
 

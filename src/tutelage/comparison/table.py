@@ -81,8 +81,10 @@ def _notes(results: Mapping[str, Any]) -> Iterator[Text]:
     if any(line["said"] for line in pair_lines(results)):
         level = f"{100 * results['level']:g}{numbers.GAP}%"
         yield Text(
-            f"Those against {plain(results['reference'])} are one family, those against controls another; "
-            f"each keeps {level}. Flipped: examples that only the first gets right, and only the second.",
+            "Several comparisons are made here at once, so that each interval is wider than by itself "
+            f"(Holm): {level} holds for all against {plain(results['reference'])} together, and for all "
+            "against controls together. A run's own page has the interval of its one. Flipped: examples "
+            "that only the first gets right, and only the second.",
             style="dim",
         )
 

@@ -14,6 +14,7 @@ from tutelage.compression.attention import attentions
 from tutelage.compression.coupled import Ask, Graph, Group
 from tutelage.compression.cutting import Cut, cut_, numbered, read_cut
 from tutelage.compression.memory import shared_layers
+from tutelage.errors import first_line
 
 __all__ = ["planned", "same_answers", "tried"]
 
@@ -134,7 +135,7 @@ def _fails(network: nn.Module, ask: Ask, graph: Graph, group: Group) -> str | No
             before = ask(silent)
             after = ask(cut_(silent, _read(network, twin)))
     except Exception as error:  # a forward may fail in any way once a layer is narrower
-        return f"cannot be cut: {str(error).splitlines()[0]}"
+        return f"cannot be cut: {first_line(error)}"
     mixes = any(isinstance(module, _MIXING) for module in group.modules)
     if not same_answers(before, after, values=not mixes):
         return "cannot be cut: the answers are other ones even where nothing reads what was cut off"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tutelage.capture import call
 from tutelage.compression.changer import Calibration
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, first_line
 from tutelage.modes import evaluating
 from tutelage.types import map_tensors
 
@@ -41,7 +41,7 @@ def calibration_inputs(network: nn.Module, calibration: Calibration, *, count: i
             except (RuntimeError, TypeError, IndexError) as error:
                 raise ModelError(
                     f"{name}: {type(network).__name__} cannot be called with calibration batch {number}: "
-                    f"{str(error).splitlines()[0]}. Give examples of the shape that the network was built for"
+                    f"{first_line(error)}. Give examples of the shape that the network was built for"
                 ) from error
             inputs = map_tensors(noting.seen, partial(_first_of, count=count - seen))
             came = _checked(inputs, number, name)

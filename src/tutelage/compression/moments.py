@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.compression.changer import Calibration
-from tutelage.errors import DataError, ModelError
+from tutelage.errors import DataError, ModelError, first_line
 from tutelage.modes import evaluating
 from tutelage.types import Batch
 
@@ -57,7 +57,7 @@ def second_moments(
             except (RuntimeError, IndexError, TypeError) as error:
                 raise ModelError(
                     f"{name} asked the {type(network).__name__} about calibration examples, and it failed: "
-                    f"{str(error).splitlines()[0]}. Give examples as the network takes them"
+                    f"{first_line(error)}. Give examples as the network takes them"
                 ) from error
     for path, total in sums.items():
         if not total.isfinite().all():

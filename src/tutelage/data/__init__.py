@@ -9,6 +9,7 @@ from tutelage.data.cast import Cast
 from tutelage.data.changed_labels import ChangedLabels
 from tutelage.data.classes import of_classes
 from tutelage.data.drawn import Drawn, read_weights, weights_by_class
+from tutelage.data.gaps import gaps_of
 from tutelage.data.keys import keys_of
 from tutelage.data.loader import Loader, Views, view_of
 from tutelage.data.noise import Noise
@@ -43,6 +44,7 @@ __all__ = [
     "as_batch",
     "check_labels",
     "fraction_of",
+    "gaps_of",
     "is_steady",
     "keys_of",
     "load_tables",

@@ -97,7 +97,8 @@ def check_labels(labels: Any, num_classes: int, *, where: str) -> None:
         came = int(labels[wrong][0])
         raise DataError(
             f"{where} has the label {came} ({int(wrong.sum())} out of range), and {num_classes} classes "
-            f"allow 0 to {num_classes - 1} (or {UNLABELLED} for none). Map the labels, or widen the network"
+            f"allow 0 to {num_classes - 1} (or {UNLABELLED} for none). Map the labels, or give teacher and "
+            "student as many classes; several labels for each example are rows of 0 and 1"
         )
 
 
@@ -112,9 +113,9 @@ def _check_lengths(batch: Batch) -> None:
 
 
 def _from_mapping(raw: dict[str, Any], ids: Tensor, convention: Convention | None) -> Batch:
-    labels = _labels(next((raw.pop(key) for key in _LABELS if key in raw), None))
+    came = next((raw.pop(key) for key in _LABELS if key in raw), None)
     ids = _tensor(raw.pop("ids", ids), "ids")
-    mask = raw.pop("mask", None)
+    labels, mask = _labels(came, len(ids)), raw.pop("mask", None)
     if mask is None:
         labels, mask = read_tokens(raw, labels, convention)
     if not raw:
@@ -126,10 +127,16 @@ def _from_mapping(raw: dict[str, Any], ids: Tensor, convention: Convention | Non
 def _from_parts(inputs: list[Any], last: Any, ids: Tensor) -> Batch:
     if not inputs:
         return Batch(inputs=last, ids=ids)
-    return Batch(inputs=inputs[0] if len(inputs) == 1 else tuple(inputs), ids=ids, labels=_labels(last))
+    return Batch(
+        inputs=inputs[0] if len(inputs) == 1 else tuple(inputs), ids=ids, labels=_labels(last, len(ids))
+    )
 
 
-def _labels(labels: Any) -> Tensor | None:
+def _labels(labels: Any, count: int) -> Tensor | None:
+    """Labels as a tensor; columns, into which lists in items are collated, side by side."""
+    columns = isinstance(labels, list | tuple) and len(labels) > 0
+    if columns and all(isinstance(one, Tensor) and one.shape == (count,) for one in labels):
+        return torch.stack(list(labels), dim=1)
     return None if labels is None else _tensor(labels, "labels")
 
 
@@ -137,6 +144,15 @@ def _tensor(value: Any, what: str) -> Tensor:
     try:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
+        word = (
+            next((one for one in value if isinstance(one, str)), None) if hasattr(value, "__iter__") else None
+        )
+        if word is not None and what == "labels":
+            raise DataError(
+                f"a batch's {what} came as words, such as {word!r}, and numbers were expected; number them "
+                "in the data set's __getitem__, such as names.index(word) with names = sorted(set(words)), "
+                "or give (inputs, words) as a tuple of arrays, which is served"
+            ) from error
         raise DataError(
             f"a batch's {what} came as {type(value).__name__}, and numbers were expected"
         ) from error

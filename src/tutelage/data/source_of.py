@@ -36,6 +36,11 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
     if isinstance(data, Source):
         return data, None
     if isinstance(data, DataLoader):
+        if any(map(_is_frame, _parts(data.dataset))):
+            raise DataError(
+                f"{where} is a DataLoader of a frame, which it cannot read by rows; give the frame itself, "
+                "or (frame, labels), and batch_size beside it"
+            )
         if isinstance(data.dataset, IterableDataset) or not _plain_order(data):
             raise DataError(
                 f"{where} is a DataLoader over a stream or with a sampler of its own, and both the student "
@@ -50,8 +55,8 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
             )
             warnings.warn(said, TutelageWarning, stacklevel=3)
         return Items(data.dataset, data.collate_fn, where=where, weights=_drawn_by(data)), data
-    if isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
-        tensors = [torch.as_tensor(part) for part in data]
+    if isinstance(data, tuple) and data and all(map(_is_array, data)):
+        tensors = [_tensor(part, n, len(data), where) for n, part in enumerate(data)]
         *inputs, labels = tensors if len(tensors) > 1 else (*tensors, None)
         return Examples(inputs[0] if len(inputs) == 1 else tuple(inputs), labels, where=where), None
     if isinstance(data, list) and 1 < len(data) < 6 and all(isinstance(p, Tensor | np.ndarray) for p in data):
@@ -74,6 +79,49 @@ def source_of(data: Any, *, where: str) -> tuple[Source, DataLoader[Any] | None]
         f"{where} came as {came}; expected a DataLoader, a data set with __len__ and "
         "__getitem__, or a tuple of tensors or arrays (inputs, labels)"
     )
+
+
+def _parts(data: Any) -> tuple[Any, ...]:
+    return data if isinstance(data, tuple) else (data,)
+
+
+def _is_frame(part: Any) -> bool:
+    return hasattr(part, "columns") and hasattr(part, "dtypes")
+
+
+def _is_array(part: Any) -> bool:
+    """Tensors, arrays, and what turns into one, such as a column of pandas; not a frame."""
+    held = hasattr(part, "__array__") and hasattr(part, "shape") and not hasattr(part, "columns")
+    return isinstance(part, Tensor | np.ndarray) or held
+
+
+def _tensor(part: Any, number: int, count: int, where: str) -> Tensor:
+    """Numbers as a tensor; an array of objects too, where all of them are numbers."""
+    if isinstance(part, Tensor):
+        return part
+    array = np.asarray(part)
+    if array.dtype.kind in "OUS":
+        labels = count > 1 and number == count - 1
+        try:
+            array = array.astype(np.float64 if labels else np.float32)
+        except (TypeError, ValueError) as error:
+            advice = (
+                "; give numbers, or words alone"
+                if labels
+                else ", and a network reads numbers. Of a frame give the frame itself, not its .values: "
+                "its words are encoded then; other words turn into numbers first"
+            )
+            what = "labels" if labels else "inputs"
+            raise DataError(f"the {what} of {where} came as an array of {_content(array)}{advice}") from error
+    return torch.as_tensor(array)
+
+
+def _content(array: np.ndarray[Any, Any]) -> str:
+    """What an array of objects holds, by its first word."""
+    word = next((one for one in array.reshape(-1).tolist() if isinstance(one, str | bytes)), None)
+    if word is None:
+        return f"objects, such as a {type(array.reshape(-1)[0]).__name__}"
+    return f"words, such as {word!r}"
 
 
 def _plain_order(loader: DataLoader[Any]) -> bool:

@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 from tutelage.data.batches import as_batch, check_labels, tensors_in
 from tutelage.data.random import own_draws
 from tutelage.data.tokens import Convention, holds_tokens, pad_tokens
-from tutelage.errors import DataError
+from tutelage.errors import DataError, first_line
 from tutelage.types import Batch, map_tensors
 
 __all__ = ["Examples", "Items", "Source", "Subset", "bytes_of"]
@@ -95,6 +95,11 @@ class Examples(Source):
         return self._length
 
     @property
+    def as_they_are(self) -> bool:
+        """Whether batches hold the inputs as they lie in memory."""
+        return self._prepare is None
+
+    @property
     def labels(self) -> Tensor | None:
         """All labels; none of a tree, which cannot be counted by class."""
         return self._labels if isinstance(self._labels, Tensor) else None
@@ -163,7 +168,10 @@ class Items(Source):
         many = getattr(self.dataset, "__getitems__", None)
         items = many(numbers) if callable(many) else [self.dataset[number] for number in numbers]
         ids = torch.tensor(numbers, dtype=torch.int64)
-        batch = as_batch(self._collated(items, numbers), ids, self.convention)
+        try:
+            batch = as_batch(self._collated(items, numbers), ids, self.convention)
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
         if self.num_classes is not None:
             check_labels(batch.labels, self.num_classes, where=self.where)
         return batch
@@ -181,7 +189,7 @@ class Items(Source):
         except (RuntimeError, TypeError, KeyError, ValueError) as error:
             shapes = [[list(tensor.shape) for tensor in tensors_in(item)] for item in items]
             other = next((n for n, shape in enumerate(shapes) if shape != shapes[0]), None)
-            said = str(error).strip().splitlines()[0]
+            said = first_line(error)
             if other is not None:
                 said = (
                     f"item {numbers[0]} holds tensors of shapes {shapes[0]}, and item {numbers[other]} of "

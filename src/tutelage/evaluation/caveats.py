@@ -10,7 +10,15 @@ from statistics import fmean
 
 from torch import Tensor
 
-from tutelage.evaluation.curves import LEAST_POINTS, Curve, course, has_diverged, in_bins, late_share
+from tutelage.evaluation.curves import (
+    LEAST_POINTS,
+    Curve,
+    best_last,
+    course,
+    has_diverged,
+    in_bins,
+    late_share,
+)
 from tutelage.evaluation.scale import Scale
 
 __all__ = [
@@ -58,7 +66,7 @@ def are_probabilities(logits: Tensor) -> bool:
 PROBABILITIES = (
     "the teacher answers with numbers from 0 to 1 that add up to 1 in each row: probabilities, where logits "
     "are read, so that a softmax over them makes every answer almost even. Give it without its softmax, or "
-    "as `lambda inputs: teacher(inputs).log()`"
+    "as `lambda inputs: teacher(inputs).clamp(min=1e-6).log()`"
 )
 """What is said of a teacher that ends in a softmax."""
 
@@ -128,7 +136,8 @@ def sanity(
     loss rose to twice its start. An arm is *still improving* if the last quarter of training brought more
     than a tenth of the whole gain, a quarter of that or more in the last eighth, and more than twice its
     standard error, by the scatter about a line through the second half. Where it was validated fewer than
-    four times, its training loss counts.
+    four times, its training loss counts. It is also told to train longer if each seed was best at its last
+    look, and the last quarter brought a fiftieth of the whole gain.
 
     Args:
         arms: by the name to show.
@@ -176,6 +185,12 @@ def _about_teacher(scale: Scale, teacher: float | None, control: float | None) -
         return []
     if math.isnan(teacher) or scale.is_chance(teacher):
         beside = "" if scale.chance is None else f", chance {scale.chance:.4g}"
+        if scale.is_far_below_chance(teacher):
+            return [
+                f"The teacher is far below chance ({scale.metric} {teacher:.4g}{beside}): it knows "
+                "something, and its classes seem to be in another order than the labels; put the labels "
+                "into its order."
+            ]
         return [
             f"The teacher is at chance ({scale.metric} {teacher:.4g}{beside}): it has nothing to teach; "
             "train it further, or take another."
@@ -214,6 +229,11 @@ def _about_arm(name: str, arm: ArmRecord, scale: Scale) -> Iterator[str]:
         yield (
             f"{name}: still improving at the end (the last quarter of training brought {100 * share:.0f} % "
             f"of the whole gain in {what}): train longer."
+        )
+    elif not any(diverged) and best_last(arm.histories, scale):
+        yield (
+            f"{name}: on validation its {scale.metric} was best at the very end of training"
+            f"{' in each seed' if len(arm.histories) > 1 else ''}, and rising: train longer."
         )
 
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from tutelage.evaluation.scale import Scale
 
-__all__ = ["LEAST_POINTS", "Curve", "course", "has_diverged", "in_bins", "late_share"]
+__all__ = ["LEAST_POINTS", "Curve", "best_last", "course", "has_diverged", "in_bins", "late_share"]
 
 _TENTH = 0.1
 _BURST = 2  # times the first loss
 _QUARTER = 0.25
 LEAST_POINTS = 4  # of a curve, before anything is said of its end
 _BINS = 12
+_FIFTIETH = 0.02
 
 Curve = Sequence[tuple[float, float]]
 """(step, value), in the order of steps."""
@@ -65,6 +66,19 @@ def late_share(histories: Sequence[Curve], scale: Scale) -> float | None:
     noise = math.sqrt(2 * fmean(end.variance for end in ends) / len(ends))
     steep = quarter > _TENTH * whole and eighth > quarter / 4
     return quarter / whole if whole > 0 and steep and quarter > 2 * noise else None
+
+
+def best_last(histories: Sequence[Curve], scale: Scale) -> bool:
+    """Whether each seed's last look was its best, with a fiftieth of the whole gain in the last quarter."""
+    ends = []
+    for curve in histories:
+        if len(curve) < LEAST_POINTS or not _is_finite(curve):
+            return False
+        last = curve[-1][1]
+        if not all(scale.gain(last, value) > 0 for _, value in curve[:-1]):
+            return False
+        ends.append(_End.of(curve, scale))
+    return bool(ends) and fmean(one.quarter for one in ends) > _FIFTIETH * fmean(one.whole for one in ends)
 
 
 def in_bins(losses: Curve) -> Curve:

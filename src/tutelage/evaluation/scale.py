@@ -39,6 +39,12 @@ class Scale:
         """Not better than a guess by two standard errors."""
         return self.chance is not None and not self.gain(value, self.chance) > self._luck() + _ROUNDING
 
+    def is_far_below_chance(self, value: float) -> bool:
+        """Half as often right as a guess, and by more than four standard errors of one; of shares alone."""
+        if self.chance is None or not self.higher_is_better or not 0 < self.chance < 1 or not self.examples:
+            return False
+        return value < self.chance / 2 and value < self.chance - 2 * self._luck()
+
     def is_near_chance(self, value: float) -> bool:
         """At chance, or not a tenth of the way from there to the teacher."""
         if self.chance is None or self.is_chance(value):

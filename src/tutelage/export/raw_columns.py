@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tutelage.data.frames import Encoding
-from tutelage.errors import MissingExtra, ModelError
+from tutelage.errors import MissingExtra, ModelError, first_line
 
 __all__ = ["fed_with", "with_columns"]
 
@@ -79,7 +79,7 @@ def _columns(encoding: Encoding, network: Any) -> Any:
     except Exception as error:
         raise ModelError(
             f"skl2onnx cannot translate the preprocessing ({type(encoding.transformer).__name__}): "
-            f"{str(error).strip().splitlines()[0]}. Export the network without it, with "
+            f"{first_line(error)}. Export the network without it, with "
             "encoding(frame) as the example, and encode rows before they are given to the file"
         ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from tutelage.data.frames import Encoding
 from tutelage.engine import load_weights, seeded
-from tutelage.errors import CheckpointError, OutputError, RecipeError, UnknownName
+from tutelage.errors import CheckpointError, ModelError, OutputError, RecipeError, UnknownName, first_line
 from tutelage.files import read_json
 from tutelage.recipes.build import student_of, view_of
 from tutelage.recipes.load import load as load_recipe
@@ -22,9 +24,10 @@ from tutelage.recipes.parts import changer_of
 from tutelage.runs import Run
 from tutelage.runs.arguments import read_student
 from tutelage.runs.folder import check_sum, read_run
+from tutelage.runs.frames import with_width
 from tutelage.tasks.networks import MeanOfNetworks
 from tutelage.tasks.problem import Problem
-from tutelage.training.networks import replay_changes
+from tutelage.training.networks import materialise, replay_changes
 from tutelage.trust import read_yaml, trusting
 
 __all__ = ["Rebuilt", "load", "rebuild"]
@@ -61,7 +64,7 @@ class Rebuilt:
 
 def load(
     run: Run | str | Path,
-    network: nn.Module | Callable[[], nn.Module] | None = None,
+    network: nn.Module | Callable[..., nn.Module] | None = None,
     *,
     outcome: str | None = None,
     trust: Sequence[str] = (),
@@ -71,7 +74,8 @@ def load(
     Args:
         run: what `distill` returned, or the folder of a run, or one that `Run.save` wrote.
         network: the student's network, or a function that builds it, of a run of `distill`, whose folder has
-            no code; it is copied. A run of a recipe builds its own.
+            no code; it is copied. Of a run on frames the function may take the number of encoded columns. A
+            run of a recipe builds its own, and a `Run` itself has it.
         outcome: whose weights, of a run with several outcomes; the primary one's by default.
         trust: modules outside tutelage that the run's recipe may name, `package.module`.
 
@@ -85,22 +89,67 @@ def load(
         >>> student = load("runs/distill", Net())  # doctest: +SKIP
     """
     with trusting(trust):
+        if network is None and isinstance(run, Run):
+            return copy.deepcopy(run.students[outcome or str(run.results["primary"])]).eval()
         return _load(run.out if isinstance(run, Run) else Path(run), network, outcome)
 
 
 def _load(
-    folder: Path, network: nn.Module | Callable[[], nn.Module] | None, outcome: str | None
+    folder: Path, network: nn.Module | Callable[..., nn.Module] | None, outcome: str | None
 ) -> nn.Module:
     weights = _weights_of(folder, outcome)
     if network is None:
         return rebuild(str(folder), weights=weights).network.eval()
-    made, about = read_student(network)(), _about(weights)
+    made, about = read_student(with_width(network, partial(_width_of, folder)))(), _about(weights)
     if isinstance(network, nn.Module):
         made = copy.deepcopy(made)
     _check_safetensors(weights)
-    made = replay_changes(made, about, changer_of)
+    for name in materialise(made, about.get("shapes") or {}):
+        raise CheckpointError(
+            f"the network ({type(made).__name__}) has a lazy layer of which {weights} holds no {name}; give "
+            "the student's network as it came to distill"
+        )
+    try:
+        made = replay_changes(made, about, changer_of)
+    except CheckpointError as error:
+        raise CheckpointError(_other_network(made, about, weights)) from error
     load_weights(weights, made)
     return made.eval()
+
+
+def _width_of(folder: Path) -> int:
+    """The number of encoded columns of a run on a frame.
+
+    Raises:
+        ModelError: the run was on no frame, or kept no preprocessing.
+    """
+    try:
+        width = Encoding.load(folder).width
+    except CheckpointError as error:
+        raise ModelError(
+            f"the network's function takes an argument, such as the number of encoded columns, and "
+            f"{first_line(error)}; give a function without arguments, or the network"
+        ) from error
+    if width is None:
+        raise ModelError(
+            f"{folder} does not say how many encoded columns its student reads; give a function without "
+            "arguments, or the network"
+        )
+    return width
+
+
+def _other_network(made: nn.Module, about: Mapping[str, Any], weights: Path) -> str:
+    """What is said of a network that is not the one whose weights lie there."""
+    wanted = about.get("shapes") or {}
+    own = {name: list(value.shape) for name, value in made.state_dict().items()}
+    name = next((one for one in own if wanted.get(one) != own[one]), None)
+    name = next(one for one in wanted if one not in own) if name is None else name
+    there = [f"{held}" if held is not None else "none" for held in (own.get(name), wanted.get(name))]
+    was = str(about.get("class", "")).rpartition(".")[2] or "another network"
+    return (
+        f"the network ({type(made).__name__}) is not the one that was trained: its {name} is {there[0]}, "
+        f"and in {weights} {there[1]}, of a {was}; give the student's network as it came to distill"
+    )
 
 
 def _weights_of(folder: Path, outcome: str | None) -> Path:
@@ -168,8 +217,8 @@ def _check_recipe(path: Path) -> None:
     if isinstance(held, dict) and "call" in held:
         raise OutputError(
             f"{path.parent} was written by {held['call']}, and the code of its student is not in it; give "
-            f"the network: tutelage.load({str(path.parent)!r}, Net()). tutelage.export.export writes that in "
-            "other formats"
+            f"the network in Python: student = tutelage.load({str(path.parent)!r}, Net()). To write it in "
+            "another format: tutelage.export.export(student, inputs, 'student.onnx', format='onnx')"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from tutelage.engine import TrainSettings, complaints, seeded
-from tutelage.errors import DataError, ModelError, RecipeError
+from tutelage.errors import DataError, ModelError, RecipeError, first_line
 from tutelage.match import Match
 from tutelage.tasks.metric import Metric
 from tutelage.tasks.targets import Targets
@@ -20,6 +21,7 @@ from tutelage.teachers import Ensemble, Frozen, Function, Predictor, Teacher
 from tutelage.teachers.boosters import is_booster, read_booster
 
 __all__ = [
+    "answers_numbers",
     "check_kind_of_teacher",
     "on_cpu",
     "read_callbacks",
@@ -57,13 +59,37 @@ def read_teacher(came: Any, names: Sequence[str] | None = None) -> Teacher:
         return _predictor(came, names)
     if callable(getattr(came, "predict", None)):
         return _predictor_of_numbers(came)
+    if isinstance(came, type):
+        raise ModelError(
+            f"the teacher came as the class {came.__name__}; give a trained network of it, such as "
+            f"{came.__name__}() with its weights loaded. The teacher comes first, the student second"
+        )
     if callable(came):
+        _check_reads(came)
         return Function(came)
     raise ModelError(
         f"the teacher came as {_said(came)}; expected a trained nn.Module, a list of them, anything with "
         "predict_proba or predict, a function from inputs to logits, or a tutelage.teachers.Teacher (a "
         "Predictor takes a function from rows to probabilities)"
     )
+
+
+def _check_reads(came: Callable[..., Any]) -> None:
+    """Refuse a function that builds a network, where one from inputs to logits is expected.
+
+    Raises:
+        ModelError: it takes nothing.
+    """
+    try:
+        takes = len(inspect.signature(came).parameters)
+    except (TypeError, ValueError):  # of builtins
+        return
+    if takes == 0:
+        raise ModelError(
+            "the teacher came as a function without arguments, as one that builds a network; give the "
+            "trained network itself, or a function from inputs to logits. The teacher comes first, the "
+            "student second"
+        )
 
 
 def _predictor(came: Any, names: Sequence[str] | None) -> Predictor:
@@ -74,9 +100,22 @@ def _predictor(came: Any, names: Sequence[str] | None) -> Predictor:
         return Predictor(came)
     except ModelError as error:
         raise ModelError(
-            f"{error} In a call of distill: tutelage.teachers.Predictor(teacher, classes=[…]) in its place, "
-            "or give the labels as the words that it knows"
+            f"{error} In a call of distill give {_in_order(came)} in its place, or give the labels as the "
+            "words that it knows"
         ) from error
+
+
+def _in_order(came: Any) -> str:
+    """How to say which class of an estimator is class 0, class 1 and so on, with its own classes as "
+    "example."""
+    own = getattr(came, "classes_", None)
+    if own is None or np.ndim(own) != 1 or len(own) > 10:
+        return "tutelage.teachers.Predictor(teacher, classes=[…])"
+    names = np.asarray(own).tolist()
+    meant = ", ".join(f"label {number} is {name!r}" for number, name in enumerate(names))
+    return (
+        f"tutelage.teachers.Predictor(teacher, classes={names}), if {meant} (else put them in another order),"
+    )
 
 
 def _predictor_of_numbers(came: Any) -> Predictor:
@@ -131,15 +170,19 @@ def read_student(came: Any) -> Callable[[], nn.Module]:
     return build
 
 
+def answers_numbers(teacher: Teacher) -> bool:
+    """Whether a teacher, or one of several, is a regressor."""
+    members = list(teacher.members) if isinstance(teacher, Ensemble) else [teacher]
+    return any(isinstance(one, Predictor) and one.answers == "numbers" for one in members)
+
+
 def check_kind_of_teacher(teacher: Teacher, targets: Targets, names: Sequence[str] | None) -> None:
     """Refuse a regressor beside classes, and let several teachers of numbers speak by the mean of these.
 
     Raises:
         ModelError: the teacher's numbers stand for nothing that the labels are.
     """
-    members = list(teacher.members) if isinstance(teacher, Ensemble) else [teacher]
-    numbers = any(isinstance(one, Predictor) and one.answers == "numbers" for one in members)
-    if numbers and (targets.kind != "values" or names is not None):
+    if answers_numbers(teacher) and (targets.kind != "values" or names is not None):
         said = "there are no labels" if targets.kind == "none" else "the labels are classes, or yes and no"
         raise ModelError(
             f"the teacher is a regressor, which answers with numbers, and {said}; give a classifier with "
@@ -276,8 +319,8 @@ def _copied(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
         raise ModelError(
-            f"the student ({type(network).__name__}) cannot be copied: {error}. Give a function that builds "
-            "it anew, in place of the network"
+            f"the student ({type(network).__name__}) cannot be copied: {first_line(error)}. Give a function "
+            "that builds it anew, in place of the network"
         ) from error
 
 
@@ -286,8 +329,8 @@ def _built(build: Callable[[], Any]) -> Any:
         return build()
     except TypeError as error:
         raise ModelError(
-            f"the student's function cannot be called without arguments: {error}. Give a function that "
-            "builds the network, such as `lambda: Net(10)`"
+            f"the student's function cannot be called without arguments: {first_line(error)}. Give a "
+            "function that builds the network, such as `lambda: Net(10)`"
         ) from error
 
 

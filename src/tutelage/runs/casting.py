@@ -35,7 +35,8 @@ def as_read(
     if not kinds or kinds == {torch.float32} or _can_read(build(), train, reads):
         return dict(splits)
     if not _can_read(build(), Cast(train), reads):
-        return dict(splits)  # refused later, with the words of the first error
+        told = dict(splits)  # refused later, with the words of the first error
+        return {w: _cast(s) for w, s in told.items()} if _blames_type(build(), train, reads) else told
     if torch.float64 not in kinds:
         came = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         said = (
@@ -52,6 +53,16 @@ def _cast(source: Source) -> Source:
             map_tensors(source.inputs, torch.Tensor.float), source.batch(range(len(source))).labels
         )
     return Cast(source)
+
+
+def _blames_type(network: nn.Module, source: Source, reads: Sequence[str] | None) -> bool:
+    """Whether what a network says of an example is about its type, so that as float32 it would say more."""
+    try:
+        with torch.no_grad(), evaluating(network):
+            capture(network, reading(source.batch([0]), reads).inputs)
+    except Exception as error:
+        return any(word in str(error).lower() for word in ("dtype", "scalar type", "type ("))
+    return False
 
 
 def _can_read(network: nn.Module, source: Source, reads: Sequence[str] | None) -> bool:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from tutelage.capture import capture
-from tutelage.data import Examples, Source, check_labels, reading
-from tutelage.data.batches import tensors_in
-from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning
+from tutelage.data import check_labels, reading
+from tutelage.errors import DataError, ModelError, TutelageError, TutelageWarning, first_line
 from tutelage.modes import evaluating
+from tutelage.runs.advice import advice, described
 from tutelage.studies import Arm, Outcome, Study, fresh_networks
 from tutelage.studies.placebo import refuse_placebo
 from tutelage.studies.stored import about_answers, check_answers
 from tutelage.tasks.other_exams import AgreementExam
+from tutelage.training.inputs import check_inputs
 from tutelage.training.stage import check_width
 from tutelage.types import UNLABELLED, Batch, Outputs
 
 __all__ = ["asked", "check_study"]
-
-_LOOKED_AT = 256  # examples at a time, and of data that must be read first, in all
 
 
 def check_study(study: Study, device: torch.device) -> None:
@@ -75,7 +73,7 @@ def _check_network(study: Study, arm: Arm, outcome: Outcome, device: torch.devic
                 where=where,
             )
             check_width(answer, problem.num_classes, who=who)
-            _check_finite(network, source, reads, where=where, device=device)
+            check_inputs(network, source, reads, where=where, device=device, name=f"the {outcome.network}")
 
 
 def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: str) -> Outputs:
@@ -97,40 +95,9 @@ def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: 
         raise
     except Exception as error:
         raise ModelError(
-            f"{who} cannot be called with an example of {where}, {_described(batch.inputs)}: "
-            f"{str(error).strip().splitlines()[0]}. Give inputs as its forward takes "
-            f"them{_label_hint(batch)}{_several_hint(batch)}"
+            f"{who} cannot be called with an example of {where}, {described(batch)}: {first_line(error)}. "
+            f"{advice(error, batch)}"
         ) from error
-
-
-def _check_finite(
-    network: nn.Module, source: Source, reads: Sequence[str] | None, *, where: str, device: torch.device
-) -> None:
-    """Refuse inputs that are not numbers where the network cannot read them.
-
-    All of the data is looked at where it lies in memory, some examples spread over it elsewhere.
-    """
-    step = 1 if isinstance(source, Examples) else max(1, len(source) // _LOOKED_AT)
-    numbers = list(range(0, len(source), step))[: len(source) if step == 1 else _LOOKED_AT]
-    for start in range(0, len(numbers), _LOOKED_AT):
-        batch = source.batch(numbers[start : start + _LOOKED_AT])
-        for tensor in tensors_in(reading(batch, reads).inputs):
-            broken = ~tensor.isfinite().reshape(len(tensor), -1) if tensor.is_floating_point() else None
-            if broken is None or not bool(broken.any()):
-                continue
-            first = int(broken.any(1).nonzero()[0])
-            answer = capture(
-                network, reading(source.batch([numbers[start + first]]), reads).to(device).inputs
-            )
-            if answer.logits is None or bool(answer.logits.isfinite().all()):
-                continue  # a network that reads gaps
-            columns = ", ".join(map(str, broken.any(0).nonzero().flatten()[:5].tolist()))
-            raise DataError(
-                f"{where} has inputs that are NaN or infinite, in {int(broken.any(1).sum())} of "
-                f"{len(tensor)} examples that were looked at (the first is number {numbers[start + first]}; "
-                f"values {columns} of an example), and the student answers NaN to them. Fill the gaps, for "
-                "instance with sklearn.impute.SimpleImputer, or leave these examples out"
-            )
 
 
 def _check_labelled(arm: Arm) -> None:
@@ -162,33 +129,6 @@ def _check_reported(study: Study) -> None:
                 f"the {where} data has no labels, so nothing could be measured on it; give labels, or leave "
                 f"{where} out"
             )
-
-
-def _label_hint(batch: Batch) -> str:
-    if batch.labels is not None or not isinstance(batch.inputs, Mapping):
-        return ""
-    keys = ", ".join(map(str, batch.inputs))
-    return f". No label was found among {keys}: name it labels, label, targets, target or y"
-
-
-def _several_hint(batch: Batch) -> str:
-    if not isinstance(batch.inputs, tuple) or batch.labels is None:
-        return ""
-    return (
-        f". Of the {len(batch.inputs) + 1} parts of an item the last was read as its labels and those before "
-        "it as inputs; for items with an index or a weight give a collate_fn that returns (inputs, labels)"
-    )
-
-
-def _described(inputs: Any) -> str:
-    """The kinds and shapes of a batch's inputs."""
-    if isinstance(inputs, Mapping):
-        return "{" + ", ".join(f"{key}: {_described(value)}" for key, value in inputs.items()) + "}"
-    if isinstance(inputs, tuple | list):
-        return "(" + ", ".join(map(_described, inputs)) + ")"
-    if isinstance(inputs, Tensor):
-        return f"{str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)}"
-    return type(inputs).__name__
 
 
 def _kind(network: nn.Module) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from tutelage.engine import OptimizerSettings
+from tutelage.errors import Interrupted
 from tutelage.losses import Loss
 from tutelage.match import Match
 from tutelage.modes import returned_as_it_was
@@ -80,10 +81,10 @@ def distill(
         class_weights: how often examples of each class are drawn in training, in proportion, for student and
             control alike; "balanced" for as if all classes had as many examples.
         example_weights: likewise, a number for each example of `train`.
-        metric: what the verdict is about: a metric of torchmetrics, a function (outputs, labels) -> number,
-            or a `tutelage.Metric` of it. By default it follows the labels: accuracy of classes, mean average
-            precision of several labels, mean squared error of numbers, agreement with the teacher where
-            there are none.
+        metric: what the verdict is about: one of the exam's own numbers by name ("rmse", "macro_f1"), a
+            metric of torchmetrics, a function (outputs, labels) -> number, or a `tutelage.Metric` of it. By
+            default it follows the labels: accuracy of classes, mean average precision of several labels, mean
+            squared error of numbers, agreement with the teacher where there are none.
         epochs: passes over `train`, for student and control alike; by default as many as make some 3,000
             steps, from 10 to 400. Or give `steps`.
         batch_size: examples in a step; the DataLoader's, or 128.
@@ -96,7 +97,8 @@ def distill(
             examples that have a label. Without it nothing can be shown.
         placebo: train it also by a teacher that only repeats the labels, to tell what the teacher knows from
             what the recipe does; by default where that costs less than a third of the run.
-        out: the run's folder; `runs/distill` or the next free one by default.
+        out: the run's folder; `runs/distill` or the next free one by default, and with `resume` the newest
+            that was not finished.
         resume: go on with a run that was stopped.
         device: "cpu", though there is an accelerator; else the one that Accelerate finds.
         trackers: where numbers are logged too: "tensorboard", "wandb" and others that Accelerate knows.
@@ -110,6 +112,7 @@ def distill(
 
     Raises:
         DataError, ModelError, OutputError, RecipeError, UnknownName: see `tutelage.errors`.
+        Interrupted: a stop was asked for (Ctrl-C), and a checkpoint written.
     """
     given = dict(locals())
     cpu = on_cpu(device)
@@ -142,4 +145,8 @@ def distill(
         study = replace(study, again=call_of(distill, given, name="tutelage.distill"))
         where = Path(out) if out else None
         called = read_callbacks(callbacks)
-        return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)
+        try:
+            return run(study, where, resume=resume, quiet=quiet, cpu=cpu, trackers=trackers, callbacks=called)
+        except Interrupted as stop:  # without the many lines of where it was just then
+            again = f"go on with the same call and out={str(stop.folder)!r}, resume=True"
+            raise Interrupted(f"{stop}; {again}", folder=stop.folder) from None

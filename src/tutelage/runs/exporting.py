@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutelage.data import reading
-from tutelage.errors import RecipeError, UnknownName
+from tutelage.errors import RecipeError, TutelageWarning, UnknownName
 from tutelage.export import export, formats, suffixes
 from tutelage.export.bundle import Described, Kept, bundle
 from tutelage.export.checking import MOST, Record
@@ -107,7 +108,24 @@ def write_student(
         raise RecipeError(f"{given[0]} came for the format {format_}; only a bundle has them: leave it out")
     if format_ == "gguf" and (student.folder / "tokenizer").is_dir():
         options.setdefault("tokenizer", student.folder / "tokenizer")
-    return export(student.network, student.shown().inputs, target, format=format_, **options)
+    example, raw = student.shown().inputs, student.problem.raw
+    if raw is not None and format_ == "onnx" and options.get("encoding", raw) is not None:
+        example = raw(examples_of(student.problem).inputs)
+        options.setdefault("encoding", raw.encoding)
+    elif raw is not None:
+        options.pop("encoding", None)
+        _tell_of_encoding(format_, student.folder)
+    return export(student.network, example, target, format=format_, **options)
+
+
+def _tell_of_encoding(format_: str, folder: Path) -> None:
+    warnings.warn(
+        f"the student was trained on a frame, and a file of {format_} reads encoded rows; encode others with "
+        f"tutelage.data.frames.Encoding.load({str(folder)!r}), or export as onnx, which takes the raw "
+        "columns",
+        TutelageWarning,
+        stacklevel=4,
+    )
 
 
 def _bundle(

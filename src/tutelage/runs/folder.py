@@ -14,7 +14,7 @@ from tutelage.files import read_json, write_atomically, write_json
 from tutelage.locks import LOCK
 from tutelage.trust import refuse_links
 
-__all__ = ["RunFolder", "check_sum", "free_folder", "read_run"]
+__all__ = ["RunFolder", "check_sum", "free_folder", "read_run", "unfinished_folder"]
 
 _MARK = "run.json"
 
@@ -58,10 +58,12 @@ def read_run(folder: Path, name: str) -> Any:
         raise OutputError(f"{folder} holds no run; give the folder that `tutelage run` wrote to")
     refuse_links(folder)
     if not (folder / name).is_file():
-        raise OutputError(
-            f"{folder} has no {name}, so its run is not finished; go on with tutelage run … --out {folder} "
-            "--resume"
+        again = (
+            f"the same call of distill with out={str(folder)!r} and resume=True"
+            if _of_a_call(folder)
+            else f"tutelage run … --out {folder} --resume"
         )
+        raise OutputError(f"{folder} has no {name}, so its run is not finished; go on with {again}")
     check_sum(folder, name)
     held = read_json(folder / name, advice=_LOST if name == _MARK else _again(folder))
     if not isinstance(held, dict):
@@ -94,6 +96,34 @@ def check_sum(folder: Path, name: str) -> None:
 
 def _again(folder: Path) -> str:
     return f"restore it from a copy, or have it written again: tutelage run … --out {folder} --resume"
+
+
+def unfinished_folder(name: str, *, under: Path = Path("runs")) -> Path:
+    """The newest run of this name that was begun and not finished.
+
+    Raises:
+        OutputError: there is none.
+    """
+    plain = name.replace("/", "-")
+    begun = [mark.parent for mark in under.glob(f"{plain}*/{_MARK}") if _is_numbered(mark.parent.name, plain)]
+    open_ = [folder for folder in begun if not (folder / "results.json").is_file()]
+    if not open_:
+        raise OutputError(
+            f"resume=True came without out, and no run called {plain} under {under} was begun and not "
+            "finished; say which run by out=…, or leave resume out"
+        )
+    return max(open_, key=lambda folder: (folder / _MARK).stat().st_mtime)
+
+
+def _is_numbered(name: str, plain: str) -> bool:
+    """Whether a folder is `plain`, `plain-2`, `plain-3` …"""
+    return name == plain or name.removeprefix(f"{plain}-").isdecimal()
+
+
+def _of_a_call(folder: Path) -> bool:
+    """Whether a run was asked for by a call of Python."""
+    recipe = read_json(folder / _MARK).get("recipe")
+    return isinstance(recipe, dict) and "call" in recipe
 
 
 class RunFolder:

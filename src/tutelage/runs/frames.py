@@ -19,7 +19,7 @@ from tutelage.runs.arguments import read_teacher
 from tutelage.teachers import Ensemble, Function, Predictor, Teacher
 from tutelage.types import Batch, Outputs
 
-__all__ = ["Frames"]
+__all__ = ["Frames", "OfRawRows", "with_width"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,13 @@ class Frames:
             came: what the user gave: a function that cannot be called without arguments is given the number
                 of encoded columns.
         """
-        if isinstance(came, nn.Module) or not callable(came):
-            return came
-        width = int(self.train.batch([0]).inputs["rows"].shape[1])
-        return (lambda: came(width)) if _takes(came, 1) and not _takes(came, 0) else came
+        return with_width(came, lambda: int(self.train.batch([0]).inputs["rows"].shape[1]))
 
     def teacher(self, came: Any) -> tuple[Teacher, Mapping[str, Sequence[str]]]:
         """The teacher, and who reads which inputs: networks the encoded rows, everybody else the raw ones."""
         made = self._read(came)
         reads = {"student": ["rows"]}
-        if any(isinstance(one, Predictor | _Raw) for one in made.modules()):
+        if any(isinstance(one, Predictor | OfRawRows) for one in made.modules()):
             return made, reads
         for one in made.modules():
             if isinstance(one, Teacher):
@@ -71,8 +68,10 @@ class Frames:
     def _read(self, came: Any) -> Teacher:
         if isinstance(came, Sequence) and came and not isinstance(came, str | bytes):
             members = [self._read(one) for one in came]
-            if any(isinstance(one, Predictor | _Raw) for one in members):
-                members = [one if isinstance(one, Predictor | _Raw) else _Encoded(one) for one in members]
+            if any(isinstance(one, Predictor | OfRawRows) for one in members):
+                members = [
+                    one if isinstance(one, Predictor | OfRawRows) else _Encoded(one) for one in members
+                ]
             numbers = any(isinstance(one, Predictor) and one.answers == "numbers" for one in members)
             return Ensemble(members, mean="logits" if numbers else "probabilities")
         if isinstance(came, Predictor):
@@ -83,8 +82,21 @@ class Frames:
         if isinstance(made, Predictor):
             made.table = _Asked(self.table, came)
         elif isinstance(made, Function) and not isinstance(came, Teacher):
-            return _Raw(came, self.table)
+            return OfRawRows(came, self.table)
         return made
+
+
+def with_width(came: Any, width: Callable[[], int]) -> Any:
+    """A network's function without arguments: one that takes the number of encoded columns is given it.
+
+    Args:
+        came: what the user gave; anything else comes back as it is.
+        width: that number; asked where it is needed.
+    """
+    if isinstance(came, nn.Module) or not callable(came) or _takes(came, 0) or not _takes(came, 1):
+        return came
+    columns = width()
+    return lambda: came(columns)
 
 
 class _Asked:
@@ -115,7 +127,7 @@ class _Asked:
         return rows.to_numpy() if self.names is None else rows[self.names]
 
 
-class _Raw(Teacher):
+class OfRawRows(Teacher):
     """A function of raw rows."""
 
     def __init__(self, answer: Callable[[Any], Any], table: Table) -> None:
@@ -123,6 +135,7 @@ class _Raw(Teacher):
         self.table, self._asked = table, Function(lambda batch: torch.as_tensor(answer(batch)))
 
     def forward(self, batch: Batch) -> Outputs:
+        """Answer a batch."""
         rows = self.table(reading(batch, self.reads).inputs)
         answered: Outputs = self._asked(Batch(inputs=rows, ids=batch.ids))
         return answered

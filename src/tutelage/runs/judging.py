@@ -27,7 +27,16 @@ from tutelage.studies.placebo import PLACEBO
 from tutelage.studies.stored import about_answers
 from tutelage.teachers import Teacher
 
-__all__ = ["difference_of", "gap", "judged", "last_records", "sane", "warnings_of", "without_control"]
+__all__ = [
+    "difference_of",
+    "gap",
+    "judged",
+    "last_records",
+    "longer_first",
+    "sane",
+    "warnings_of",
+    "without_control",
+]
 
 
 def judged(study: Study, examined: Mapping[str, Examined], looks: int) -> list[dict[str, Any]]:
@@ -101,6 +110,24 @@ def sane(
         teacher=None if teacher is None else teacher.quality[problem.metric],
         control=against or "",
     )
+
+
+def longer_first(verdicts: list[dict[str, Any]], sanity: Sequence[str]) -> list[dict[str, Any]]:
+    """The same verdicts, with the advice to train longer before others where an outcome was not done yet.
+
+    Args:
+        verdicts: as `judged` gives them.
+        sanity: what stands above them.
+    """
+    found = []
+    for verdict in verdicts:
+        names = (f"{verdict['of']}: ", f"{verdict['against']}: ")
+        short = any(line.startswith(names) and "train longer" in line for line in sanity)
+        advice = verdict["advice"]
+        if short:
+            advice = tuple(sorted(advice, key=lambda line: not line.startswith("train for longer")))
+        found.append(verdict | {"advice": advice})
+    return found
 
 
 def warnings_of(study: Study, teacher: Teacher | None, answers: Measured | None) -> list[str]:

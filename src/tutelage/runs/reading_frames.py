@@ -12,10 +12,10 @@ from torch import Tensor
 from tutelage.data import split
 from tutelage.data.frames import Columns, Encoding, FrameRows, Table, is_frame, read_labels
 from tutelage.data.frames.columns import as_pandas
-from tutelage.errors import DataError, RecipeError
+from tutelage.errors import DataError, RecipeError, nearest
 from tutelage.runs.frames import Frames
 
-__all__ = ["read_frames"]
+__all__ = ["read_frames", "refuse_labels_apart"]
 
 _USUAL = ("label", "labels", "target", "targets", "class", "y")
 _FEW = 8  # labels that a column may equal by chance
@@ -53,6 +53,7 @@ def read_frames(
                 "leave it out, or give a frame"
             )
         return None
+    refuse_labels_apart(train, validation)
     came = {"train": train, "validation": validation, "test": test}
     parts = {where: _parts(data, target, where) for where, data in came.items() if data is not None}
     if len({type(frame).__module__.partition(".")[0] for frame, _ in parts.values()}) > 1:
@@ -69,6 +70,30 @@ def read_frames(
     starts = dict(zip(raw, table.starts, strict=True))
     made = {w: FrameRows(raw[w], rows[w], labels[w], start=starts[w], where=w) for w in raw}
     return Frames(made["train"], made["validation"], made.get("test"), classes, encoding, table)
+
+
+def refuse_labels_apart(train: Any, validation: Any) -> None:
+    """Refuse labels of the training data that came in the place of validation data.
+
+    Raises:
+        DataError: a column, as long as the training data.
+    """
+    column = getattr(validation, "ndim", 1 if isinstance(validation, list) else 0) == 1
+    if getattr(train, "ndim", 2) == 1:
+        return
+    if (
+        isinstance(train, tuple)
+        or not column
+        or not hasattr(train, "__len__")
+        or len(validation) != len(train)
+    ):
+        return
+    if isinstance(validation, list) and not all(isinstance(one, int | float | str) for one in validation):
+        return
+    raise DataError(
+        f"validation came as a {type(validation).__name__} of {len(train):,}, as long as train; if these "
+        "are the labels of train, give both as a tuple: distill(teacher, student, (inputs, labels))"
+    )
 
 
 def _parts(data: Any, target: str | Sequence[str] | None, where: str) -> tuple[Any, Any]:
@@ -88,7 +113,7 @@ def _parts(data: Any, target: str | Sequence[str] | None, where: str) -> tuple[A
     names = [target] if isinstance(target, str) else list(target or ())
     missing = [name for name in names if name not in held]
     if missing:
-        raise DataError(f"{where} has no column {missing[0]!r} for target; it has {', '.join(held)}")
+        raise DataError(f"{where} has no column {missing[0]!r} for target; {_those(missing[0], held)}")
     usual = [name for name in held if name.lower() in _USUAL]
     if not names and usual:
         raise DataError(
@@ -99,6 +124,14 @@ def _parts(data: Any, target: str | Sequence[str] | None, where: str) -> tuple[A
     if not names:
         return features, None
     return features, data[names[0]] if isinstance(target, str) else data[names]
+
+
+def _those(name: str, held: Sequence[str], most: int = 12) -> str:
+    """The nearest of some columns, and all of them where they are few."""
+    near = nearest(name, held)
+    close = f"nearest: {', '.join(map(repr, near))}; " if near else ""
+    few = ", ".join(held[:most]) + (f" and {len(held) - most} others" if len(held) > most else "")
+    return f"{close}it has {few}"
 
 
 def _aligned(frame: Any, labels: Any, where: str) -> Any:

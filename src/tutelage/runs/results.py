@@ -17,7 +17,7 @@ from tutelage.runs.about import about
 from tutelage.runs.environment import environment
 from tutelage.runs.examined import Examined, examine
 from tutelage.runs.folder import RunFolder
-from tutelage.runs.judging import gap, judged, last_records, sane, warnings_of
+from tutelage.runs.judging import gap, judged, last_records, longer_first, sane, warnings_of
 from tutelage.runs.lessons import lessons_of
 from tutelage.runs.measuring import (
     Measured,
@@ -98,7 +98,8 @@ def collect(
     answers = None if teacher is None else measure_teacher(teacher, study.problem, device)
     judging = None if teacher is None or teacher.reads_labels else answers
     primary, looks = examined[study.primary], folder.looks
-    verdicts = judged(study, examined, looks)
+    sanity = sane(study, examined, judging, _last(study, folder))
+    verdicts = longer_first(judged(study, examined, looks), sanity)
     results: dict[str, Any] = {
         "format": FORMAT,
         "recipe": study.name,
@@ -113,7 +114,7 @@ def collect(
         "verdict": verdicts[0],
         "verdicts": verdicts,
         "gap_closed": gap(study, examined, judging),
-        "sanity": sane(study, examined, judging, _last(study, folder)),
+        "sanity": sanity,
         "warnings": warnings_of(study, taught.teacher, answers),
         "expected": study.expected,
         "differences": _differences(study, examined),

@@ -22,7 +22,7 @@ from torch import nn
 from tutelage import report
 from tutelage.compression import is_settled, settle, settled_records
 from tutelage.engine import Runtime, StopRequest, save_weights
-from tutelage.errors import ModelError, OutputError, TutelageWarning
+from tutelage.errors import Interrupted, ModelError, OutputError, TutelageWarning
 from tutelage.evaluation import Verdict, teacher_before_training
 from tutelage.export.checking import Record
 from tutelage.files import read_json
@@ -30,7 +30,7 @@ from tutelage.locks import owned
 from tutelage.runs.checks import check_study
 from tutelage.runs.environment import environment
 from tutelage.runs.exporting import Exportable, write_student
-from tutelage.runs.folder import RunFolder, free_folder
+from tutelage.runs.folder import RunFolder, free_folder, unfinished_folder
 from tutelage.runs.measuring import measure_teacher
 from tutelage.runs.results import Taught, collect
 from tutelage.runs.scores import write_scores
@@ -97,8 +97,10 @@ class Run:
             path: the file, or the bundle's folder; by default `export/student` or `export/bundle` in the
                 run's folder.
             overwrite: replace what is there.
-            options: `tolerance`, and the format's own, such as ONNX's `opset`; of a bundle `examples`, how
-                many test examples lie in it, and `licences`, of "student", "teacher" and "data".
+            options: `tolerance`, and the format's own, such as ONNX's `opset`, and of a run on a frame
+                `encoding=None` for a file that reads encoded rows in place of the raw columns; of a bundle
+                `examples`, how many test examples lie in it, and `licences`, of "student", "teacher" and
+                "data".
 
         Returns:
             `format`, `path`, `bytes`, and how far its answers are from the student's: `max_difference`,
@@ -181,7 +183,9 @@ def run(
         runtime = Runtime(
             cpu=cpu, trackers=trackers, folder=str(out), quiet=quiet, stop=stop, callbacks=callbacks
         )
-        out = runtime.share(free_folder(study.name) if out is None else out)
+        if out is None:
+            out = unfinished_folder(study.name) if resume else free_folder(study.name)
+        out = runtime.share(out)
         check_study(study, runtime.device)
         rehearse(study, runtime)
         recipe = {key: value for key, value in study.resolved.items() if key != "seeds"}
@@ -196,7 +200,10 @@ def run(
         runtime.wait()
         if not runtime.is_main:
             folder = RunFolder(out, identity, resume=True)
-        study, trained, taught = _train(study, folder, runtime)
+        try:
+            study, trained, taught = _train(study, folder, runtime)
+        except Interrupted as stopped:
+            raise Interrupted(str(stopped), folder=out) from None
         runtime.finish()
         best = _students(study, trained)
         if runtime.is_main:

@@ -13,6 +13,7 @@ from tutelage.engine.sealed import checksum_differs, sealed
 from tutelage.errors import CheckpointError
 from tutelage.files import write_atomically
 from tutelage.runs.examined import Examined
+from tutelage.tasks.collected import Collected
 from tutelage.tasks.exam import Answers
 
 __all__ = ["ExampleScores", "read_scores", "scores_of", "write_scores"]
@@ -157,6 +158,10 @@ def read_scores(folder: Path, outcome: str) -> ExampleScores | None:
 
 def _ids(answers: Answers, count: int) -> Tensor:
     """The ids of the examples that have a label, in their order, as exams give scores."""
-    held = answers if len(answers.ids) == count else answers.labelled
-    ids: Tensor = held.ids
+    if len(answers.ids) == count:
+        ids: Tensor = answers.ids
+    elif isinstance(answers, Collected):
+        ids = answers.ids[~answers.labels.isnan().all(-1)]
+    else:
+        ids = answers.labelled.ids
     return ids.sort().values

@@ -31,10 +31,10 @@ from tutelage.data import (
 from tutelage.data.frames import RawRows
 from tutelage.engine import OptimizerSettings, TrainSettings
 from tutelage.errors import DataError, ModelError, TutelageWarning, UnknownName
-from tutelage.evaluation import PROBABILITIES, are_probabilities
 from tutelage.match import Match
 from tutelage.modes import evaluating
 from tutelage.runs.arguments import (
+    answers_numbers,
     check_kind_of_teacher,
     read_matches,
     read_metric,
@@ -44,16 +44,25 @@ from tutelage.runs.arguments import (
     read_teacher,
     read_text_labels,
 )
+from tutelage.runs.asking import check_answers_everywhere, check_order_of_classes
 from tutelage.runs.casting import as_read
 from tutelage.runs.checks import asked
-from tutelage.runs.reading_frames import read_frames
+from tutelage.runs.fitting import (
+    Answers,
+    check_labels_fit,
+    check_same_width,
+    warn_of_answers,
+    warn_of_labels,
+)
+from tutelage.runs.reading_frames import read_frames, refuse_labels_apart
 from tutelage.runs.usual import read_optimizer, read_terms, usual_epochs
 from tutelage.schemes import Alone, Offline, Scheme
 from tutelage.schemes.declared import Declared, terms_of
 from tutelage.studies import Arm, Outcome, Stage, Study, TeacherPlan
 from tutelage.studies.control import labelled_part, without_teacher
 from tutelage.studies.placebo import fitting_steps
-from tutelage.tasks.metric import MetricExam
+from tutelage.tasks.exam import Exam
+from tutelage.tasks.metric import MetricExam, named_metric
 from tutelage.tasks.problem import Problem
 from tutelage.tasks.targets import Targets, read_targets
 from tutelage.tasks.token_labels import labels_follow, read_convention
@@ -125,6 +134,7 @@ def study_of(wanted: Wanted) -> Study:
         teacher=wanted.teacher,
     )
     if framed is None:
+        refuse_labels_apart(wanted.train, wanted.validation)
         train, validation, test, names = read_text_labels(wanted.train, wanted.validation, wanted.test)
     else:
         train, validation, test, names = framed.train, framed.validation, framed.test, framed.classes
@@ -146,12 +156,20 @@ def study_of(wanted: Wanted) -> Study:
     build = partial(_materialised, build, splits["train"], reads.get("student"))
     given = None if wanted.matches is None else read_matches(wanted.matches)
     convention = read_convention(splits, build(), *networks_of(wanted.teacher))
-    width, places = _width(taught_by, splits["train"], build, given, reads.get("student"))
-    if convention == "next" or (convention is None and places and labels_follow(splits["train"])):
-        targets = Targets("tokens", width)
+    answers = _answers(wanted.teacher, taught_by, splits["train"], build, given, reads.get("student"))
+    check_answers_everywhere(taught_by, splits)
+    if convention == "next" or (
+        convention is None and answers.of_positions and labels_follow(splits["train"])
+    ):
+        targets = Targets("tokens", answers.width)
+        check_kind_of_teacher(taught_by, targets, names)
     else:
-        targets = read_targets(splits, width)
-    check_kind_of_teacher(taught_by, targets, names)
+        targets = _targets(answers, splits, taught_by, names)
+    if given is None:
+        check_same_width(answers, targets)
+    warn_of_answers(answers, targets)
+    warn_of_labels(targets, splits)
+    check_order_of_classes(taught_by, targets, splits["train"], names)
     terms = read_terms(given, targets, wanted.temperature, wanted.label_weight)
     problem = _problem(splits, targets, taught_by, names)
     problem = replace(problem, reads=reads)
@@ -160,7 +178,7 @@ def study_of(wanted: Wanted) -> Study:
     if wanted.class_weights is not None:
         problem = replace(problem, train=_by_class(problem, targets, wanted.class_weights))
     if wanted.metric is not None:
-        problem = replace(problem, exam=MetricExam(problem.exam, read_metric(wanted.metric)))
+        problem = replace(problem, exam=_examined_by(wanted.metric, problem, targets))
     control = wanted.control and _can_have_control(targets)
     study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
     return replace(
@@ -250,6 +268,13 @@ def _problem(
     )
 
 
+def _examined_by(metric: Any, problem: Problem, targets: Targets) -> Exam:
+    """The exam whose verdict is about what was asked for."""
+    if isinstance(metric, str):
+        return named_metric(problem.exam, metric, targets.kind)
+    return MetricExam(problem.exam, read_metric(metric))
+
+
 def _by_class(problem: Problem, targets: Targets, came: Any) -> Source:
     """The training data, drawn by the weights of classes."""
     if targets.kind != "classes" or targets.num_classes is None:
@@ -299,31 +324,58 @@ def _can_have_control(targets: Targets) -> bool:
     return False
 
 
-def _width(
+def _answers(
+    came: Any,
     teacher: Teacher,
     source: Source,
     student: Callable[[], nn.Module],
     terms: Sequence[Match] | None,
     reads: Sequence[str] | None,
-) -> tuple[int, bool]:
-    """The width of answers, and whether they are about positions.
-
-    The teacher's where its logits are looked at, else the student's own.
-    """
-    if terms is None or any(match.reads_teacher_logits or match.gate is not None for match in terms):
-        who: Callable[[Batch], Outputs] = teacher.beside(student()) if teacher.moves else teacher
-        name = "the teacher"
-    else:
-        network = student().eval()
-        who, name = (lambda batch: capture(network, reading(batch, reads).inputs)), "the student"
+) -> Answers:
+    """What both say about a few examples; of the teacher None where nobody looks at its logits."""
     spread = sorted({number * (len(source) - 1) // 7 for number in range(8)})
-    answer = asked(who, source.batch(spread), who=name, where="train")
-    logits = answer.sparse if answer.logits is None else answer.logits
-    if logits is None:
-        raise ModelError(f"{name} answers without logits; expected a tensor, or a member called logits")
-    if name == "the teacher" and answer.logits is not None and are_probabilities(answer.logits):
-        warnings.warn(PROBABILITIES, TutelageWarning, stacklevel=5)
-    return int(logits.shape[-1]), len(logits.shape) == 3
+    batch, network = source.batch(spread), student().eval()
+    names = (_called("teacher", came), _called("student", network))
+    taught, teacher_width = None, None
+    if terms is None or any(match.reads_teacher_logits or match.gate is not None for match in terms):
+        who: Callable[[Batch], Outputs] = teacher.beside(network) if teacher.moves else teacher
+        said = asked(who, batch, who=names[0], where="train")
+        held = said.sparse if said.logits is None else said.logits
+        if held is None:
+            raise _without_logits("the teacher")
+        taught, teacher_width = said.logits, int(held.shape[-1])
+    own = asked(
+        lambda b: capture(network, reading(b, reads).inputs), batch, who=names[1], where="train"
+    ).logits
+    if own is None and teacher_width is None:
+        raise _without_logits("the student")
+    return Answers(taught, own, (teacher_width, None if own is None else int(own.shape[-1])), names)
+
+
+def _without_logits(who: str) -> ModelError:
+    return ModelError(f"{who} answers without logits; expected a tensor, or a member called logits")
+
+
+def _called(role: str, came: Any) -> str:
+    """What to call a network in messages."""
+    return f"the {role}" if isinstance(came, list | tuple) else f"the {role} ({type(came).__name__})"
+
+
+def _targets(
+    answers: Answers, splits: Mapping[str, Source], teacher: Teacher, names: Sequence[str] | None
+) -> Targets:
+    """What the labels are, told beside the answers of both."""
+    numbers = answers_numbers(teacher) and names is None
+    if numbers:
+        check_same_width(answers, Targets("values", answers.width))
+    else:
+        check_labels_fit(answers, splits)
+    try:
+        targets = read_targets(splits, answers.width, numbers=numbers)
+    except DataError as error:
+        raise DataError(f"{error}" + (f" ({answers.said})" if answers.said else "")) from error
+    check_kind_of_teacher(teacher, targets, names)
+    return targets
 
 
 def networks_of(teacher: Any) -> list[nn.Module]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from tutelage.engine import OptimizerSettings, complaints
@@ -100,6 +101,16 @@ def read_optimizer(came: Any, lr: float | None = None) -> OptimizerSettings:
     Raises:
         RecipeError: something else came.
     """
+    if lr is not None and not isinstance(lr, int | float):
+        raise RecipeError(f"lr came as {lr!r}, a {type(lr).__name__}; give a number, such as lr=0.01")
+    if isinstance(came, torch.optim.Optimizer) or (isinstance(came, type) and hasattr(came, "step")):
+        kind = came.__name__ if isinstance(came, type) else type(came).__name__
+        name = kind.lower()
+        shape = f"a name, or its options: optimizer={name!r}, or {{{name!r}: {{'lr': 0.001}}}}"
+        raise RecipeError(
+            f"optimizer came as {'the class' if isinstance(came, type) else 'an'} {kind} of torch, and each "
+            f"student is given one of its own; give {shape}"
+        )
     if came is None:
         came = "adamw"
     try:
@@ -119,7 +130,22 @@ def _alone(settings: OptimizerSettings) -> OptimizerSettings:
     return settings.model_copy(update={"options": options, "schedule": "cosine_annealing_lr"})
 
 
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
 def _usual_rate(settings: OptimizerSettings) -> OptimizerSettings:
+    wrong = {
+        name: held for name, held in settings.options.items() if isinstance(held, str) and _is_number(held)
+    }
+    if wrong:
+        name, held = next(iter(wrong.items()))
+        raise RecipeError(
+            f"optimizer: {name} came as {held!r}, a str; give a number, such as {float(held):g}"
+        )
     rate = RATES.get(settings.name.lower().replace("_", ""))
     if rate is None or "lr" in settings.options:
         return settings

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, UnknownName
 from tutelage.match import Match
 from tutelage.tasks.exam import Answers, Exam
 from tutelage.types import Batch, Outputs
 
-__all__ = ["Metric", "MetricExam"]
+__all__ = ["NAMED", "Metric", "MetricExam", "named_metric"]
 
 
 class Metric:
@@ -71,6 +71,38 @@ class Metric:
             ) from error
 
 
+NAMED: Mapping[str, Mapping[str, bool]] = {
+    "classes": {"accuracy": True, "errors": False, "balanced_accuracy": True, "worst_class_accuracy": True},
+    "several": {"mean_average_precision": True, "accuracy": True, "micro_f1": True, "macro_f1": True},
+    "values": {"mse": False, "rmse": False, "mae": False, "r2": True},
+    "none": {"agreement": True, "disagreements": False},
+}
+"""What exams measure beside their own metric, by the kind of labels: name -> whether higher is better."""
+
+
+def named_metric(exam: Exam, name: str, kind: str) -> Exam:
+    """The exam with the verdict about another of its own numbers.
+
+    Args:
+        exam: what collects answers.
+        name: of the number.
+        kind: of the labels, see `tutelage.tasks.targets.Kind`.
+
+    Raises:
+        UnknownName: the exam measures no such number.
+
+    Example:
+        >>> from tutelage.tasks.other_exams import ValuesExam
+        >>> named_metric(ValuesExam(), "r2", "values").higher_is_better
+        True
+    """
+    legal = NAMED["classes" if kind == "shares" else kind]
+    if name not in legal:
+        hint = "Or give a function (outputs, labels) -> number, or a metric of torchmetrics."
+        raise UnknownName("metric of such labels", name, legal, hint=hint)
+    return exam if name == exam.metric else _NamedExam(exam, name, higher_is_better=legal[name])
+
+
 class MetricExam(Exam):
     """Another exam whose verdict is about a metric of the user's own; its own numbers stand beside.
 
@@ -101,3 +133,19 @@ class MetricExam(Exam):
     def alone(self) -> list[Match]:
         """As the other says."""
         return self.exam.alone()
+
+
+class _NamedExam(MetricExam):
+    """Another exam whose verdict is about another of its own numbers."""
+
+    def __init__(self, exam: Exam, name: str, *, higher_is_better: bool) -> None:
+        super().__init__(exam, Metric(_never, name=name, higher_is_better=higher_is_better))
+
+    def measure(self, answers: Answers) -> dict[str, float]:
+        """That number first."""
+        own = self.exam.measure(answers)
+        return {self.metric: own[self.metric], **own}
+
+
+def _never(outputs: Tensor, labels: Tensor) -> float:
+    raise AssertionError((outputs, labels))

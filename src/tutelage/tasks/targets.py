@@ -18,7 +18,7 @@ from tutelage.tasks.exam import ClassExam, Exam, TokenExam
 from tutelage.tasks.other_exams import AgreementExam, LabelsExam, SharesExam, ValuesExam
 from tutelage.types import UNLABELLED, Batch
 
-__all__ = ["Kind", "Targets", "read_targets"]
+__all__ = ["Kind", "Targets", "labels_of", "read_targets"]
 
 Kind = Literal["classes", "shares", "several", "values", "tokens", "none"]
 """One class; a share for each class; yes or no for each label; numbers; the next token; no label at all."""
@@ -81,7 +81,7 @@ class Targets:
         if self.kind in ("none", "tokens"):
             return source
         if self.kind == "classes":
-            held = _labels_of(source)
+            held = labels_of(source)
             plain = held is None or (held.dtype == torch.int64 and held.ndim != 2)
             return source if plain else ChangedLabels(source, _as_classes)
         if self.kind == "shares":
@@ -89,7 +89,7 @@ class Targets:
         return ChangedLabels(source, partial(_as_numbers, unknown=self.kind == "several"))
 
 
-def read_targets(sources: Mapping[str, Source], width: int) -> Targets:
+def read_targets(sources: Mapping[str, Source], width: int, *, numbers: bool = False) -> Targets:
     """Tell what the labels of some splits are.
 
     One class is a whole number for each example (or position); a share for each class is a row of numbers
@@ -99,11 +99,14 @@ def read_targets(sources: Mapping[str, Source], width: int) -> Targets:
     Args:
         sources: the splits, by what to call them.
         width: of the student's answers.
+        numbers: whether the teacher answers with numbers, so that whole numbers are no classes.
 
     Raises:
         DataError: labels that fit no answer of that width, or splits with labels of different kinds.
     """
-    kinds = {where: _kind(_labels_of(source), width, where) for where, source in sources.items()}
+    kinds = {
+        where: _kind(labels_of(source), width, where, numbers=numbers) for where, source in sources.items()
+    }
     found = {kind for kind in kinds.values() if kind != "none"}
     if not found:
         return Targets("none", width)
@@ -125,8 +128,12 @@ _SAID: Mapping[Kind, str] = {
 }
 
 
-def _labels_of(source: Source) -> Tensor | None:
-    """All labels where they are known, else those of some examples spread over the source."""
+def labels_of(source: Source) -> Tensor | None:
+    """All labels where they are known, else those of some examples spread over the source.
+
+    Args:
+        source: whose.
+    """
     if source.labels is not None:
         return source.labels
     step = max(1, len(source) // _LOOKED_AT)
@@ -135,7 +142,7 @@ def _labels_of(source: Source) -> Tensor | None:
     return labels if isinstance(labels, Tensor) else None
 
 
-def _kind(labels: Tensor | None, width: int, where: str) -> Kind:
+def _kind(labels: Tensor | None, width: int, where: str, *, numbers: bool = False) -> Kind:
     if labels is None:
         return "none"
     known = labels[~labels.isnan()] if labels.is_floating_point() else labels[labels != UNLABELLED]
@@ -143,6 +150,9 @@ def _kind(labels: Tensor | None, width: int, where: str) -> Kind:
     if width == 1:
         _check_shape(labels, ((len(labels),), (len(labels), 1)), width, where)
         return "several" if binary else "values"
+    if numbers and not binary:
+        _check_shape(labels, ((len(labels), width),), width, where)
+        return "values"
     if labels.ndim == 1 or not labels.is_floating_point():
         if labels.ndim == 2 and labels.shape[1] == width and binary and labels.shape[1] > 1:
             return "several"

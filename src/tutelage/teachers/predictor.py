@@ -36,6 +36,7 @@ class Predictor(Teacher):
         answers: "probabilities" or "numbers".
 
     Attributes:
+        called: the kind of what answers, for messages.
         table: a batch's inputs -> the rows to ask about, such as those of a frame; None for the inputs
             themselves.
 
@@ -86,6 +87,17 @@ class Predictor(Teacher):
         owner = getattr(method, "__self__", predict_proba)
         own = None if answers == "numbers" else getattr(owner, "classes_", None)
         self._columns = _columns(own, classes)
+        self.called = type(owner).__name__
+        self._own = None if own is None else [np.asarray(one).item() for one in own]
+
+    @property
+    def names(self) -> list[Any]:
+        """Its own classes, in the order in which they stand for class 0, 1, …; empty of numbers."""
+        if self._own is None:
+            return []
+        return (
+            self._own if self._columns is None else [self._own[n] for n in self._columns.tolist() if n >= 0]
+        )
 
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""

@@ -28,6 +28,7 @@ from tutelage.studies import Arm, Change, Stage
 from tutelage.tasks.problem import Problem
 from tutelage.threads import threads
 from tutelage.training.changing import Step, make_change
+from tutelage.training.inputs import explain
 from tutelage.training.made import read_made, write_made
 from tutelage.training.networks import describe_network
 from tutelage.training.stage import Ready, evaluation_loader, validations_of
@@ -134,6 +135,7 @@ def _train_arm(
     except NonFiniteLoss as error:
         if runtime.world > 1:
             raise
+        explain(arm.networks, arm.source, problem.reads, runtime.device)
         return _failed(folder, str(error))
     if arm.correction is not None and not done:
         first = next(iter(state.networks.values()))

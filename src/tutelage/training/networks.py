@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tutelage.compression import Changer
 from tutelage.errors import CheckpointError
@@ -14,7 +15,7 @@ from tutelage.files import write_json
 from tutelage.tasks.problem import Problem
 from tutelage.training.pretrained import write_pretrained
 
-__all__ = ["describe_network", "replay_changes", "write_beside"]
+__all__ = ["describe_network", "materialise", "replay_changes", "write_beside"]
 
 
 def describe_network(
@@ -65,6 +66,25 @@ def replay_changes(
             "recipe beside them is not the one that they were trained by"
         )
     return network
+
+
+def materialise(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> list[str]:
+    """Give lazy layers the shapes that their weights have.
+
+    Args:
+        network: changed in place.
+        shapes: of its weights, by name.
+
+    Returns:
+        the names of those that are lazy still.
+    """
+    lazy = {
+        name: one for name, one in (*network.named_parameters(), *network.named_buffers()) if is_lazy(one)
+    }
+    for name, held in lazy.items():
+        if name in shapes:
+            held.materialize(tuple(shapes[name]))
+    return [name for name in lazy if name not in shapes]
 
 
 def write_beside(

@@ -13,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tutelage.data.frames.columns import Columns
-from tutelage.errors import CheckpointError, DataError, MissingExtra, ModelError, TutelageWarning
+from tutelage.errors import (
+    CheckpointError,
+    DataError,
+    MissingExtra,
+    ModelError,
+    TutelageWarning,
+    first_line,
+)
 from tutelage.files import read_json, write_atomically, write_json
 
 __all__ = ["Encoding"]
@@ -37,6 +44,9 @@ class Encoding:
         classes: the words that classes 0, 1, … stand for, or None.
         own: whether the transformer is a user's own: it is given the rows as they came.
 
+    Attributes:
+        width: how many numbers a row becomes; None before one was encoded.
+
     Shapes:
         returns: float32 [rows, `width`].
 
@@ -52,6 +62,7 @@ class Encoding:
         self, columns: Columns, transformer: Any, *, classes: Sequence[str] | None = None, own: bool = False
     ) -> None:
         self.columns, self.transformer, self.classes, self.own = columns, transformer, classes, own
+        self.width: int | None = None
 
     @classmethod
     def fit(
@@ -102,7 +113,7 @@ class Encoding:
         except Exception as error:
             raise ModelError(
                 f"the preprocessing ({type(self.transformer).__name__}) cannot read {where}: "
-                f"{str(error).strip().splitlines()[0]}"
+                f"{first_line(error)}"
             ) from error
         if rows.ndim != 2 or len(rows) != len(frame) or not np.isfinite(rows).all():
             raise DataError(
@@ -110,6 +121,7 @@ class Encoding:
                 f"{int((~np.isfinite(rows)).sum())} gaps or infinite numbers; expected a row of numbers for "
                 "each"
             )
+        self.width = rows.shape[1]
         return torch.from_numpy(np.ascontiguousarray(rows))
 
     def predict(self, network: nn.Module, frame: Any) -> Any:
@@ -139,7 +151,12 @@ class Encoding:
         found: dict[str, Any] = (
             {} if content is None else {_TRANSFORMER: lambda p: write_atomically(p, content)}
         )
-        about = {"columns": dict(self.columns.kinds), "classes": self.classes, "own": self.own}
+        about: dict[str, Any] = {
+            "columns": dict(self.columns.kinds),
+            "classes": self.classes,
+            "own": self.own,
+        }
+        about["width"] = self.width
         return found | {_ABOUT: lambda path: write_json(path, about)}
 
     def _packed(self) -> bytes | None:
@@ -172,7 +189,9 @@ class Encoding:
             transformer = _skops().load(file, trusted=_TRUSTED)
         except Exception as error:
             raise CheckpointError(f"{file} cannot be read safely: {error}") from error
-        return cls(Columns(held["columns"]), transformer, classes=held["classes"], own=held["own"])
+        found = cls(Columns(held["columns"]), transformer, classes=held["classes"], own=held["own"])
+        found.width = held.get("width")
+        return found
 
 
 def _usual(columns: Columns, plain: Any) -> Any:
@@ -224,8 +243,9 @@ def _fitted(came: Any, frame: Any) -> Any:
             return clone(came).fit(frame)
         return came
     except Exception as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"the preprocessing cannot be fitted on the training rows: {first}") from error
+        raise ModelError(
+            f"the preprocessing cannot be fitted on the training rows: {first_line(error)}"
+        ) from error
 
 
 def _skops() -> Any:
