@@ -294,12 +294,17 @@ def test_the_way_of_the_student_has_no_stop_where_another_network_is_touched(mak
             plain["stages"][0] | {"teacher": "big"},
             {"prune": {"share": 0.5}},
         ],
-        outcomes={"small": {"network": "student"}, "big": {"network": "big", "stage": 1}},
+        outcomes={
+            "small": {"network": "student"},
+            "unpruned": {"network": "student", "stage": 2},
+            "big": {"network": "big", "stage": 1},
+        },
     )
     assert list(study.way) == ["3 train (offline)", "4 prune"]
     assert "big alone" not in study.outcomes  # nobody teaches it
     (training, change) = study.arms["control"].stages
     assert (training.student, change.name) == ("student", "prune")
+    assert study.outcomes["unpruned alone"].stage == 0  # after the same part of its own walk
 
 
 @pytest.mark.parametrize(

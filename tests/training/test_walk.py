@@ -15,7 +15,7 @@ from tutelage.errors import RecipeError, UnknownName
 from tutelage.files import read_json
 from tutelage.recipes import build
 from tutelage.recipes.load import parse
-from tutelage.recipes.rebuild import rebuild
+from tutelage.recipes.rebuild import load, rebuild
 from tutelage.runs import run
 from tutelage.schemes import Offline
 from tutelage.studies import Study, fresh_network, fresh_networks
@@ -237,3 +237,17 @@ def test_no_teacher_entry_unless_somebody_was_asked(tmp_path):
     assert done.results["teacher"] is None
     assert not (done.out / "teacher").exists()
     assert done.verdict.difference == 0
+
+
+def test_what_an_earlier_stage_left_comes_back_as_it_was(tmp_path):
+    held = study(
+        stage(),
+        {"prune": {"share": 0.5}},
+        stage(),
+        outcomes={"small": {"network": "student"}, "before": {"network": "student", "stage": 0}},
+    )
+    found = run(held, tmp_path / "run", quiet=True)
+    for name, width in (("small", 2), ("before", 4)):
+        network = load(found.out, outcome=name)
+        assert network.hidden[0].linear.out_features == width
+        assert same(values(network), values(found.students[name]))

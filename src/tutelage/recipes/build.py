@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -12,7 +13,7 @@ from tutelage.data import Source, Subset, Unlabelled, fraction_of
 from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.recipes.arms import arm_like, models_of, other_arm, student_arm
 from tutelage.recipes.assistants import with_assistants
-from tutelage.recipes.control import control_arm
+from tutelage.recipes.control import control_arm, stage_in_control
 from tutelage.recipes.form import named
 from tutelage.recipes.outcomes import (
     against_controls,
@@ -73,7 +74,8 @@ def _build(recipe: Recipe, name: str, seeds: int | None, field: Field | None) ->
         judged = {name: one for name, one in outcomes.items() if is_taught(one, student)}
         measured = {outcome.network for outcome in judged.values()}
         arms = {"control": control_arm(recipe, student, measured, labelled, field)} | arms
-        outcomes = controls(judged) | outcomes | against_controls(judged)
+        counterpart = partial(stage_in_control, recipe, student, measured)
+        outcomes = controls(judged, counterpart) | outcomes | against_controls(judged)
     for other, spec in recipe.also.items():
         arms[other] = other_arm(spec, student, field) if spec.like is None else arm_like(spec, arms, field)
         against = control_of(primary, outcomes) if recipe.control is not False else None

@@ -42,16 +42,44 @@ def control_arm(
         stages = [make_part(stage, field, names, source) for stage in spec.stages]
         return replace(student, stages=stages, source=source, correction=None)
     walk: list[Stage | Change] = []
-    left_out = only_teaching(student, measured)
-    kept = [
-        pair for pair in zip(recipe.stages, student.stages, strict=True) if walks_alone(pair[1], left_out)
-    ]
-    for part in _joined([spec for spec, _ in kept], [stage for _, stage in kept]):
+    for part in _parts(recipe, student, measured)[0]:
         if isinstance(part, Change):
             walk.append(part)
         else:
             walk.append(_alone(recipe, part, student, source, field))
     return replace(student, stages=walk, source=source, correction=None)
+
+
+def stage_in_control(recipe: Recipe, student: Arm, measured: Collection[str], stage: int) -> int:
+    """Where the control is when the student has been through a stage.
+
+    Args:
+        recipe: what to do.
+        student: the arm.
+        measured: names of the networks that outcomes are about.
+        stage: of the student's walk.
+
+    Returns:
+        the number of the control's stage that the student's is part of; of one that only others walk, the
+        stage before it. Where the control has stages of its own, the stage of that number, or its last.
+    """
+    spec = recipe.control
+    if spec is not False and spec.stages is not None:
+        return min(stage, len(spec.stages) - 1)
+    groups = _parts(recipe, student, measured)[1]
+    return max((number for number, group in enumerate(groups) if group[0] <= stage), default=0)
+
+
+def _parts(
+    recipe: Recipe, student: Arm, measured: Collection[str]
+) -> tuple[list[Change | _Training], list[list[int]]]:
+    """The parts of the control's walk, and of each the numbers of the student's stages that are in it."""
+    left_out = only_teaching(student, measured)
+    kept = [number for number, stage in enumerate(student.stages) if walks_alone(stage, left_out)]
+    parts = _joined([recipe.stages[n] for n in kept], [student.stages[n] for n in kept])
+    left = iter(kept)
+    groups = [[next(left) for _ in range(1 if isinstance(part, Change) else len(part[1]))] for part in parts]
+    return parts, groups
 
 
 _Training = tuple[StageSpec, Sequence[Stage]]

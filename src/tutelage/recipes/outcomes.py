@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tutelage.errors import RecipeError, UnknownName
@@ -89,12 +89,20 @@ def control_of(name: str, outcomes: Mapping[str, Outcome]) -> str:
     return "control" if "control" in outcomes else f"{name} alone"
 
 
-def controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """The control of each outcome: the same network of the control's arm."""
-    if len(outcomes) == 1:
-        (only,) = outcomes.values()
-        return {"control": replace(only, arm="control")}
-    return {f"{name} alone": replace(one, arm="control") for name, one in outcomes.items()}
+def controls(outcomes: Mapping[str, Outcome], counterpart: Callable[[int], int]) -> dict[str, Outcome]:
+    """The control of each outcome: the same network of the control's arm, after the same part of the walk.
+
+    Args:
+        outcomes: of the student's arm.
+        counterpart: a stage of the student's walk -> that of the control's.
+    """
+    found = {}
+    for name, one in outcomes.items():
+        stage = None if one.stage is None else counterpart(one.stage)
+        members = [(member, None if n is None else counterpart(n)) for member, n in one.members]
+        called = "control" if len(outcomes) == 1 else f"{name} alone"
+        found[called] = replace(one, arm="control", stage=stage, members=members)
+    return found
 
 
 def against_controls(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:

@@ -316,14 +316,14 @@ def _students(study: Study, trained: Mapping[str, Sequence[Trained]]) -> dict[st
         one = _best(study, outcome, trained[outcome.arm])
         if one is not None:
             seen = outcome.of(one.of).eval()
-            about = dict(one.about.get(outcome.network, {}))
+            about = one.told_of(outcome.network, outcome.stage)
             if not is_settled(seen):
                 seen = settle(copy.deepcopy(seen))
                 about["done"] = settled_records(about.get("done", []))
             about |= {"network": outcome.network, "arm": outcome.arm}
             if outcome.members:
                 about["members"] = [
-                    dict(one.about.get(each, {})) | {"network": each} for each, _ in outcome.members
+                    one.told_of(each, stage) | {"network": each} for each, stage in outcome.members
                 ]
             about["view"] = name if outcome.view is not None else None
             about["shapes"] = {key: list(value.shape) for key, value in seen.state_dict().items()}

@@ -50,6 +50,7 @@ class Trained:
         seconds: of training, of each stage.
         validation: by network, the metric by which its last weights were kept; missing where there was none.
         about: by network, what built it and what was done to it.
+        about_after: by network and stage, the same of those in `after`.
         changes: by stage and network, what changes were worth, where that was measured.
         failed: why the training broke off; None where it did not.
     """
@@ -60,6 +61,7 @@ class Trained:
     seconds: Mapping[int, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    about_after: Mapping[tuple[str, int], Any] = field(default_factory=dict)
     changes: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
     failed: str | None = None
 
@@ -71,6 +73,11 @@ class Trained:
     def of(self, network: str, stage: int | None = None) -> nn.Module:
         """A network, as the last stage or an earlier one left it."""
         return self.networks[network] if stage is None else self.after[network, stage]
+
+    def told_of(self, network: str, stage: int | None = None) -> dict[str, Any]:
+        """What lies beside the weights of a network, as the last stage or an earlier one left it."""
+        held = self.about.get(network) if stage is None else self.about_after.get((network, stage))
+        return dict(held or {})
 
     def steps_until(self, stage: int | None = None) -> int:
         """Updates up to a stage and with it, or of all."""
@@ -157,6 +164,7 @@ def _train_arm(
         {number: fitted.seconds for number, fitted in work.fitted.items()},
         work.validation,
         {name: work.about(name, state) for name in state.networks},
+        work.about_after,
         work.changes,
     )
 
@@ -190,6 +198,7 @@ class _Work:
         self.fitted: dict[int, Fitted] = {}
         self.validation: dict[str, float] = {}
         self.after: dict[tuple[str, int], nn.Module] = {}
+        self.about_after: dict[tuple[str, int], dict[str, Any]] = {}
         self.changes: dict[tuple[int, str], Mapping[str, Any]] = {}
 
     def finished(self, number: int, state: State) -> bool:
@@ -280,6 +289,7 @@ class _Work:
         for name, stage in self.keep:
             if stage == number and number < len(self.arm.stages) - 1:
                 self.after[name, stage] = copy.deepcopy(state.networks[name])
+                self.about_after[name, stage] = self.about(name, state)
 
     def close(self, state: State, done: bool) -> None:
         """Keep, or take up, the networks after everything."""
@@ -292,6 +302,7 @@ class _Work:
         for name, stage in self.keep:
             if stage == len(self.arm.stages) - 1:
                 self.after[name, stage] = state.networks[name]
+                self.about_after[name, stage] = self.about(name, state)
         if self.runtime.is_main and not done:
             fitted = list(self.fitted.values())
             record = {
