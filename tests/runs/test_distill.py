@@ -246,7 +246,10 @@ def test_a_folder_with_other_files_is_refused(distil: Distil, tmp_path: Path) ->
 
 
 def test_class_counts_must_agree(distil: Distil) -> None:
-    with pytest.raises(ModelError, match=r"student answers with 4 classes and the teacher with 3"):
+    with pytest.raises(
+        ModelError,
+        match=r"teacher \(Linear\) answers with 3 numbers, and the student .* with 4 .* a head of 3",
+    ):
         distil(nn.Linear(5, 3), lambda: nn.Linear(5, 4), blobs(90, 0), blobs(30, 1))
 
 

@@ -130,6 +130,8 @@ class _Anyone:
 class _Zeros(nn.Module):
     """Reads everything but float64, which networks of float32 do not."""
 
+    of_any_width = True
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width

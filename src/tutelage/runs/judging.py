@@ -123,9 +123,9 @@ def longer_first(verdicts: list[dict[str, Any]], sanity: Sequence[str]) -> list[
     for verdict in verdicts:
         names = (f"{verdict['of']}: ", f"{verdict['against']}: ")
         short = any(line.startswith(names) and "train longer" in line for line in sanity)
-        advice = verdict["advice"]
+        advice = list(verdict["advice"])
         if short:
-            advice = tuple(sorted(advice, key=lambda line: not line.startswith("train for longer")))
+            advice.sort(key=lambda line: not line.startswith("train for longer"))
         found.append(verdict | {"advice": advice})
     return found
 

@@ -344,9 +344,10 @@ def _answers(
         if held is None:
             raise _without_logits("the teacher")
         taught, teacher_width = said.logits, int(held.shape[-1])
-    own = asked(
-        lambda b: capture(network, reading(b, reads).inputs), batch, who=names[1], where="train"
-    ).logits
+    own = None
+    if not getattr(network, "of_any_width", False):  # somebody who is not known yet
+        ask = lambda held: capture(network, reading(held, reads).inputs)  # noqa: E731
+        own = asked(ask, batch, who=names[1], where="train").logits
     if own is None and teacher_width is None:
         raise _without_logits("the student")
     return Answers(taught, own, (teacher_width, None if own is None else int(own.shape[-1])), names)
