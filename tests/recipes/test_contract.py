@@ -55,7 +55,8 @@ def tiny_language(task: dict[str, Any], to: Path) -> list[str]:
 
 def each_name() -> list[Any]:
     """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files."""
-    slow = [name for name in names() if name.startswith("vision/cifar10") or name.endswith("int8")]
+    files = ("int8", "to_device")
+    slow = [name for name in names() if name.startswith("vision/cifar10") or name.endswith(files)]
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names()]
 
 

@@ -69,7 +69,7 @@ def test_gaps_are_found_wherever_inputs_lie_in_memory() -> None:
 
 
 def test_an_outcome_that_was_not_done_is_told_to_train_longer_first() -> None:
-    verdict = {"of": "student", "against": "control", "advice": ("lower the weight", "train for longer: it")}
+    verdict = {"of": "student", "against": "control", "advice": ["lower the weight", "train for longer: it"]}
     line = (
         "student: on validation its accuracy was best at the very end of training, and rising: train longer."
     )

@@ -42,6 +42,7 @@ def test_an_error_that_names_no_operator_is_told_as_it_is() -> None:
     assert said_of(program(nn.ReLU()), ValueError("too deep.\nmore")) == "too deep"
 
 
+@pytest.mark.slow
 def test_an_operator_that_onnx_lacks_is_named_with_its_layer(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

@@ -245,6 +245,7 @@ def test_what_an_earlier_stage_left_comes_back_as_it_was(tmp_path):
         {"prune": {"share": 0.5}},
         stage(),
         outcomes={"small": {"network": "student"}, "before": {"network": "student", "stage": 0}},
+        seeds=1,
     )
     found = run(held, tmp_path / "run", quiet=True)
     for name, width in (("small", 2), ("before", 4)):

@@ -23,6 +23,7 @@ from tutelage.export.bundle.contents import (
 from tutelage.export.checking import Record
 from tutelage.export.onnx import onnx, onnx_content
 from tutelage.files import replacing_folder, write_json
+from tutelage.traced import OnnxNetwork
 
 __all__ = ["bundle"]
 
@@ -102,9 +103,16 @@ def _about(
         "answer": described.answer,
         "classes": list(described.classes),
         "metric": described.metric,
-        "parameters": sum(held.numel() for held in network.parameters()),
+        "parameters": _parameters(network),
         "networks": networks,
     }
+
+
+def _parameters(network: nn.Module) -> int:
+    """How many numbers a network learned; of one that is a file those of what it came from."""
+    if isinstance(network, OnnxNetwork):
+        return network.stands.parameters
+    return sum(held.numel() for held in network.parameters())
 
 
 def _inputs(path: Path) -> list[dict[str, Any]]:
