@@ -14,6 +14,9 @@ from tutelage.report.trade_off import log_ticks, name_spots
 
 __all__ = ["Axis", "Spot", "axis_of", "front", "pareto", "spots_of"]
 
+_NAMED = 10
+"""Spots up to which all of them have a name on the plot; of more, students and what no other beats."""
+
 _APART = 1.1
 """By how much students must differ in a cost that is worth an axis, the largest to the smallest."""
 
@@ -42,6 +45,7 @@ class Spot:
         cost, quality: where it lies.
         colour: a name of `COLOURS`.
         student: whether a run is about it, or it was measured elsewhere: those that one chooses between.
+        other: whether it is a further outcome of a run, such as the student before it was pruned.
     """
 
     text: str
@@ -49,6 +53,7 @@ class Spot:
     quality: float
     colour: str
     student: bool
+    other: bool = False
 
 
 def axis_of(results: Mapping[str, Any]) -> Axis | None:
@@ -69,7 +74,7 @@ def axis_of(results: Mapping[str, Any]) -> Axis | None:
 
 
 def spots_of(results: Mapping[str, Any], axis: Axis) -> list[Spot]:
-    """The students, measures, teachers and controls whose quality and cost are known.
+    """The students, measures, teachers, controls and further outcomes whose quality and cost are known.
 
     Args:
         results: of a comparison.
@@ -110,8 +115,8 @@ def pareto(results: Mapping[str, Any]) -> tuple[str, Axis, list[Spot]] | None:
         low, high = (extreme(spot.cost for spot in spots) for extreme in (min, max))
         axes.set_xlim(low / 2, high * 2)
         for spot in spots:
-            look = {"color": COLOURS[spot.colour], "s": 70, "zorder": 3}
-            if spot.student:
+            look = {"color": COLOURS[spot.colour], "s": 28 if spot.other else 70, "zorder": 3}
+            if spot.student or spot.other:
                 axes.scatter([spot.cost], [spot.quality], **look, linewidths=0)
             else:
                 axes.scatter([spot.cost], [spot.quality], **look, marker="s", alpha=0.75, linewidths=0)
@@ -121,9 +126,8 @@ def pareto(results: Mapping[str, Any]) -> tuple[str, Axis, list[Spot]] | None:
         axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", **line)
         log_ticks(axes, low, high)
         axes.xaxis.set_major_formatter(lambda value, _: numbers.amount(value).replace(numbers.GAP, "\u2009"))
-        written = [
-            {"x": spot.cost, "y": spot.quality, "area": 70, "text": clean(spot.text, 30)} for spot in spots
-        ]
+        called = [s for s in spots if len(spots) <= _NAMED or s.student or s in best]
+        written = [{"x": s.cost, "y": s.quality, "area": 70, "text": clean(s.text, 30)} for s in called]
         name_spots(axes, written)
         frame(axes, f"{axis.name}, {axis.unit} (log scale)", numbers.in_text(metric), metric)
 
@@ -133,12 +137,11 @@ def pareto(results: Mapping[str, Any]) -> tuple[str, Axis, list[Spot]] | None:
 
 def _spots(results: Mapping[str, Any], axis: Axis) -> Iterator[Spot]:
     for row, colour in zip(results["rows"], colours(results), strict=True):
-        if row["role"] == "other":
-            continue
         quality = mean(mapping(row["quality"]).get(results["metric"]))
         cost = axis.read(mapping(row["cost"]))
         if quality is not None and cost:
-            yield Spot(named(row, results), cost, quality, colour, row["role"] in ("primary", "measure"))
+            student, other = row["role"] in ("primary", "measure"), row["role"] == "other"
+            yield Spot(named(row, results), cost, quality, colour, student, other)
 
 
 def _latency(cost: Mapping[str, Any]) -> float | None:
