@@ -40,6 +40,15 @@ def test_a_measure_stands_beside_the_runs(two, tmp_path):
     assert not any("int8" in each["of"]["run"] for each in found.results["comparisons"])
 
 
+def test_further_outcomes_stand_on_the_plot_as_such(two, tmp_path):
+    results = compare([*two, written(tmp_path)]).results
+    axis = axis_of(results)
+    rows = [{**row, "role": "other"} if row["role"] == "measure" else row for row in results["rows"]]
+    (spot,) = [each for each in spots_of({**results, "rows": rows}, axis) if "int8" in each.text]
+    assert (spot.student, spot.other) == (False, True)
+    assert not any(each.other for each in spots_of(results, axis))
+
+
 def test_quality_may_be_left_out_or_of_several_measurements(two, tmp_path):
     compare([*two, written(tmp_path, quality={})])
     several = {"accuracy": {"mean": 0.8, "per_seed": [0.79, 0.81]}}

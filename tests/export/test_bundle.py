@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from tutelage.errors import ModelError, OutputError
 from tutelage.export.bundle import Described, Kept, bundle
+from tutelage.export.bundle.writing import _parameters
 from tutelage.layout import resize
+from tutelage.traced import OnnxNetwork, Stands
 
 DEVICE = Path(__file__).parents[2] / "src" / "tutelage" / "export" / "device"
 IMAGES = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0)).mul(255).round()
@@ -251,3 +253,8 @@ def test_a_file_of_another_kind_is_refused(
         programs[0].Student(made[0]).read(Path(name))
     with pytest.raises(SystemExit, match="it has float32"):
         programs[0].Student(made[0], which="int8")
+
+
+def test_a_file_counts_the_parameters_of_what_it_came_from() -> None:
+    assert _parameters(OnnxNetwork(3, Stands(parameters=7))) == 7
+    assert _parameters(nn.Linear(4, 3)) == 15
