@@ -85,6 +85,7 @@ def test_weights_that_are_spread_train_as_whole_ones_do(training, start, tmp_pat
         torch.testing.assert_close(held[name], value, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_weights_that_are_spread_move_by_sgd(training, start, tmp_path):
     """Torch has no fused form of it for them, and the checkpoint is of one process, which had it."""
     settings = {"sharded": True, "checkpoint_every": 0}
@@ -101,7 +102,11 @@ def test_weights_that_are_spread_move_by_sgd(training, start, tmp_path):
         torch.testing.assert_close(held[name], value, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("world", "size", "count"), [(2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5), (3, 6, 8)])
+SPREAD = [(2, 1, 5), (3, 6, 8)]
+MORE = [pytest.param(*case, marks=pytest.mark.slow) for case in ((2, 4, 9), (3, 1, 3), (3, 2, 5))]
+
+
+@pytest.mark.parametrize(("world", "size", "count"), [*SPREAD, *MORE])
 def test_steps_that_leave_processes_empty(training, start, tmp_path, world, size, count):
     """With steps of one example, all processes but one are always empty."""
     compare(training, start, tmp_path, world, count=count, settings={"batch_size": size})

@@ -64,7 +64,9 @@ def test_any_chunks_and_masks(kind, size, mask):
     torch.testing.assert_close(found, run(kind(temperature=2.0), student, teacher, mask, whole=True), **SMALL)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "temperature", [3.0, *(pytest.param(held, marks=pytest.mark.slow) for held in (0.5, 1.0))]
+)
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
 @pytest.mark.parametrize(
     ("ours", "theirs"),

@@ -84,7 +84,9 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "temperature", [3.0, *(pytest.param(held, marks=pytest.mark.slow) for held in (0.5, 1.0))]
+)
 @pytest.mark.parametrize("kind", TEACHERS)
 @pytest.mark.parametrize("mask", [None, MASK, MASK[:, 0]], ids=["all", "positions", "examples"])
 @pytest.mark.parametrize("logits", [False, True], ids=["head", "logits"])
