@@ -89,6 +89,7 @@ class Trials:
 
         for held in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if kept.enter_context(self.place.held(self._name(held.number))):
+                self.study.sampler = self._sampler(held.number)  # for what was not drawn yet
                 return self._suggested(Trial(self.study, held._trial_id))
         return None
 
