@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import traceback
@@ -16,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tutelage.cli import app
+from tutelage.engine import Runtime
 from tutelage.evaluation import latency
 
 TINY = """
@@ -33,6 +35,25 @@ stages:
 placebo: false
 seeds: 1
 """
+
+NETWORK = """{transformers_causal: {config: {model_type: llama, hidden_size: 16, num_hidden_layers: 1,
+    num_attention_heads: 2, num_key_value_heads: 2, intermediate_size: 24}}}"""
+WORDS = f"""
+task:
+  language.modelling:
+    data: {{train: words.txt, validation: words.txt, test: words.txt}}
+    documents: paragraphs
+    tokenizer: {{bpe: 280}}
+    length: 8
+teacher:
+  frozen:
+    model: {NETWORK}
+    train: {{steps: 4, batch_size: 4}}
+    optimizers: {{student: {{adamw: {{lr: 0.01}}}}}}
+student: {{model: {NETWORK}}}
+stages: [{{scheme: alone, optimizers: {{student: sgd}}, train: {{epochs: 1}}}}]
+"""
+ANIMALS = ("owl", "cat", "dog", "fox")
 
 LONGEST = 10.0  # seconds of an input that is refused
 
@@ -105,18 +126,40 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     latency.BUDGET = 0.02
     file = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
     file.write_text(TINY)
+    words = file.with_name("words.txt")
+    words.write_text("\n\n".join(f"the {one} saw a {other}" for one in ANIMALS for other in ANIMALS))
+    file.with_name("words.yaml").write_text(WORDS.replace("words.txt", str(words)))
     return file
 
 
 @pytest.fixture(scope="session")
-def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run and finished answers, packed and not; copied before anything is done to them."""
+def writing(tiny: Path) -> list[Any]:
+    """A command that has a small language model write sixteen texts; `--out` is missing."""
+    how = ["--shard-texts", "1", "--tokens", "8", "--prompt-tokens", "3", "--batch-size", "2"]
+    return ["write", tiny.with_name("words.yaml"), "--cpu", "--quiet", *how, "--temperature", "1"]
+
+
+@pytest.fixture(scope="session")
+def made(tiny: Path, writing: list[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, a stopped one, a tuning, written text, and finished answers, packed and not.
+
+    They are copied before anything is done to them.
+    """
     folder = tmp_path_factory.mktemp("made")
+    tune = ["tune", tiny, "--cpu", "--quiet", "--trials", "2", "--finalists", "1", "--seeds", "1"]
     for words in (
         ["run", tiny, "--cpu", "--quiet", "--out", folder / "run"],
         ["label", tiny, "--cpu", "--quiet", "--out", folder / "plain"],
         ["label", tiny, "--cpu", "--quiet", "--compress", "--out", folder / "packed"],
+        [*tune, "--out", folder / "tuned"],
+        [*writing, "--out", folder / "text"],
     ):
         done = ask(*words)
         assert (done.code, done.fault) == (0, ""), done
+    shutil.copytree(folder / "run", folder / "other")
+    looks = iter(range(1000))
+    with pytest.MonkeyPatch.context() as patch:  # after the teacher's twelve steps and six of an arm
+        patch.setattr(Runtime, "stop_asked", property(lambda _: next(looks) >= 18))
+        assert ask("run", tiny, "--cpu", "--quiet", "--out", folder / "stopped").code
+    assert [*folder.glob("stopped/**/checkpoint.safetensors")]
     return folder

@@ -31,8 +31,14 @@ def readers(made: Path, tiny: Path) -> dict[str, tuple[str, list[Any]]]:
     """Kind of file -> its path in what was made, and the command that reads it."""
     run = ["run", tiny, "--cpu", "--quiet", "--out", "RUN", "--resume", "--json"]
     stored = ["run", tiny, "--cpu", "--quiet", "--out", "NEW", "--json", "--answers"]
+    words = ["run", tiny.with_name("words.yaml"), "--cpu", "--quiet", "--out", "NEW", "--json", "--set"]
+    words += ["task.data.train=TEXT"]
+    stopped = ["run", tiny, "--cpu", "--quiet", "--out", "STOPPED", "--resume", "--json"]
+    tune = ["tune", tiny, "--cpu", "--quiet", "--trials", "2", "--finalists", "1", "--seeds", "1", "--json"]
+    tune += ["--out", "TUNED", "--resume"]
     evaluate, report = ["evaluate", "RUN", "--cpu", "--json"], ["report", "RUN", "--json"]
     arm = "run/seed0/student"
+    checkpoint = min(made.glob("stopped/seed0/**/checkpoint.safetensors"))
     return {
         "results": ("run/results.json", report),
         "details": ("run/details.json", report),
@@ -53,6 +59,11 @@ def readers(made: Path, tiny: Path) -> dict[str, tuple[str, list[Any]]]:
         "manifest": ("plain/manifest.json", [*stored, "PLAIN"]),
         "about answers": ("plain/about.json", [*stored, "PLAIN"]),
         "shard": ("plain/shards/000000.safetensors", [*stored, "PLAIN"]),
+        "checkpoint": (checkpoint.relative_to(made).as_posix(), stopped),
+        "mark of a tuning": ("tuned/tune.json", tune),
+        "journal of a tuning": ("tuned/journal.log", tune),
+        "written text": ("text/shards/000003.parquet", words),
+        "manifest of text": ("text/manifest.json", words),
         "packed shard": ("packed/shards/000000.safetensors.gz", [*stored, "PACKED"]),
     }
 
@@ -69,7 +80,6 @@ def test_no_flipped_byte_is_used_in_silence(
         file, words = kinds[kind]
         place = tmp_path / f"{number}"
         shutil.copytree(made, place)
-        shutil.copytree(made / "run", place / "other")
         if not (place / file).exists():
             counts[kind, "not there"] += 1
             continue
@@ -80,7 +90,8 @@ def test_no_flipped_byte_is_used_in_silence(
             content[at] ^= bit
             (place / file).write_bytes(bytes(content))
         names = {"RUN": "run", "OTHER": "other", "PLAIN": "plain", "PACKED": "packed", "NEW": "new"}
-        done = asked(*(place / names[str(word)] if str(word) in names else word for word in words))
+        names |= {"TEXT": "text", "STOPPED": "stopped", "TUNED": "tuned"}
+        done = asked(*(_placed(word, place, names) for word in words))
         found = told(json.loads(done.out)) if done.code == 0 and not done.fault else None
         if number < 0:
             assert found is not None, (kind, done)
@@ -105,3 +116,9 @@ def test_no_flipped_byte_is_used_in_silence(
 
 def _without(found: Any, place: Path) -> str:
     return json.dumps(found, sort_keys=True).replace(str(place), "")
+
+
+def _placed(word: Any, place: Path, names: dict[str, str]) -> Any:
+    """A word of a command, with the folder that a name in capitals stands for."""
+    before, equals, name = str(word).rpartition("=")
+    return f"{before}{equals}{place / names[name]}" if name in names else word

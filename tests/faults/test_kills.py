@@ -25,30 +25,11 @@ pytestmark = pytest.mark.slow
 
 Words = list[Any]
 
-_NETWORK = """{transformers_causal: {config: {model_type: llama, hidden_size: 16, num_hidden_layers: 1,
-    num_attention_heads: 2, num_key_value_heads: 2, intermediate_size: 24}}}"""
-_WORDS = f"""
-task:
-  language.modelling:
-    data: {{train: words.txt, validation: words.txt, test: words.txt}}
-    documents: paragraphs
-    tokenizer: {{bpe: 280}}
-    length: 8
-teacher:
-  frozen:
-    model: {_NETWORK}
-    train: {{steps: 4, batch_size: 4}}
-    optimizers: {{student: {{adamw: {{lr: 0.01}}}}}}
-student: {{model: {_NETWORK}}}
-stages: [{{scheme: alone, optimizers: {{student: sgd}}, train: {{epochs: 1}}}}]
-"""
-_ANIMALS = ("owl", "cat", "dog", "fox")
-
 _ALIKE = (".safetensors", ".gz", ".parquet", ".yaml")
 _UNLIKE = re.compile(r"second|latency|energy|memory|date|time|times/|\.lock|checkpoint|journal")
 
 
-def commands(tiny: Path, made: Path, out: Path) -> dict[str, tuple[Words, Words]]:
+def commands(tiny: Path, made: Path, writing: Words, out: Path) -> dict[str, tuple[Words, Words]]:
     """Verb -> what is killed, and what goes on."""
     run = ["run", tiny, "--cpu", "--quiet", "--out", out]
     label = ["label", tiny, "--cpu", "--quiet", "--compress", "--shard-size", "1KB", "--out", out]
@@ -66,15 +47,13 @@ def commands(tiny: Path, made: Path, out: Path) -> dict[str, tuple[Words, Words]
         "--out",
         out,
     ]
-    write = ["write", tiny.parent / "words.yaml", "--cpu", "--quiet", "--shard-texts", "1", "--out", out]
-    write += ["--tokens", "8", "--prompt-tokens", "3", "--batch-size", "2", "--temperature", "1"]
     compare = ["compare", made / "run", made / "other", "--out", out / "page.html", "--csv", out / "page.csv"]
     target = out / "student.safetensors"
     export = ["export", made / "run", "--format", "safetensors", "--output", target, "--overwrite"]
     return {
         "run": (run, [*run, "--resume"]),
         "label": (label, label),
-        "write": (write, write),
+        "write": ([*writing, "--out", out],) * 2,
         "tune": (tune, [*tune, "--resume"]),
         "compare": (compare, compare),
         "export": (export, export),
@@ -137,21 +116,17 @@ def test_what_was_killed_comes_out_the_same(
     how: signal.Signals,
     tiny: Path,
     made: Path,
+    writing: Words,
     how_many: Callable[[str, int], int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("FAULT_LOG", str(tmp_path / "log"))
-    if not (made / "other").exists():
-        shutil.copytree(made / "run", made / "other")
-    lines = [f"the {one} saw a {other}" for one in _ANIMALS for other in _ANIMALS]
-    (tiny.parent / "words.txt").write_text("\n\n".join(lines))
-    (tiny.parent / "words.yaml").write_text(_WORDS.replace("words.txt", str(tiny.parent / "words.txt")))
     draw, kills = random.Random(int(how)), how_many("KILLS", 10)
     kills = kills if how is signal.SIGKILL else max(2, kills // 5)
     wanted, took = {}, {}
     out = tmp_path / "out"
-    for verb, (first, _) in commands(tiny, made, out).items():
+    for verb, (first, _) in commands(tiny, made, writing, out).items():
         out.mkdir()
         call(first)  # what only the first of its kind takes the time for
         shutil.rmtree(out)
@@ -165,7 +140,7 @@ def test_what_was_killed_comes_out_the_same(
     while hits < kills:
         verb = list(wanted)[number % len(wanted)]
         number += 1
-        first, again = commands(tiny, made, out)[verb]
+        first, again = commands(tiny, made, writing, out)[verb]
         out.mkdir(parents=True)
         status, words, mine = None, first, 0
         while status is None:

@@ -68,3 +68,19 @@ def test_a_storage_that_cannot_be_opened_is_said_without_its_password(tmp_path):
     with pytest.raises(OutputError, match="cannot be opened") as error:
         place.study("student", maximize=True, pruner=PRUNER)
     assert "nosuch://host/db" in str(error.value)
+
+
+def test_a_damaged_line_of_the_journal_is_named(tmp_path):
+    place = Place(tmp_path / "t", IDENTITY, storage=None, resume=False)
+    study = place.study("student", maximize=True, pruner=PRUNER)
+    study.tell(study.ask(), 0.25)
+    journal = tmp_path / "t" / "journal.log"
+    whole = journal.read_bytes()
+    lines = whole.count(b"\n")
+    assert whole.count(b"0.25") == 1
+    for damaged in (whole.replace(b"0.25", b"0.75"), whole[:-3] + b"\n", whole.replace(b"0.25", b"0.\xe35")):
+        journal.write_bytes(damaged)
+        with pytest.raises(OutputError, match=rf"journal.log is damaged in line {lines} .*restore it from"):
+            place.study("student", maximize=True, pruner=PRUNER)
+    journal.write_bytes(whole)
+    assert place.study("student", maximize=True, pruner=PRUNER).trials[0].value == 0.25

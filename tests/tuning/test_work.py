@@ -28,7 +28,9 @@ def trials(tmp_path):
 
 
 def drawn(trials: Trials) -> list[dict[str, float]]:
-    trials.work(lambda _, values: Ended("complete", -((values["lr"] - 0.01) ** 2), 0.1, None), lambda *_: None)
+    trials.work(
+        lambda _, values: Ended("complete", -((values["lr"] - 0.01) ** 2), 0.1, None), lambda *_: None
+    )
     return [trial.params for trial in trials.study.get_trials()]
 
 
@@ -42,7 +44,8 @@ def test_a_trial_that_was_killed_before_it_had_drawn_draws_what_it_would_have(tr
             raise Killed
         return suggested(self, trial)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Trials, "_suggested", killed)
-        drawn(trials("killed"))
+        with pytest.raises(Killed):
+            drawn(trials("killed"))
     assert drawn(trials("killed")) == expected

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import MissingExtra, OutputError
 from tutelage.files import read_json, write_json
+from tutelage.tuning.journal import open_journal
 
 if TYPE_CHECKING:
     import optuna
@@ -134,7 +134,6 @@ class Place:
 
     def _storage(self) -> optuna.storages.BaseStorage:
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
         if self._url is not None:
             try:
@@ -144,11 +143,9 @@ class Place:
                     f"the storage {_hidden(self._url)} cannot be opened ({type(error).__name__}: {error}); "
                     "expected a database's URL, such as sqlite:///tune.db"
                 ) from error
-        file = self.path / _JOURNAL
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            backend = JournalFileBackend(str(file), lock_obj=_JournalLock(self.lock("journal"), file))  # type: ignore[arg-type]
-            return optuna.storages.JournalStorage(backend)
+            return open_journal(self.path / _JOURNAL, self.lock("journal"))
 
     def folder(self, side: str, name: str) -> Path:
         """Where the training of a trial writes."""
@@ -169,35 +166,6 @@ class Place:
             yield True
         finally:
             lock.release()
-
-
-class _JournalLock:
-    """The journal's lock, as Optuna asks for one: it does not outlive a process that is killed."""
-
-    def __init__(self, lock: FileLock, journal: Path) -> None:
-        self._lock, self._journal = lock, journal
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        _mend(self._journal)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def _mend(file: Path) -> None:
-    """Cut off a last line that a kill left unfinished: what is written behind it could not be read."""
-    if not file.exists() or not file.stat().st_size:
-        return
-    with open(file, "rb+") as held:
-        held.seek(-1, os.SEEK_END)
-        if held.read(1) == b"\n":
-            return
-        held.seek(0)
-        held.truncate(held.read().rfind(b"\n") + 1)
-        held.flush()
-        os.fsync(held.fileno())
 
 
 def _told(held: Any, identity: Any, differ: list[str]) -> str:
