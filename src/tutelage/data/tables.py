@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ _AT_A_TIME = 256  # rows
 
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
+_ADDRESS = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` writes
 
 
@@ -74,8 +76,8 @@ def _value(table: Any, column: str, row: int, where: str) -> Any:
         return table[row][column]
     except Exception as error:
         raise DataError(
-            f"{where}: the {column} in row {row}{_file_of(table, column, row)} cannot be read ({error}); "
-            "mend it, or take the row out"
+            f"{where}: the {column} in row {row}{_file_of(table, column, row)} cannot be read "
+            f"({_ADDRESS.sub('from its bytes', str(error))}); mend it, or take the row out"
         ) from error
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tutelage.errors import CheckpointError, OutputError
 from tutelage.files import read_json, write_atomically, write_json
 from tutelage.locks import LOCK
+from tutelage.studies.differences import differences
 from tutelage.trust import refuse_links
 
 __all__ = ["RunFolder", "check_sum", "free_folder", "read_run", "unfinished_folder"]
@@ -24,6 +25,7 @@ _SUMS = "SHA256SUMS"
 _UNSUMMED = ("report.html", "export", _MARK, _SUMS, LOCK)
 """What is written again later, or has a checksum of its own."""
 
+_FEW, _READABLE = 4, 160  # differences that are said, and characters of one
 _LOST = (
     "restore it from a copy; without it the run cannot be gone on with, and its students can still be read "
     "(student.safetensors): run it anew in another folder (out, --out)"
@@ -126,6 +128,12 @@ def _of_a_call(folder: Path) -> bool:
     return isinstance(recipe, dict) and "call" in recipe
 
 
+def _shortened(differ: list[str]) -> list[str]:
+    """The first few, as long as they can be read."""
+    brief = [one if len(one) < _READABLE else f"{one.partition(' (')[0]} (…)" for one in differ[:_FEW]]
+    return brief + (["…"] if len(differ) > _FEW else [])
+
+
 class RunFolder:
     """The folder of one run.
 
@@ -161,7 +169,8 @@ class RunFolder:
                 f"{self.path} holds a run of an earlier version, which can be read (tutelage report, "
                 "evaluate, export) and not gone on with; choose another folder (out, --out), and run it anew"
             )
-        differ = [key for key in ("name", "recipe") if held.get(key) != identity.get(key)]
+        differ = ["name"] if held.get("name") != identity.get("name") else []
+        differ += _shortened(list(differences(held.get("recipe"), identity.get("recipe"), "recipe")))
         parts, now = held.get("made_of", {}), identity.get("made_of", {})
         differ += [key for key in sorted({*parts, *now}) if parts.get(key) != now.get(key)]
         more = self.seeds[: len(held["seeds"])] == held["seeds"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tutelage.answers import Place
 from tutelage.errors import AnswersError
 from tutelage.files import read_json
 from tutelage.match import Match
+from tutelage.studies.differences import differences
 from tutelage.studies.study import Study, fresh_networks
 from tutelage.studies.views import Shown, said, shown
 from tutelage.teachers import Stored, Teacher
@@ -68,7 +69,7 @@ def other_teacher(answers: str, resolved: Mapping[str, Any]) -> str | None:
     if mark is None or not (mark / TEACHER_MARK).exists():
         return None
     held = read_json(mark / TEACHER_MARK).get("teacher")
-    differ = list(_differences(held, json.loads(json.dumps(resolved.get("teacher"), default=str))))
+    differ = list(differences(held, _plain(resolved.get("teacher")), "teacher", here="in the recipe"))
     if not differ:
         return None
     return (
@@ -77,13 +78,8 @@ def other_teacher(answers: str, resolved: Mapping[str, Any]) -> str | None:
     )
 
 
-def _differences(held: Any, named: Any, path: str = "teacher") -> Iterator[str]:
-    """Where two parts of recipes differ, deepest first."""
-    if isinstance(held, Mapping) and isinstance(named, Mapping):
-        for key in dict.fromkeys([*held, *named]):
-            yield from _differences(held.get(key), named.get(key), f"{path}.{key}")
-    elif held != named:
-        yield f"{path} ({held} there, {named} in the recipe)"
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
 
 
 def _stored(study: Study) -> list[Stored]:
