@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import optuna
 import pytest
 
 from tutelage.engine import StopRequest
-from tutelage.tuning.knobs import read_search
+from tutelage.tuning.knobs import Knob, read_search
 from tutelage.tuning.place import Place
 from tutelage.tuning.training import Ended
 from tutelage.tuning.work import Trials
@@ -35,17 +37,18 @@ def drawn(trials: Trials) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("at", [0, 3])
-def test_a_trial_that_was_killed_before_it_had_drawn_draws_what_it_would_have(trials, monkeypatch, at):
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_trial_that_was_killed_while_it_drew_draws_what_it_would_have(trials, monkeypatch, at, after):
     expected = drawn(trials("whole"))
-    suggested = Trials._suggested
+    suggest = Knob.suggest
 
-    def killed(self: Trials, trial: optuna.Trial) -> optuna.Trial:
-        if trial.number == at:
+    def killed(self: Knob, trial: optuna.Trial) -> Any:
+        if trial.number == at and len(trial.params) == after:
             raise Killed
-        return suggested(self, trial)
+        return suggest(self, trial)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trials, "_suggested", killed)
+        patch.setattr(Knob, "suggest", killed)
         with pytest.raises(Killed):
             drawn(trials("killed"))
     assert drawn(trials("killed")) == expected

@@ -89,7 +89,7 @@ class Trials:
 
         for held in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if kept.enter_context(self.place.held(self._name(held.number))):
-                self.study.sampler = self._sampler(held.number)  # for what was not drawn yet
+                self.study.sampler = self._sampler(held.number)
                 return self._suggested(Trial(self.study, held._trial_id))
         return None
 
@@ -109,17 +109,21 @@ class Trials:
         return self._suggested(trial)
 
     def _suggested(self, trial: optuna.Trial) -> optuna.Trial:
-        for knob in self.knobs:
+        """A trial with a value of each knob; what was drawn before a kill changes no other draw."""
+        for place, knob in enumerate(self.knobs):
+            self.study.sampler = self._sampler(trial.number, place)
             knob.suggest(trial)
         return trial
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, number: int, knob: int = 0) -> optuna.samplers.BaseSampler:
         """What draws: by the trial's number, so that processes beside one another do not draw the same."""
         import optuna
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return optuna.samplers.TPESampler(seed=self.seed * 100_003 + number, multivariate=True)
+            return optuna.samplers.TPESampler(
+                seed=self.seed * 100_003 + number + 1_000_003 * knob, multivariate=True
+            )
 
     def _note(self, trial: optuna.Trial, ended: Ended) -> None:
         from optuna.trial import TrialState
