@@ -271,8 +271,8 @@ def test_a_seed_that_was_best_at_its_last_look_is_told_to_train_longer():
     short = [(50, 0.40), (100, 0.58), (150, 0.65), (200, 0.68)]
     (said,) = about(values=[0.68] * 3, histories=[short] * 3, teacher=0.95)
     assert said == (
-        "student: on validation its accuracy was best at the very end of training in each seed, and rising: "
-        "train longer."
+        "student: on validation its accuracy was best at the very end of training in each seed, and still "
+        "improving: train longer."
     )
     level = [(50, 0.40), (100, 0.67), (150, 0.68), (200, 0.68)]
     assert about(values=[0.68] * 3, histories=[short, short, level], teacher=0.95) == []

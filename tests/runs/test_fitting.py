@@ -13,7 +13,8 @@ from torch import nn
 
 import tutelage as tl
 from tutelage.data import Cast, Items, Subset, gaps_of, source_of
-from tutelage.runs.judging import longer_first
+from tutelage.evaluation import Verdict
+from tutelage.runs.judging import with_doubts
 from tutelage.runs.study_of import Wanted, study_of
 
 N, OUT = 60, 4
@@ -68,13 +69,33 @@ def test_gaps_are_found_wherever_inputs_lie_in_memory() -> None:
     assert gaps_of(Items([(row, 0) for row in inputs])) is None
 
 
-def test_an_outcome_that_was_not_done_is_told_to_train_longer_first() -> None:
-    verdict = {"of": "student", "against": "control", "advice": ["lower the weight", "train for longer: it"]}
-    line = (
-        "student: on validation its accuracy was best at the very end of training, and rising: train longer."
+def verdict(word: str, *advice: str) -> Verdict:
+    return Verdict(
+        word=word, metric="accuracy", difference=0.1, interval=None, level=0.95, why="More.", advice=advice
     )
-    assert longer_first([verdict], [line])[0]["advice"][0].startswith("train for longer")
-    assert longer_first([verdict], ["placebo: train longer."]) == [verdict]
+
+
+def test_an_outcome_that_was_not_done_is_told_to_train_longer_first() -> None:
+    line = (
+        "student: on validation its accuracy was best at the very end of training, and still improving: "
+        "train longer."
+    )
+    for word in ("worse", "not shown"):
+        (found,) = with_doubts([verdict(word, "lower the weight", "train for longer: it takes more")], [line])
+        assert found.doubts == (line,)
+        assert found.advice[0].startswith("train for longer first")
+        assert found.advice[1:] == ("lower the weight",)
+        assert with_doubts([verdict(word)], ["placebo: train longer."]) == [verdict(word)]
+
+
+def test_what_is_at_chance_takes_the_credit_away() -> None:
+    line = "The teacher is at chance (accuracy 0.1, chance 0.1): it has nothing to teach."
+    (found,) = with_doubts([verdict("better")], [line])
+    assert (found.word, found.credit, found.doubts) == ("better", "nobody", (line,))
+    assert found.why == "More.; to be read with its doubts"
+    assert found.advice == ("mend first what makes the comparison doubtful",)
+    (worse,) = with_doubts([verdict("worse", "lower the weight")], [line])
+    assert (worse.credit, worse.advice) == (None, ("lower the weight",))
 
 
 def test_words_of_other_libraries_are_short() -> None:

@@ -141,3 +141,19 @@ def test_answers_that_are_no_probabilities_are_refused(predict: Any, message: st
 def test_inputs_that_are_no_tensor_are_refused() -> None:
     with pytest.raises(ModelError, match="type dict"):
         Predictor(constant(1.0))(Batch(inputs={"x": torch.zeros(1)}, ids=torch.arange(1)))
+
+
+def test_an_example_that_comes_again_is_not_asked_about_again():
+    asked = []
+
+    def even(rows):
+        asked.append(len(rows))
+        return np.full((len(rows), 2), 0.5)
+
+    teacher, inputs = Predictor(even), torch.randn(6, 3)
+    for numbers in ([0, 1, 2], [2, 3], [0, 3, 1], [4, 5, 4]):
+        found = teacher(Batch(inputs=inputs[numbers], ids=torch.tensor(numbers))).logits
+        assert found.shape == (len(numbers), 2)
+    assert asked == [3, 1, 3]  # what comes twice in one batch is asked about twice
+    teacher(Batch(inputs=inputs[[0]] + 1, ids=torch.tensor([0])))
+    assert asked[-1] == 1

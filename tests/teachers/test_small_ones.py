@@ -60,3 +60,17 @@ def test_functions_that_are_none():
         Function(len, takes="everything")
     with pytest.raises(ModelError, match=r"\[examples, …, classes\]"):
         Function(lambda _: torch.zeros(3, 2))(Batch(inputs=None, ids=torch.arange(2)))
+
+
+def test_virtual_answers_by_shares_as_by_classes() -> None:
+    labels = torch.tensor([0, 2, 1])
+    shares = torch.nn.functional.one_hot(labels, 3).float()
+    by_class = Virtual(num_classes=3, correct=0.8)(Batch(inputs=None, ids=torch.arange(3), labels=labels))
+    found = Virtual(num_classes=3, correct=0.8)(Batch(inputs=None, ids=torch.arange(3), labels=shares))
+    torch.testing.assert_close(found.logits, by_class.logits)
+    mixed = torch.tensor([[0.5, 0.5, 0.0], [torch.nan, torch.nan, torch.nan]])
+    held = Virtual(num_classes=3, correct=0.8)(Batch(inputs=None, ids=torch.arange(2), labels=mixed))
+    torch.testing.assert_close(held.logits.exp().sum(-1), torch.ones(2))
+    assert held.logits[0, 0] == held.logits[0, 1] > held.logits[0, 2]
+    assert held.mask is not None
+    assert held.mask.tolist() == [True, False]

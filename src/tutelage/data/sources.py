@@ -190,14 +190,19 @@ class Items(Source):
             shapes = [[list(tensor.shape) for tensor in tensors_in(item)] for item in items]
             other = next((n for n, shape in enumerate(shapes) if shape != shapes[0]), None)
             said = first_line(error)
+            alike = "Make them alike (images of one size and number of channels)"
+            if "equal size" in said:
+                alike = (
+                    "Give labels, and other lists, as one tensor of a length that is the same for each item"
+                )
             if other is not None:
                 said = (
                     f"item {numbers[0]} holds tensors of shapes {shapes[0]}, and item {numbers[other]} of "
                     f"{shapes[other]}"
                 )
             raise DataError(
-                f"items of {self.where} cannot be put into one batch: {said}. Make them alike (images of one "
-                "size and number of channels), or give a DataLoader with a collate_fn"
+                f"items of {self.where} cannot be put into one batch: {said}. {alike}, or give a DataLoader "
+                "with a collate_fn"
             ) from error
 
 

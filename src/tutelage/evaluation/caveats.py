@@ -233,7 +233,7 @@ def _about_arm(name: str, arm: ArmRecord, scale: Scale) -> Iterator[str]:
     elif not any(diverged) and best_last(arm.histories, scale):
         yield (
             f"{name}: on validation its {scale.metric} was best at the very end of training"
-            f"{' in each seed' if len(arm.histories) > 1 else ''}, and rising: train longer."
+            f"{' in each seed' if len(arm.histories) > 1 else ''}, and still improving: train longer."
         )
 
 

@@ -29,8 +29,10 @@ class Verdict:
         share_of_test_set: the part that is the luck of test examples; None, as the other, without examples.
         smallest_effect: the smallest difference that this run could have shown four times out of five.
         p_value: 1 − the level at which the interval just touches zero, not corrected for other comparisons.
-        credit: who is to be thanked for "better", where a placebo ran beside the teacher.
+        credit: who is to be thanked for "better", where a placebo ran beside the teacher; nobody where a
+            network at chance makes it doubtful.
         why: one sentence with the numbers.
+        doubts: what makes both numbers doubtful, such as a control at chance; to be read before the word.
         uncontrolled: what was not held equal between the two.
         advice: what to try next.
     """
@@ -48,8 +50,9 @@ class Verdict:
     share_of_test_set: float | None = None
     smallest_effect: float | None = None
     p_value: float | None = None
-    credit: Literal["the teacher", "the recipe"] | None = None
+    credit: Literal["the teacher", "the recipe", "nobody"] | None = None
     why: str
+    doubts: tuple[str, ...] = ()
     uncontrolled: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 

@@ -15,6 +15,7 @@ _COMPARED = {"better": "Better", "worse": "Worse", "not shown": "Not shown to be
 _CREDITS = {
     "the teacher": "The teacher helped.",
     "the recipe": "The recipe helped; that its teacher did is not shown.",
+    "nobody": "Whether the teacher helped is doubtful: read what stands above first.",
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from tutelage.data.frames import known_labels
 from tutelage.engine import TrainSettings, complaints, seeded
 from tutelage.errors import DataError, ModelError, RecipeError, first_line
 from tutelage.match import Match
@@ -240,8 +241,8 @@ def _numbered(part: Any, names: Sequence[str]) -> Any:
     unknown = sorted({str(one) for one in part[-1]} - place.keys())
     if unknown:
         raise DataError(
-            f"a split has the label {unknown[0]!r}, which the training data does not have; it knows "
-            f"{', '.join(names)}"
+            f"a split has the label {unknown[0]!r}, which the training data does not have"
+            + known_labels(names)
         )
     return (*part[:-1], torch.tensor([place[str(one)] for one in part[-1]]))
 

@@ -17,9 +17,16 @@ from tutelage.types import UNLABELLED
 
 __all__ = ["Answers", "check_labels_fit", "check_same_width", "warn_of_answers", "warn_of_labels"]
 
+_NO_AND_YES = ((-1, 1), (0, 100), (0, 255))
+_FAR = 10.0  # from 0, of labels that are numbers
+
 _STUDENT = (
     "the student answers with probabilities (from 0 to 1, with sum 1 in each row), where logits are read; "
     "leave the softmax at its end out"
+)
+_STUDENTS_SIGMOID = (
+    "the student answers every label with a number from 0 to 1, as after a sigmoid, where logits are read, "
+    "which are above 0 for yes and below for no; leave the sigmoid at its end out"
 )
 _SIGMOID = (
     "the teacher answers every label with a number from 0 to 1: a probability, as after a sigmoid, where "
@@ -121,12 +128,18 @@ def _doubts(answers: Answers, targets: Targets | None) -> Iterator[str]:
     several = targets is not None and targets.kind == "several"
     values = targets is not None and targets.kind == "values"
     if answers.teacher is not None and not values:
-        if several and bool(((answers.teacher >= 0) & (answers.teacher <= 1)).all()):
+        if several and _between(answers.teacher):
             yield _SIGMOID
         elif not several and are_probabilities(answers.teacher):
             yield PROBABILITIES
     if answers.student is not None and not several and not values and are_probabilities(answers.student):
         yield _STUDENT
+    if several and answers.student is not None and _between(answers.student):
+        yield _STUDENTS_SIGMOID
+
+
+def _between(held: Tensor) -> bool:
+    return bool(((held >= 0) & (held <= 1)).all())
 
 
 def warn_of_labels(targets: Targets, splits: Mapping[str, Source]) -> None:
@@ -145,13 +158,25 @@ def warn_of_labels(targets: Targets, splits: Mapping[str, Source]) -> None:
             )
     if targets.kind == "values":
         known = labels[~labels.isnan()] if labels.is_floating_point() else labels
-        if len(known) and bool(((known == -1) | (known == 1)).all()) and bool((known == -1).any()):
-            warnings.warn(
-                "the labels of train are -1 and 1 alone, and are learnt as numbers; if they mean no and yes, "
-                "give (labels > 0) with a network that answers with logits",
-                TutelageWarning,
-                stacklevel=5,
-            )
+        said = _about_values(known.double()) if len(known) else None
+        if said is not None:
+            warnings.warn(said, TutelageWarning, stacklevel=5)
+
+
+def _about_values(known: Tensor) -> str | None:
+    low, high = float(known.min()), float(known.max())
+    if (low, high) in _NO_AND_YES and bool(((known == low) | (known == high)).all()):
+        return (
+            f"the labels of train are {low:g} and {high:g} alone, and are learnt as numbers; if they mean no "
+            f"and yes, give (labels > {(low + high) / 2:g}) with a network that answers with logits"
+        )
+    if max(abs(float(known.mean())), float(known.std())) > _FAR:
+        return (
+            f"the labels of train run from {low:.4g} to {high:.4g} and are learnt as they come: a fresh "
+            "network answers near 0, and takes long to get there. Scale them, and the teacher's answers with "
+            "them, such as (labels - mean) / spread of the training labels"
+        )
+    return None
 
 
 def _highest_class(labels: Tensor | None) -> int | None:

@@ -25,6 +25,7 @@ _SUMS = "SHA256SUMS"
 _UNSUMMED = ("report.html", "export", _MARK, _SUMS, LOCK)
 """What is written again later, or has a checksum of its own."""
 
+_SPLITS = ("train", "validation", "test")
 _FEW, _READABLE = 4, 160  # differences that are said, and characters of one
 _LOST = (
     "restore it from a copy; without it the run cannot be gone on with, and its students can still be read "
@@ -172,7 +173,8 @@ class RunFolder:
         differ = ["name"] if held.get("name") != identity.get("name") else []
         differ += _shortened(list(differences(held.get("recipe"), identity.get("recipe"), "recipe")))
         parts, now = held.get("made_of", {}), identity.get("made_of", {})
-        differ += [key for key in sorted({*parts, *now}) if parts.get(key) != now.get(key)]
+        changed = [key for key in sorted({*parts, *now}) if parts.get(key) != now.get(key)]
+        differ += [f"the {key} data" if key in _SPLITS else f"the {key}" for key in changed]
         more = self.seeds[: len(held["seeds"])] == held["seeds"]
         if differ or not more:
             seeds = f"its seeds, {held['seeds']}, to which more may be added"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,26 @@ __all__ = [
     "gap",
     "judged",
     "last_records",
-    "longer_first",
     "sane",
     "warnings_of",
+    "with_doubts",
     "without_control",
 ]
 
+_LONGER = "train for longer first, or mend what else makes the comparison doubtful"
+_MEND = "mend first what makes the comparison doubtful"
 
-def judged(study: Study, examined: Mapping[str, Examined], looks: int) -> list[dict[str, Any]]:
+
+def judged(
+    study: Study, examined: Mapping[str, Examined], looks: int, sanity: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The verdict on each outcome that is held against another; the primary one first.
 
     Args:
         study: what was compared.
         examined: every outcome, by name.
         looks: how often the test set was looked at, this time included.
+        sanity: what stands above the verdicts.
     """
     pairs = [(name, str(one.against)) for name, one in study.outcomes.items() if one.against is not None]
     pairs += [pair for pair in study.compare if pair not in pairs]
@@ -55,7 +62,7 @@ def judged(study: Study, examined: Mapping[str, Examined], looks: int) -> list[d
     if not pairs or pairs[0][0] != study.primary:
         return [without_control(study)]
     comparisons = [_comparison(study, examined[of], examined[against], looks) for of, against in pairs]
-    verdicts = holm(comparisons, primary=0)
+    verdicts = with_doubts(holm(comparisons, primary=0), sanity)
     return [verdict.as_dict() for verdict in _with_credit(pairs, verdicts)]
 
 
@@ -112,22 +119,36 @@ def sane(
     )
 
 
-def longer_first(verdicts: list[dict[str, Any]], sanity: Sequence[str]) -> list[dict[str, Any]]:
-    """The same verdicts, with the advice to train longer before others where an outcome was not done yet.
+def with_doubts(verdicts: Sequence[Verdict], sanity: Sequence[str]) -> list[Verdict]:
+    """The same verdicts, with what makes each doubtful, and with the advice to mend that before all other.
+
+    Where teacher, student or control are at chance, a better student is nobody's credit.
 
     Args:
-        verdicts: as `judged` gives them.
+        verdicts: of a run.
         sanity: what stands above them.
     """
-    found = []
-    for verdict in verdicts:
-        names = (f"{verdict['of']}: ", f"{verdict['against']}: ")
-        short = any(line.startswith(names) and "train longer" in line for line in sanity)
-        advice = list(verdict["advice"])
-        if short:
-            advice.sort(key=lambda line: not line.startswith("train for longer"))
-        found.append(verdict | {"advice": advice})
-    return found
+    return [_with_doubts(verdict, sanity) for verdict in verdicts]
+
+
+def _with_doubts(verdict: Verdict, sanity: Sequence[str]) -> Verdict:
+    names = ("The teacher ", f"{verdict.of}: ", f"{verdict.against}: ")
+    doubts = tuple(line for line in sanity if line.startswith(names))
+    if not doubts:
+        return verdict
+    first, advice = _MEND, [line for line in verdict.advice if not line.startswith("train for longer")]
+    if any("train longer" in line for line in doubts):
+        first = _LONGER
+    elif verdict.word == "worse":
+        first, advice = "", list(verdict.advice)
+    at_chance = any("chance" in line or "do the training labels belong" in line for line in doubts)
+    return replace(
+        verdict,
+        doubts=doubts,
+        advice=(*filter(None, [first]), *advice),
+        credit="nobody" if at_chance and verdict.word == "better" else None,
+        why=f"{verdict.why}; to be read with its doubts" if at_chance else verdict.why,
+    )
 
 
 def warnings_of(study: Study, teacher: Teacher | None, answers: Measured | None) -> list[str]:
@@ -212,7 +233,7 @@ def _uncontrolled(study: Study, of: str, against: str) -> list[str]:
 
 def _with_credit(pairs: Sequence[tuple[str, str]], verdicts: Sequence[Verdict]) -> list[Verdict]:
     found = list(verdicts)
-    if pairs[-1][1] == PLACEBO and len(pairs) > 1:
+    if pairs[-1][1] == PLACEBO and len(pairs) > 1 and found[0].credit is None:
         found[0] = credited(found[0], found[-1])
     return found
 

@@ -14,10 +14,11 @@ from tutelage.engine import read_history
 from tutelage.evaluation import Predictions, confusion, fidelity
 from tutelage.report import FORMAT
 from tutelage.runs.about import about
+from tutelage.runs.doubtful_data import doubt_of_labels
 from tutelage.runs.environment import environment
 from tutelage.runs.examined import Examined, examine
 from tutelage.runs.folder import RunFolder
-from tutelage.runs.judging import gap, judged, last_records, longer_first, sane, warnings_of
+from tutelage.runs.judging import gap, judged, last_records, sane, warnings_of
 from tutelage.runs.lessons import lessons_of
 from tutelage.runs.measuring import (
     Measured,
@@ -99,7 +100,9 @@ def collect(
     judging = None if teacher is None or teacher.reads_labels else answers
     primary, looks = examined[study.primary], folder.looks
     sanity = sane(study, examined, judging, _last(study, folder))
-    verdicts = longer_first(judged(study, examined, looks), sanity)
+    if teacher is not None and judging is not None:
+        sanity += doubt_of_labels(study.problem, teacher, judging, device)
+    verdicts = judged(study, examined, looks, sanity)
     results: dict[str, Any] = {
         "format": FORMAT,
         "recipe": study.name,

@@ -28,6 +28,7 @@ from tutelage.export.checking import Record
 from tutelage.files import read_json
 from tutelage.locks import owned
 from tutelage.runs.checks import check_study
+from tutelage.runs.doubtful_data import warn_of_overlap
 from tutelage.runs.environment import environment
 from tutelage.runs.exporting import Exportable, write_student
 from tutelage.runs.folder import RunFolder, free_folder, unfinished_folder
@@ -187,6 +188,8 @@ def run(
             out = unfinished_folder(study.name) if resume else free_folder(study.name)
         out = runtime.share(out)
         check_study(study, runtime.device)
+        if runtime.is_main:
+            warn_of_overlap(study.problem)
         rehearse(study, runtime)
         recipe = {key: value for key, value in study.resolved.items() if key != "seeds"}
         identity = {"name": study.name, "seeds": list(study.seeds), "recipe": recipe}

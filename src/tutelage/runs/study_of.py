@@ -62,9 +62,10 @@ from tutelage.studies import Arm, Outcome, Stage, Study, TeacherPlan
 from tutelage.studies.control import labelled_part, without_teacher
 from tutelage.studies.placebo import fitting_steps
 from tutelage.tasks.exam import Exam
+from tutelage.tasks.guessing import guess
 from tutelage.tasks.metric import MetricExam, named_metric
 from tutelage.tasks.problem import Problem
-from tutelage.tasks.targets import Targets, read_targets
+from tutelage.tasks.targets import Targets, labels_of, read_targets
 from tutelage.tasks.token_labels import labels_follow, read_convention
 from tutelage.teachers import SomeClasses, Teacher
 from tutelage.types import Batch, Outputs
@@ -179,6 +180,8 @@ def study_of(wanted: Wanted) -> Study:
         problem = replace(problem, train=_by_class(problem, targets, wanted.class_weights))
     if wanted.metric is not None:
         problem = replace(problem, exam=_examined_by(wanted.metric, problem, targets))
+    if targets.kind in ("values", "several"):
+        problem = replace(problem, chance=_guessed(problem, targets))
     control = wanted.control and _can_have_control(targets)
     study = _study(problem, taught_by, build, terms, settings, moved_by, control=control)
     return replace(
@@ -268,6 +271,14 @@ def _problem(
     )
 
 
+def _guessed(problem: Problem, targets: Targets) -> float | None:
+    """What the mean of the training labels reaches on the split that is reported."""
+    train, held = labels_of(problem.train), labels_of(problem.reported)
+    if train is None or held is None:
+        return None
+    return guess(problem.exam, train, held, several=targets.kind == "several")
+
+
 def _examined_by(metric: Any, problem: Problem, targets: Targets) -> Exam:
     """The exam whose verdict is about what was asked for."""
     if isinstance(metric, str):
@@ -335,6 +346,11 @@ def _answers(
     """What both say about a few examples; of the teacher None where nobody looks at its logits."""
     spread = sorted({number * (len(source) - 1) // 7 for number in range(8)})
     batch, network = source.batch(spread), student().eval()
+    if not any(held.requires_grad for held in network.parameters()):
+        raise ModelError(
+            f"{_called('student', network)} has no weight that requires a gradient, so there is nothing to "
+            "train; give one that is not frozen (requires_grad_(True))"
+        )
     names = (_called("teacher", came), _called("student", network))
     taught, teacher_width = None, None
     if terms is None or any(match.reads_teacher_logits or match.gate is not None for match in terms):

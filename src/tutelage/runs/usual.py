@@ -54,6 +54,11 @@ def read_terms(
         RecipeError: settings of the usual terms beside terms of the user's own.
         ModelError: a temperature or a weight that nothing has.
     """
+    for name, value in (("temperature", temperature), ("label_weight", label_weight)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise RecipeError(
+                f"{name} came as {value!r}, a {type(value).__name__}; give a number, such as 2.0"
+            )
     if given is None:
         return _usual_matches(targets, temperature, label_weight)
     if temperature is not None or label_weight is not None:

@@ -104,6 +104,8 @@ def read_targets(sources: Mapping[str, Source], width: int, *, numbers: bool = F
     Raises:
         DataError: labels that fit no answer of that width, or splits with labels of different kinds.
     """
+    for where, source in sources.items():
+        _check_finite(labels_of(source), where)
     kinds = {
         where: _kind(labels_of(source), width, where, numbers=numbers) for where, source in sources.items()
     }
@@ -164,6 +166,16 @@ def _kind(labels: Tensor | None, width: int, where: str, *, numbers: bool = Fals
     if shares:
         return "shares"
     return "several" if bool(((known >= 0) & (known <= 1)).all()) else "values"
+
+
+def _check_finite(labels: Tensor | None, where: str) -> None:
+    if labels is None or not labels.is_floating_point() or not bool(labels.isinf().any()):
+        return
+    rows = labels.isinf().reshape(len(labels), -1).any(1)
+    raise DataError(
+        f"{where} has labels that are infinite, in {int(rows.sum()):,} of {len(rows):,} examples (the first "
+        f"is number {int(rows.nonzero()[0])}); mend them, or give NaN where a number is not known"
+    )
 
 
 def _check_shape(labels: Tensor, legal: tuple[tuple[int, ...], ...], width: int, where: str) -> None:

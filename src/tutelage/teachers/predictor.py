@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,19 +11,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tutelage.data import reading
+from tutelage.data import keys_of, reading
 from tutelage.errors import ModelError, UnknownName
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import Batch, Outputs
+from tutelage.types import Batch, Outputs, map_tensors
 
 __all__ = ["Predictor"]
 
 Array = npt.NDArray[Any]
 
+_SHOWN = 10
+_REMEMBERED = 2**26  # numbers of answers that are kept, 256 MB
+
 
 class Predictor(Teacher):
     """A forest, a booster, a pipeline: whatever turns rows into probabilities, or into numbers.
 
+    What it said of an example is remembered, since it says the same again and takes longer than the student.
     Its logits are log max(p, epsilon): their softmax gives the probabilities back, up to the floor. A forest
     says p = 0 often, and log 0 would make every loss infinite. Numbers are taken as they are.
 
@@ -87,6 +92,7 @@ class Predictor(Teacher):
         owner = getattr(method, "__self__", predict_proba)
         own = None if answers == "numbers" else getattr(owner, "classes_", None)
         self._columns = _columns(own, classes)
+        self._known: dict[tuple[int, int], Tensor] = {}
         self.called = type(owner).__name__
         self._own = None if own is None else [np.asarray(one).item() for one in own]
 
@@ -101,12 +107,30 @@ class Predictor(Teacher):
 
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
-        inputs = reading(batch, self.reads).inputs
+        read = reading(batch, self.reads)
+        if not isinstance(read.inputs, Tensor) and self.table is None:
+            _rows(read.inputs)  # which refuses them
+        keys = [(one, other) for one, other in keys_of(replace(read, keys=None, shown=None)).tolist()]
+        return Outputs(self._remembered(read.inputs, keys).to(batch.ids.device))
+
+    def _remembered(self, inputs: Any, keys: list[tuple[int, int]]) -> Tensor:
+        """Answers by what is asked: an example that comes again, to the byte, is not asked about again."""
+        new = [number for number, key in enumerate(keys) if key not in self._known]
+        if new:
+            found = self._answers(map_tensors(inputs, lambda held: held[new]))
+            if (len(self._known) + len(new)) * found[0].numel() > _REMEMBERED:
+                self._known.clear()
+                found, new = self._answers(inputs), list(range(len(keys)))
+            self._known.update((keys[number], one) for number, one in zip(new, found, strict=True))
+        return torch.stack([self._known[key] for key in keys])
+
+    def _answers(self, inputs: Any) -> Tensor:
+        """Logits, or numbers, [N, …] float32."""
         rows = _rows(inputs) if self.table is None else self.table(inputs)
         answered = np.asarray(self._predict(rows), dtype=np.float64)
         if self.answers == "numbers":
             numbers = _checked_numbers(answered, len(rows)).astype(np.float32)
-            return Outputs(torch.from_numpy(numbers).to(batch.ids.device))
+            return torch.from_numpy(numbers)
         _check_probabilities(answered, len(rows))
         if self._columns is None:
             probabilities = answered
@@ -116,7 +140,7 @@ class Predictor(Teacher):
             probabilities = np.zeros((len(rows), len(self._columns)))
             probabilities[:, seen] = answered[:, self._columns[seen]]
         logits = np.log(np.clip(probabilities, self.epsilon, 1.0)).astype(np.float32)
-        return Outputs(torch.from_numpy(logits).to(batch.ids.device))
+        return torch.from_numpy(logits)
 
 
 def _columns(own: Any, wanted: Sequence[Any] | None) -> npt.NDArray[np.int64] | None:
@@ -128,17 +152,23 @@ def _columns(own: Any, wanted: Sequence[Any] | None) -> npt.NDArray[np.int64] | 
         if legal is None or legal == list(range(len(legal))):
             return None
         raise ModelError(
-            f"the predictor's classes are {legal}. Expected 0 … {len(legal) - 1}. Give classes=…, the one "
-            "that stands for class 0, for class 1, and so on."
+            f"the predictor's classes are {_few(legal)}. Expected 0 … {len(legal) - 1}. Give classes=…, the "
+            "one that stands for class 0, for class 1, and so on; or a regressor, if they are numbers to "
+            "learn."
         )
     if legal is None:
         legal = list(range(len(wanted)))
     if len(set(wanted)) != len(wanted) or not set(legal) <= set(wanted):
         raise ModelError(
-            f"classes={list(wanted)} came for a predictor with the classes {legal}. Expected each of these "
-            "once."
+            f"classes={_few(list(wanted))} came for a predictor with the classes {_few(legal)}. Expected "
+            "each of these once."
         )
     return np.array([legal.index(name) if name in legal else -1 for name in wanted], dtype=np.int64)
+
+
+def _few(names: list[Any]) -> str:
+    """Names, of which the first are enough to know them by."""
+    return str(names) if len(names) <= _SHOWN else f"{str(names[:_SHOWN])[:-1]}, … {len(names):,} in all]"
 
 
 def _rows(inputs: Any) -> Array:

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from tutelage.errors import ModelError
 from tutelage.teachers.teacher import Teacher
@@ -59,8 +60,18 @@ class Virtual(Teacher):
         """Answer a batch by its labels."""
         if batch.labels is None:
             raise ModelError("a virtual teacher answers by the labels, and the batch has none")
+        if batch.labels.is_floating_point():
+            return self._by_shares(batch.labels)
         has_label = (batch.labels >= 0) & (batch.labels < self.num_classes)
         label = torch.where(has_label, batch.labels, 0).unsqueeze(-1)
         other = math.log((1 - self.correct) / (self.num_classes - 1))
         logits = torch.full((*batch.labels.shape, self.num_classes), other, device=batch.labels.device)
         return Outputs(logits.scatter(-1, label, math.log(self.correct)), mask=has_label)
+
+    def _by_shares(self, labels: Tensor) -> Outputs:
+        """A share for each class, [N, C]: as sure of a share of one as of a class."""
+        known = labels.isfinite().all(-1)
+        shares = torch.where(known[..., None], labels, 1 / self.num_classes).float()
+        least = (1 - self.correct) / (self.num_classes - 1)
+        mixed = (self.correct - least) * shares + least
+        return Outputs(mixed.log(), mask=known)

@@ -13,7 +13,9 @@ from tutelage.data.frames.columns import as_pandas, kind_of
 from tutelage.errors import DataError
 from tutelage.types import UNLABELLED
 
-__all__ = ["read_labels"]
+__all__ = ["known_labels", "read_labels"]
+
+_SHOWN = 10
 
 
 def read_labels(
@@ -103,6 +105,25 @@ def _there(labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(~np.isnan(labels))
 
 
+def known_labels(known: Sequence[Any]) -> str:
+    """The end of a sentence about a label that is not known: those that are, or what so many may mean."""
+    if known and all(_is_number(one) for one in known):
+        return (
+            f"; its {len(known):,} labels are numbers written as words, such as {known[0]!r}. To learn "
+            "numbers make them such: pandas.to_numeric(frame[name])"
+        )
+    more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
+    return f"; it knows {', '.join(map(str, known[:_SHOWN]))}{more}"
+
+
+def _is_number(word: Any) -> bool:
+    try:
+        float(word)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(word, str)
+
+
 def _numbers(labels: np.ndarray[Any, Any]) -> Tensor:
     """Whole numbers as such, where there are no gaps; others with NaN for gaps."""
     if labels.dtype == object:
@@ -116,8 +137,8 @@ def _places(labels: np.ndarray[Any, Any], known: Sequence[Any], where: str) -> T
     unknown = sorted({*labels[there].tolist()} - {*known}, key=str)
     if unknown:
         raise DataError(
-            f"{where} has the label {unknown[0]!r}, which the training data does not have; it knows "
-            f"{', '.join(map(str, known))}"
+            f"{where} has the label {unknown[0]!r}, which the training data does not have"
+            + known_labels(known)
         )
     place = {name: number for number, name in enumerate(known)}
     return torch.tensor([place[one] if held else UNLABELLED for one, held in zip(labels, there, strict=True)])
