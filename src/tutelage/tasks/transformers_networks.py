@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,10 @@ def from_path(
     if not packed:
         _refuse_pickle(Path(where))
     load = getattr(library, f"AutoModelFor{kind}").from_pretrained
-    network, info = read(_KINDS[kind], where, load, dtype=dtype, output_loading_info=True, **how, **keywords)
+    with _quiet(library):
+        network, info = read(
+            _KINDS[kind], where, load, dtype=dtype, output_loading_info=True, **how, **keywords
+        )
     missing = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
     if new_head:
         missing = [key for key in missing if key.startswith(f"{network.base_model_prefix}.")]
@@ -157,6 +161,18 @@ def check_length(network: Any, length: int | None) -> None:
             f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}"
             f"; set task.length to at most {limit}"
         )
+
+
+@contextlib.contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """No list of what is missing: a head that may start at random is no news, and all else is an error."""
+    said = library.utils.logging
+    before = said.get_verbosity()
+    said.set_verbosity_error()
+    try:
+        yield
+    finally:
+        said.set_verbosity(before)
 
 
 def _refused(model_type: str, error: Exception) -> ModelError:

@@ -2,5 +2,6 @@
 
 from tutelage.tasks.text import models
 from tutelage.tasks.text.classification import classification
+from tutelage.tasks.text.masked_language_modelling import masked_language_modelling
 
-__all__ = ["classification", "models"]
+__all__ = ["classification", "masked_language_modelling", "models"]

@@ -17,7 +17,7 @@ from tutelage.errors import DataError
 from tutelage.tasks.text.words import WordList
 from tutelage.types import Batch
 
-__all__ = ["Sentences", "sentences_in"]
+__all__ = ["Sentences", "filled", "keys_of_tokens", "sentences_in"]
 
 
 class Sentences(Source):
@@ -67,7 +67,7 @@ class Sentences(Source):
         self.padding = words.padding
         self.tokens = [torch.tensor(held, dtype=torch.int64) for held in tokens]
         self.kinds = None if kinds is None else [torch.tensor(held, dtype=torch.int64) for held in kinds]
-        self.keys = _keys(self.tokens, self.kinds)
+        self.keys = keys_of_tokens(self.tokens, self.kinds)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -81,11 +81,7 @@ class Sentences(Source):
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The texts of these numbers; a text's id is its number."""
         ids = torch.as_tensor(numbers, dtype=torch.int64)
-        held = [self.tokens[number] for number in ids.tolist()]
-        inputs = {
-            "input_ids": pad_sequence(held, batch_first=True, padding_value=self.padding),
-            "attention_mask": pad_sequence([torch.ones_like(one) for one in held], batch_first=True),
-        }
+        inputs = filled([self.tokens[number] for number in ids.tolist()], self.padding)
         if self.kinds is not None:
             inputs["token_type_ids"] = pad_sequence([self.kinds[n] for n in ids.tolist()], batch_first=True)
         labels = None if self._labels is None else self._labels[ids]
@@ -110,7 +106,26 @@ def sentences_in(part: Source) -> tuple[list[str], list[str]]:
     return [texts[n] for n in numbers], [pairs[n] for n in numbers] if pairs else []
 
 
-def _keys(tokens: Sequence[Tensor], kinds: Sequence[Tensor] | None) -> Tensor:
+def filled(tokens: Sequence[Tensor], padding: int) -> dict[str, Tensor]:
+    """Texts as one batch, filled up on the right to the longest.
+
+    Args:
+        tokens: of each text.
+        padding: what fills up.
+
+    Example:
+        >>> filled([torch.tensor([5, 6, 7]), torch.tensor([8])], padding=0)["attention_mask"]
+        tensor([[1, 1, 1],
+                [1, 0, 0]])
+    """
+    return {
+        "input_ids": pad_sequence(list(tokens), batch_first=True, padding_value=padding),
+        "attention_mask": pad_sequence([torch.ones_like(one) for one in tokens], batch_first=True),
+    }
+
+
+def keys_of_tokens(tokens: Sequence[Tensor], kinds: Sequence[Tensor] | None = None) -> Tensor:
+    """A key of 128 bits for each text, of its tokens alone: int64 [n, 2]."""
     found = np.empty((len(tokens), 2), dtype="<i8")
     for number, held in enumerate(tokens):
         content = bytes_of(held) + (b"" if kinds is None else b"/" + bytes_of(kinds[number]))

@@ -113,6 +113,17 @@ class WordList:
         kinds = None if pairs is None else found.get("token_type_ids")
         return tokens, kinds
 
+    def pieces(self, texts: Sequence[str], *, length: int) -> tuple[list[list[int]], list[int]]:
+        """The tokens of texts in pieces of at most so many, and which text each piece is of."""
+        found = self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=length,
+            return_overflowing_tokens=True,
+            return_attention_mask=False,
+        )
+        return found["input_ids"], list(found["overflow_to_sample_mapping"])
+
     @property
     def special(self) -> list[int]:
         """The numbers of tokens that are no text."""
