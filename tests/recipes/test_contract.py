@@ -68,7 +68,13 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
     paths = {"task.tokenizer": to, "teacher.model.path": to}
     if "path" in recipe.student.model.settings:
         paths["student.model.path"] = to
-    return [f"task.data={to}", "task.length=16", *(f"{name}={place}" for name, place in paths.items())]
+    plain = ["task.config=null"] if "config" in task else []
+    return [
+        *plain,
+        f"task.data={to}",
+        "task.length=16",
+        *(f"{name}={place}" for name, place in paths.items()),
+    ]
 
 
 def each_name() -> list[Any]:

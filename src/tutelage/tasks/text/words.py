@@ -113,6 +113,23 @@ class WordList:
         kinds = None if pairs is None else found.get("token_type_ids")
         return tokens, kinds
 
+    def encode_words(
+        self, texts: Sequence[Sequence[str]], *, length: int
+    ) -> tuple[list[list[int]], list[list[int | None]]]:
+        """The tokens of texts that are lists of words, and the word that each token is of.
+
+        Returns:
+            tokens; and the word's place in its list, None for a special token.
+        """
+        found = self.tokenizer(
+            [list(words) for words in texts],
+            is_split_into_words=True,
+            truncation=True,
+            max_length=length,
+            return_attention_mask=False,
+        )
+        return found["input_ids"], [found.word_ids(number) for number in range(len(texts))]
+
     def pieces(self, texts: Sequence[str], *, length: int) -> tuple[list[list[int]], list[int]]:
         """The tokens of texts in pieces of at most so many, and which text each piece is of."""
         found = self.tokenizer(
