@@ -41,9 +41,8 @@ def read_splits(
         DataError: nothing can be read.
 
     Example:
-        >>> read_splits("sklearn.iris", splits={"test": "dev"})
-        Traceback (most recent call last):
-        tutelage.errors.UnknownName: unknown split 'dev'. Expected: train. It came in task.splits.
+        >>> sorted(read_splits("sklearn.iris", splits={"train": "train"}))
+        ['train']
     """
     if isinstance(data, Mapping):
         found = {name: _one_place(place, name, config) for name, place in _named(data).items()}
