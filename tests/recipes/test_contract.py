@@ -78,8 +78,11 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
 
 
 def each_name() -> list[Any]:
-    """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files."""
-    files = ("int8", "to_device")
+    """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files.
+
+    TinyBERT's teacher has twelve blocks.
+    """
+    files = ("int8", "to_device", "tinybert")
     slow = [name for name in names() if name.startswith("vision/cifar10") or name.endswith(files)]
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names()]
 
