@@ -178,3 +178,15 @@ def test_a_data_sets_own_randomness_is_that_of_the_step():
     other = draws(0, 1)
     assert all(one[i] != other[i] for i in range(8))
     assert len({value for row in one.values() for value in row[1:]}) == 24
+
+
+def test_keys_of_the_data_move_with_the_view_whatever_its_number():
+    class Keyed(Examples):
+        def batch(self, numbers):
+            batch = super().batch(numbers)
+            return Batch(batch.inputs, batch.ids, batch.labels, keys=torch.stack([batch.ids, batch.ids], 1))
+
+    held = Keyed(torch.arange(4.0)[:, None], torch.arange(4))
+    loader = Loader(held, batch_size=4, seed=12, transform=lambda batch, view: batch, shuffle=False)
+    first, second = (next(loader.epoch(epoch))[0].keys for epoch in (100, 101))
+    assert len(set(first.flatten().tolist()) | set(second.flatten().tolist())) == 8

@@ -68,7 +68,7 @@ def test_every_fence_is_read():
         assert text.count("```") == 2 * len(_BLOCK.findall(text)), page
 
 
-SLOW = {README.stem, "answers", "getting-started", "tuning"}  # they train what they show
+SLOW = {README.stem, "answers", "getting-started", "text", "tuning"}  # they train what they show
 
 
 @pytest.mark.parametrize(

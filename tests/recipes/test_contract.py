@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
 
 import tutelage.losses
 from tutelage.data import Source, Subset
@@ -18,6 +18,7 @@ from tutelage.recipes.names import public_names
 from tutelage.shelf import recipe_text
 from tutelage.studies import Arm, Change, Stage, Study
 from tutelage.tasks.language.vocabulary import Vocabulary
+from tutelage.tasks.text.words import WordList
 from tutelage.training import Classroom, train_arm, train_teacher
 
 ROWS = 200
@@ -53,9 +54,35 @@ def tiny_language(task: dict[str, Any], to: Path) -> list[str]:
     ]
 
 
+def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
+    """Sentences of a few words; and a BERT of small layers, in place of one that comes with weights."""
+    rows = [f"the {a} saw a {b} and it was {c}" for a in ANIMALS for b in ANIMALS for c in ("nice", "sad")]
+    columns = {"text": rows, "label": [row.endswith("sad") * 1 for row in rows]}
+    datasets.Dataset.from_dict(columns).to_parquet(to / "train.parquet")
+    WordList.learnt(rows, kind="wordpiece", size=300).tokenizer.save_pretrained(to)
+    depth = 6 if "MiniLM" in str(task["tokenizer"]) else 12
+    config = BertConfig(
+        vocab_size=300, hidden_size=48, intermediate_size=8, num_attention_heads=12, num_hidden_layers=depth
+    )
+    BertForMaskedLM(config).save_pretrained(to)
+    paths = {"task.tokenizer": to, "teacher.model.path": to}
+    if "path" in recipe.student.model.settings:
+        paths["student.model.path"] = to
+    plain = ["task.config=null"] if "config" in task else []
+    return [
+        *plain,
+        f"task.data={to}",
+        "task.length=16",
+        *(f"{name}={place}" for name, place in paths.items()),
+    ]
+
+
 def each_name() -> list[Any]:
-    """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files."""
-    files = ("int8", "to_device")
+    """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files.
+
+    TinyBERT's teacher has twelve blocks.
+    """
+    files = ("int8", "to_device", "tinybert")
     slow = [name for name in names() if name.startswith("vision/cifar10") or name.endswith(files)]
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names()]
 
@@ -72,6 +99,8 @@ def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> li
     fewer = ["teacher.model.n_estimators=5"] if trees else []
     if recipe.task.name.startswith("language."):
         return tiny_language(task, tmp_path)
+    if recipe.task.name.startswith("text."):
+        return tiny_text(task, recipe, tmp_path)
     if task["data"].startswith("sklearn."):
         return fewer
     copies = []

@@ -119,6 +119,11 @@ class Loader:
         return [part.tolist() for part in np.array_split(mine, max(1, count))]
 
 
+def _shift(view: int) -> int:
+    """What keys of the data's own are moved by in a view, within 64 bits."""
+    return ((view + 1) * 0x9E3779B97F4A7C1 + 2**63) % 2**64 - 2**63
+
+
 def _outlive_one_signal(_: int) -> None:
     """Leave the first request to stop to the main process: a group gets it whole, and workers feed it."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,7 +170,7 @@ class Views(Dataset[list[Batch]]):
         if self.transform is not None:
             batch = self.transform(batch, self.view)
             if batch.keys is not None:  # keys of the data's own do not know the view
-                batch = replace(batch, keys=batch.keys + (self.view + 1) * 0x9E3779B97F4A7C1)
+                batch = replace(batch, keys=batch.keys + _shift(self.view))
         if masked:
             mask = torch.zeros(len(batch), dtype=torch.bool) if batch.mask is None else batch.mask & False
             batch = replace(batch, mask=mask)

@@ -14,7 +14,7 @@ from tutelage.errors import ModelError, TutelageError, UnknownName
 from tutelage.losses import Loss
 from tutelage.match.checks import Layers, check_loss, check_one_shape
 from tutelage.match.classes import check_classes, labels_among, only
-from tutelage.match.masks import both, part_left
+from tutelage.match.masks import both, part_left, without_padding
 from tutelage.match.values import few, named_labels, value_at
 from tutelage.stages import Pairing, pair
 from tutelage.types import Batch, Moment, Outputs, SparseLogits
@@ -27,6 +27,9 @@ Value = Any
 
 class Match(nn.Module):
     """One term of what a student minimises.
+
+    Where a batch has an `attention_mask`, what fills up texts counts nothing in terms on tokens and on
+    attention: their mean is that over the positions of a micro-batch, which weighs as its examples do.
 
     Args:
         loss: what is compared, and how.
@@ -156,13 +159,15 @@ class Match(nn.Module):
         batch = named_labels(batch, self.labels, self.name)
         mask = self._mask(teacher, batch)
         ours = [self._transformed(value, mask) for value in self._projected(self._student(student))]
-        given: dict[str, Any] = {}
         theirs: list[Any] = [None] * len(ours)
-        for need in self.loss.needs:
-            if need == "teacher":
-                theirs = [self._transformed(value, mask) for value in self._teacher(teacher)]
-            else:
-                given[need] = mask if need == "mask" else self._of(batch, need)
+        if "teacher" in self.loss.needs:
+            theirs = [self._transformed(value, mask) for value in self._teacher(teacher)]
+        given: dict[str, Any] = {
+            need: self._of(batch, need) for need in self.loss.needs if need not in ("teacher", "mask")
+        }
+        if "mask" in self.loss.needs:
+            place = theirs[0] if self.guided or self.hints else None
+            given["mask"] = without_padding(mask, batch, place, self.loss.layouts)
         try:
             term = self._sum(ours, theirs, given)
         except TutelageError:

@@ -22,7 +22,7 @@ from tutelage.recipes.form import Named, checked, named
 from tutelage.recipes.names import call, check_settings, find
 from tutelage.recipes.stage_spec import ChangeSpec, MatchSpec, TrainSpec
 from tutelage.studies import Change
-from tutelage.tasks import detection, language, paired, tabular, vision
+from tutelage.tasks import detection, language, paired, tabular, text, vision
 from tutelage.tasks.problem import Problem
 
 __all__ = [
@@ -47,6 +47,7 @@ FIELDS = {
     "language": language,
     "paired": paired,
     "tabular": tabular,
+    "text": text,
     "vision": vision,
 }
 """The folders of `tutelage.tasks`, by name."""

@@ -22,6 +22,7 @@ _PIPELINES = {
     "vision.classification": "image-classification",
     "tabular.classification": "tabular-classification",
     "language.modelling": "text-generation",
+    "text.classification": "text-classification",
 }
 _SHOWN = {"image": "image.png", "columns": "rows.csv", "rows": "rows.csv"}
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")

@@ -15,7 +15,7 @@ from torch import Tensor
 from tutelage.errors import DataError, RecipeError, UnknownName
 from tutelage.tasks.language.chat import Talk, counted_tokens
 from tutelage.tasks.language.documents import Unfinished
-from tutelage.tasks.language.library import optional, place_of, read
+from tutelage.tasks.transformers_library import optional, place_of, read
 
 __all__ = ["BROKEN", "END", "Vocabulary"]
 

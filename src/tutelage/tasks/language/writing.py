@@ -15,11 +15,11 @@ from tutelage.answers import Prompt, Sampling, Text
 from tutelage.errors import DataError, ModelError
 from tutelage.modes import evaluating
 from tutelage.tasks.language.chat import ask_by_template
-from tutelage.tasks.language.library import optional
 from tutelage.tasks.language.models.packed import unpacked
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.prompts import openings, read_prompts
 from tutelage.tasks.language.vocabulary import BROKEN, Vocabulary
+from tutelage.tasks.transformers_library import optional
 
 __all__ = ["Author", "OwnNoise", "ends_of"]
 

@@ -184,7 +184,7 @@ def test_networks_that_will_not_do(tmp_path):
         build("lama")
     with pytest.raises(ModelError, match="config has no model_type"):
         transformers_causal(config={"hidden_size": 4})
-    with pytest.raises(ModelError, match="no causal model of the type 'vit'"):
+    with pytest.raises(ModelError, match="no causal language model of the type 'vit'"):
         transformers_causal(config={"model_type": "vit"})
     with pytest.raises(ModelError, match=r"refuses the config of llama: .*not a multiple of"):
         build(hidden_size=65)

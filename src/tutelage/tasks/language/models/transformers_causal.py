@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tutelage.errors import CheckpointError, ModelError, UnknownName
-from tutelage.tasks.language.library import optional, place_of, read
-from tutelage.tasks.language.models.depth import keep_blocks
+from tutelage.errors import ModelError, UnknownName
+from tutelage.tasks.kept_blocks import keep_blocks
 from tutelage.tasks.language.models.packed import pack
-from tutelage.tasks.language.tokenizers import check_words
 from tutelage.tasks.language.vocabulary import Vocabulary
+from tutelage.tasks.tokenizers import check_words
+from tutelage.tasks.transformers_library import optional
+from tutelage.tasks.transformers_networks import (
+    check_length,
+    check_size,
+    from_config,
+    from_path,
+    read_config,
+    set_attention,
+)
 
 __all__ = ["transformers_causal"]
 
@@ -84,14 +91,14 @@ def transformers_causal(
         assert path is not None
         if words is not None:
             check_words(words, path, gguf_file)
-        network = _trained(library, path, gguf_file, _KINDS[dtype])
+        network = from_path(library, path, "CausalLM", dtype=_KINDS[dtype], gguf_file=gguf_file)
         if words is not None:
             _end_at(network, words.end)
     if vocabulary is not None:
-        _check_size(network, vocabulary)
+        check_size(network, vocabulary)
         network.known_classes = vocabulary
-    _set_attention(network, attention)
-    _check_length(network, length)
+    set_attention(network, attention)
+    check_length(network, length)
     if layers is not None:
         keep_blocks(network, layers)
     if checkpointing:
@@ -100,71 +107,8 @@ def transformers_causal(
 
 
 def _random(library: Any, config: Mapping[str, Any], vocabulary: int | None, length: int | None) -> Any:
-    settings = dict(config)
-    model_type = settings.pop("model_type", None)
-    if model_type is None:
-        raise ModelError(
-            'config has no model_type; name one, e.g. {"model_type": "llama", "hidden_size": 64}'
-        )
-    if model_type not in library.CONFIG_MAPPING:
-        raise UnknownName("model type", str(model_type), library.CONFIG_MAPPING.keys())
-    usual = library.AutoConfig.for_model(model_type)
-    for key in settings:
-        if not hasattr(usual, key):
-            raise UnknownName(f"setting of {model_type}", key, usual.to_dict())
-    if vocabulary is not None:
-        settings.setdefault("vocab_size", vocabulary)
-    if length is not None and hasattr(usual, "max_position_embeddings"):
-        settings.setdefault("max_position_embeddings", max(length, usual.max_position_embeddings))
-    try:
-        built = library.AutoConfig.for_model(model_type, **settings)
-        if type(built) in library.MODEL_FOR_CAUSAL_LM_MAPPING:
-            return library.AutoModelForCausalLM.from_config(built, trust_remote_code=False)
-    except Exception as error:  # its checks raise classes of their own
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"Transformers refuses the config of {model_type}: {said[-1].strip()}") from error
-    raise ModelError(f"Transformers has no causal model of the type {model_type!r}; take llama or qwen2")
-
-
-def _trained(library: Any, path: str, gguf_file: str | None, kind: torch.dtype) -> Any:
-    where, packed = place_of(path, gguf_file)
-    how: dict[str, Any] = {**packed} if packed else {"use_safetensors": True}
-    if not packed:
-        _refuse_pickle(Path(where))
-    network, info = read(
-        "a causal language model",
-        where,
-        library.AutoModelForCausalLM.from_pretrained,
-        dtype=kind,
-        output_loading_info=True,
-        **how,
-    )
-    missing = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
-    if missing:
-        raise CheckpointError(
-            f"the weights of {path!r} lack {missing[0]!r} ({len(missing)} in all) or have it in another "
-            "shape; take a whole checkpoint of a causal language model"
-        )
-    return network
-
-
-def _refuse_pickle(folder: Path) -> None:
-    pickles = sorted(folder.glob("pytorch_model*.bin"))
-    if pickles and not any(folder.glob("*.safetensors")):
-        raise CheckpointError(
-            f"{str(folder)!r} holds only {pickles[0].name}, a pickle, which can run code when it is read. "
-            "Load it once where you trust it, call save_pretrained(folder) on the network, which writes "
-            "model.safetensors, and use that folder."
-        )
-
-
-def _set_attention(network: Any, attention: str | None) -> None:
-    """Choose how attention is computed."""
-    kind = type(network).__name__
-    try:
-        network.set_attn_implementation(attention or ("sdpa" if network._supports_sdpa else "eager"))
-    except (ImportError, ValueError) as error:
-        raise ModelError(f"{kind} cannot compute attention as {attention!r}: {error}") from error
+    built = read_config(library, config, vocabulary=vocabulary, length=length)
+    return from_config(library, built, "CausalLM", advice="take llama or qwen2")
 
 
 def _end_at(network: Any, end: int) -> None:
@@ -180,24 +124,3 @@ def _checkpoint(network: Any) -> None:
     if not network.supports_gradient_checkpointing:
         raise ModelError(f"{type(network).__name__} has no blocks to compute anew; leave checkpointing out")
     network.gradient_checkpointing_enable({"use_reentrant": False})
-
-
-def _check_size(network: Any, vocabulary: int) -> None:
-    """Refuse a network that has fewer tokens than will be asked of it."""
-    rows = int(network.get_input_embeddings().weight.shape[0])
-    if rows < vocabulary:
-        raise ModelError(
-            f"{type(network).__name__} has embeddings for {rows} tokens, and the tokenizer of the task has "
-            f"{vocabulary}; take the tokenizer that it was trained with (task.tokenizer), or a config "
-            "without vocab_size"
-        )
-
-
-def _check_length(network: Any, length: int | None) -> None:
-    """Refuse rows longer than what a network has positions for."""
-    limit = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    if length is not None and isinstance(limit, int) and length > limit:
-        raise ModelError(
-            f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}"
-            f"; set task.length to at most {limit}"
-        )

@@ -14,8 +14,13 @@ from tutelage.errors import CheckpointError, MissingExtra
 __all__ = ["optional", "place_of", "read"]
 
 
-def optional(package: str, purpose: str) -> Any:
-    """A package of the extra `language`.
+def optional(package: str, purpose: str, *, extra: str = "language") -> Any:
+    """A package of an extra.
+
+    Args:
+        package: its name.
+        purpose: what it is needed for.
+        extra: which installs it.
 
     Raises:
         MissingExtra: it is not installed.
@@ -23,7 +28,7 @@ def optional(package: str, purpose: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingExtra(package, extra="language", purpose=purpose) from error
+        raise MissingExtra(package, extra=extra, purpose=purpose) from error
 
 
 def place_of(path: str, gguf_file: str | None = None) -> tuple[str, dict[str, str]]:

@@ -10,8 +10,8 @@ from tutelage.losses import response
 from tutelage.match import Match
 from tutelage.schemes import Offline
 from tutelage.tasks.language.models import transformers_causal
-from tutelage.tasks.language.tokenizers import differing
 from tutelage.tasks.language.vocabulary import Vocabulary
+from tutelage.tasks.tokenizers import differing
 from tutelage.teachers import Frozen
 from tutelage.types import Batch
 

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tutelage.errors import CheckpointError, ModelError
-from tutelage.tasks.language.library import optional, place_of, read
-from tutelage.tasks.language.vocabulary import Vocabulary
+from tutelage.tasks.transformers_library import optional, place_of, read
 
-__all__ = ["aligned", "check_words", "differing"]
+__all__ = ["Words", "aligned", "check_words", "differing"]
 
 
-def check_words(words: Vocabulary, path: str, gguf_file: str | None = None) -> None:
+class Words(Protocol):
+    """A tokenizer of Transformers', as a task holds it."""
+
+    tokenizer: Any
+    samples: list[str]
+    """Some texts that it is for, which messages show."""
+    place: str | None
+    """Where it was read from, if anywhere."""
+
+    def __len__(self) -> int: ...
+
+
+def check_words(words: Words, path: str, gguf_file: str | None = None) -> None:
     """Refuse a network whose own tokenizer gives words other numbers than the one that texts are read with.
 
     A network without a tokenizer beside its weights says nothing of its numbers, and is let through. Tokens

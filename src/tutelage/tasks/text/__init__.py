@@ -1,0 +1,8 @@
+"""Sentences."""
+
+from tutelage.tasks.text import models
+from tutelage.tasks.text.classification import classification
+from tutelage.tasks.text.masked_language_modelling import masked_language_modelling
+from tutelage.tasks.text.tagging import tagging
+
+__all__ = ["classification", "masked_language_modelling", "models", "tagging"]

@@ -1,0 +1,215 @@
+"""Tokens of sentences: a tokenizer that comes ready, or pieces or words learnt from the training texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.transformers_library import optional, place_of, read
+
+__all__ = ["SPECIAL", "WordList"]
+
+SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+"""The special tokens of what is learnt here, by Transformers' names; BERT's, numbered in this order."""
+
+_SHOWN = 60  # letters of a text, in messages
+_FEWEST = 300
+
+
+class WordList:
+    """A tokenizer, and what a task must know of it.
+
+    Args:
+        tokenizer: one of Transformers'.
+        samples: some texts that it is for, which messages show.
+        place: where it was read from, if anywhere.
+
+    Raises:
+        DataError: it has no token that fills up texts.
+    """
+
+    def __init__(self, tokenizer: Any, samples: Sequence[str] = (), place: str | None = None) -> None:
+        if tokenizer.pad_token_id is None:
+            raise DataError(
+                f"the tokenizer {tokenizer.name_or_path!r} has no token that fills up texts (pad_token), and "
+                "texts of a batch are brought to one length by it; save it with one"
+            )
+        self.tokenizer = tokenizer
+        self.padding = int(tokenizer.pad_token_id)
+        self.samples, self.place = [str(one)[:_SHOWN] for one in samples[:3]], place
+
+    def __len__(self) -> int:
+        return 1 + max(int(number) for number in self.tokenizer.get_vocab().values())
+
+    @classmethod
+    def of(cls, came: str | Mapping[str, Any], texts: Sequence[str]) -> WordList:
+        """The tokenizer that a recipe names.
+
+        Args:
+            came: a folder or a name on the hub; or what is learnt from the texts: `{wordpiece: size}`,
+                `{bpe: size}` or `{words: size}`.
+            texts: those that are trained on.
+
+        Raises:
+            UnknownName, RecipeError, CheckpointError: it cannot be had.
+            MissingExtra: Transformers is not installed.
+        """
+        if isinstance(came, str):
+            where, _ = place_of(came)
+            library = optional("transformers", "a tokenizer", extra="text")
+            return cls(read("a tokenizer", where, library.AutoTokenizer.from_pretrained), texts, came)
+        if len(came) != 1 or not came.keys() <= _LEARNT.keys():
+            raise UnknownName("tokenizer", ", ".join(came), _LEARNT, hint="Or give a folder or a hub name.")
+        ((kind, size),) = came.items()
+        return cls.learnt(texts, kind=kind, size=size)
+
+    @classmethod
+    def learnt(cls, texts: Sequence[str], *, kind: str, size: int) -> WordList:
+        """Tokens learnt from texts, case ignored; the same texts give the same tokens.
+
+        Args:
+            texts: what to learn from.
+            kind: `wordpiece`, pieces of words (##); `bpe`, byte pairs; `words`, the commonest words whole.
+            size: how many tokens, the special ones and all letters included; fewer if the texts are short.
+
+        Source: wordpiece, Devlin et al., BERT, 2019, section 3; bpe, Sennrich et al. 2016, section 3.2.
+        """
+        if not isinstance(size, int) or size < _FEWEST:
+            raise RecipeError(f"tokenizer: {{{kind}: {size}}}; expected a whole number of at least {_FEWEST}")
+        library = optional("transformers", "a tokenizer", extra="text")
+        parts = optional("tokenizers", "a tokenizer", extra="text")
+        model = _LEARNT[kind](parts, size, texts)
+        numbers = [(SPECIAL[name], model.token_to_id(SPECIAL[name])) for name in ("cls_token", "sep_token")]
+        model.post_processor = parts.processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=numbers
+        )
+        read_as = ["input_ids", "token_type_ids", "attention_mask"]
+        fast = library.PreTrainedTokenizerFast(tokenizer_object=model, model_input_names=read_as, **SPECIAL)
+        return cls(fast, texts)
+
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, length: int
+    ) -> tuple[list[list[int]], list[list[int]] | None]:
+        """The tokens of each text, or of each text and its pair, cut to a length.
+
+        Returns:
+            tokens; and of pairs which part each token is of, where the tokenizer says so, else None.
+        """
+        found = self.tokenizer(
+            list(texts),
+            *([] if pairs is None else [list(pairs)]),
+            truncation=True,
+            max_length=length,
+            return_attention_mask=False,
+        )
+        tokens = [held or [self.padding] for held in found["input_ids"]]  # an empty text is one token
+        kinds = None if pairs is None else found.get("token_type_ids")
+        return tokens, kinds
+
+    def encode_words(
+        self, texts: Sequence[Sequence[str]], *, length: int
+    ) -> tuple[list[list[int]], list[list[int | None]]]:
+        """The tokens of texts that are lists of words, and the word that each token is of.
+
+        Returns:
+            tokens; and the word's place in its list, None for a special token.
+        """
+        found = self.tokenizer(
+            [list(words) for words in texts],
+            is_split_into_words=True,
+            truncation=True,
+            max_length=length,
+            return_attention_mask=False,
+        )
+        return found["input_ids"], [found.word_ids(number) for number in range(len(texts))]
+
+    def pieces(self, texts: Sequence[str], *, length: int) -> tuple[list[list[int]], list[int]]:
+        """The tokens of texts in pieces of at most so many, and which text each piece is of."""
+        found = self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=length,
+            return_overflowing_tokens=True,
+            return_attention_mask=False,
+        )
+        return found["input_ids"], list(found["overflow_to_sample_mapping"])
+
+    @property
+    def special(self) -> list[int]:
+        """The numbers of tokens that are no text."""
+        return sorted({int(number) for number in self.tokenizer.all_special_ids})
+
+    @property
+    def mask(self) -> int:
+        """The number of the token that hides another.
+
+        Raises:
+            DataError: the tokenizer has none.
+        """
+        if self.tokenizer.mask_token_id is None:
+            raise DataError(
+                f"the tokenizer {self.place!r} has no token that hides others (mask_token); take one of a "
+                "masked language model, or have one learnt: task.tokenizer={wordpiece: 8000}"
+            )
+        return int(self.tokenizer.mask_token_id)
+
+
+def _wordpiece(parts: Any, size: int, texts: Sequence[str]) -> Any:
+    """Pieces of words. The trainer numbers letters within words as it meets them, in another order each time.
+
+    So they are named to it in theirs.
+    """
+    lower = parts.normalizers.BertNormalizer(lowercase=True)
+    letters = {letter for text in texts for letter in lower.normalize_str(text) if not letter.isspace()}
+    named = [*SPECIAL.values(), *(f"##{letter}" for letter in sorted(letters))]
+    trainer = parts.trainers.WordPieceTrainer(vocab_size=size, special_tokens=named, show_progress=False)
+
+    def made(vocabulary: Mapping[str, int] | None = None) -> Any:
+        settings = {} if vocabulary is None else {"vocab": dict(vocabulary)}
+        model = parts.Tokenizer(parts.models.WordPiece(unk_token=SPECIAL["unk_token"], **settings))
+        model.normalizer, model.pre_tokenizer = lower, parts.pre_tokenizers.BertPreTokenizer()
+        model.decoder = parts.decoders.WordPiece()
+        return model
+
+    first = made()
+    first.train_from_iterator(texts, trainer)
+    return made(first.get_vocab())  # without what was named being special
+
+
+def _bpe(parts: Any, size: int, texts: Sequence[str]) -> Any:
+    """Byte pairs."""
+    model = parts.Tokenizer(parts.models.BPE(unk_token=SPECIAL["unk_token"]))
+    model.normalizer = parts.normalizers.BertNormalizer(lowercase=True)
+    model.pre_tokenizer = parts.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    model.decoder = parts.decoders.ByteLevel()
+    alphabet = sorted(parts.pre_tokenizers.ByteLevel.alphabet())
+    trainer = parts.trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, **_plain())
+    model.train_from_iterator(texts, trainer)
+    return model
+
+
+def _words(parts: Any, size: int, texts: Sequence[str]) -> Any:
+    """Whole words, the commonest first."""
+    model = parts.Tokenizer(parts.models.WordLevel(unk_token=SPECIAL["unk_token"]))
+    model.normalizer = parts.normalizers.BertNormalizer(lowercase=True)
+    model.pre_tokenizer = parts.pre_tokenizers.BertPreTokenizer()
+    model.train_from_iterator(texts, parts.trainers.WordLevelTrainer(vocab_size=size, **_plain()))
+    return model
+
+
+def _plain() -> dict[str, Any]:
+    return {"special_tokens": list(SPECIAL.values()), "show_progress": False}
+
+
+_LEARNT: Mapping[str, Callable[[Any, int, Sequence[str]], Any]] = {
+    "wordpiece": _wordpiece,
+    "bpe": _bpe,
+    "words": _words,
+}
