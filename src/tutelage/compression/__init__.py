@@ -7,6 +7,7 @@ from tutelage.compression.changer import Calibration, Changed, Changer
 from tutelage.compression.export import Export
 from tutelage.compression.factorise import Factorise
 from tutelage.compression.prune import Prune
+from tutelage.compression.prune_transformer import PruneTransformer
 from tutelage.compression.quantise import Quantise
 from tutelage.compression.settle import is_settled, settle, settled_records
 from tutelage.compression.share import Share
@@ -15,6 +16,7 @@ changes = {
     "export": Export,
     "factorise": Factorise,
     "prune": Prune,
+    "prune_transformer": PruneTransformer,
     "quantise": Quantise,
     "share": Share,
 }
@@ -27,6 +29,7 @@ __all__ = [
     "Export",
     "Factorise",
     "Prune",
+    "PruneTransformer",
     "Quantise",
     "Share",
     "changes",

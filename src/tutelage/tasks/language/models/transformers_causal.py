@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from tutelage.compression.blocks import keep_blocks
 from tutelage.errors import CheckpointError, ModelError, UnknownName
 from tutelage.tasks.language.library import optional, place_of, read
-from tutelage.tasks.language.models.depth import keep_blocks
 from tutelage.tasks.language.models.packed import pack
 from tutelage.tasks.language.tokenizers import check_words
 from tutelage.tasks.language.vocabulary import Vocabulary
