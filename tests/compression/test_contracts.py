@@ -46,7 +46,7 @@ FINAL: dict[str, list[dict[str, Any]]] = {
 }
 """The same for what no training may follow."""
 
-ELSEWHERE = {"prune_transformer"}
+ELSEWHERE = {"merge_adapter", "prune_transformer"}
 """What changes networks of Transformers alone; its own tests hold it to the same."""
 
 INPUTS = torch.linspace(-1, 1, 40 * 12).reshape(40, 12).sin()

@@ -6,6 +6,7 @@ Each is deterministic, gives what it did as plain JSON, and can do the same to a
 from tutelage.compression.changer import Calibration, Changed, Changer
 from tutelage.compression.export import Export
 from tutelage.compression.factorise import Factorise
+from tutelage.compression.merge_adapter import MergeAdapter
 from tutelage.compression.prune import Prune
 from tutelage.compression.prune_transformer import PruneTransformer
 from tutelage.compression.quantise import Quantise
@@ -15,6 +16,7 @@ from tutelage.compression.share import Share
 changes = {
     "export": Export,
     "factorise": Factorise,
+    "merge_adapter": MergeAdapter,
     "prune": Prune,
     "prune_transformer": PruneTransformer,
     "quantise": Quantise,
@@ -28,6 +30,7 @@ __all__ = [
     "Changer",
     "Export",
     "Factorise",
+    "MergeAdapter",
     "Prune",
     "PruneTransformer",
     "Quantise",
