@@ -75,19 +75,19 @@ def test_json_has_the_documented_shape_and_the_next_run_reads_the_data(cli, word
 
 def test_another_share_takes_the_scores_that_are_there(cli, words):
     assert cli(*words, "--quiet").code == 0
-    first, scores = rows(), Path("chosen/shards/000000.json").stat().st_mtime_ns
+    first, scores = rows(), Path("chosen/shards/000000.jsonl").stat().st_mtime_ns
     assert cli(*words, "--quiet").code == 0
     assert rows() == first
     assert cli(*words, "--quiet", "--keep", "0.1").code == 0
     best = max(first, key=lambda row: row["score"])
     assert rows() == [best]
-    assert Path("chosen/shards/000000.json").stat().st_mtime_ns == scores
+    assert Path("chosen/shards/000000.jsonl").stat().st_mtime_ns == scores
 
 
 def test_a_killed_selection_goes_on_and_is_not_read_before(cli, words):
     assert cli(*words, "--quiet", "--shard-documents", "2").code == 0
     whole = Path("chosen/train.jsonl").read_bytes()
-    for name in ("shards/000001.json", "select.json"):
+    for name in ("shards/000001.jsonl", "select.json"):
         Path("chosen", name).unlink()
     with pytest.raises(DataError, match="is not complete; `tutelage select`"):
         read_documents("chosen", documents="whole")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -94,10 +93,10 @@ class Scoring(ShardedWork):
                 "a document is impossible to one of the networks (its log-probability is not finite); look "
                 "for NaN in their weights"
             )
-        held = {"teacher": sums[0].tolist(), "reference": sums[1].tolist(), "tokens": counts.tolist()}
-        content = json.dumps(held).encode()
+        held = zip(*sums.tolist(), counts.tolist(), strict=True)
+        content = "".join(f"{json.dumps(asdict(Score(*one)))}\n" for one in held).encode()
         rows = int(counts.sum())
-        return put_shard(self.place, number, content, ending="json", examples=len(asked), rows=rows)
+        return put_shard(self.place, number, content, ending="jsonl", examples=len(asked), rows=rows)
 
     def note(self, record: ShardRecord, seconds: float) -> Mapping[str, float]:
         """How fast the shard that was made last was scored."""
@@ -116,9 +115,8 @@ class Scoring(ShardedWork):
                 raise AnswersError(
                     f"{self.place.url} lacks the scores of shard {number}; the same call makes them"
                 )
-            held: Any = parse_json(self.place.read(record.name))
-            rows = zip(held["teacher"], held["reference"], held["tokens"], strict=True)
-            found += [Score(*row) for row in rows]
+            lines = self.place.read(record.name).splitlines()
+            found += [Score(**parse_json(line)) for line in lines]
         return found
 
     def _log_probs(self, teacher: Frozen, batch: Batch) -> Tensor:
