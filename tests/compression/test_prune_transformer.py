@@ -169,6 +169,7 @@ def test_what_is_left_can_be_trained_and_copies_stay():
     [
         ({"heads": 3}, "2 heads each share their keys and values.*give a multiple of 2, up to 4"),
         ({"hidden": 33}, "hidden: 33 came, and the network has 32; give at most that many"),
+        ({"hidden": 21}, r"heads: 4 came.*only where the heads divide the hidden width; give hidden: 20"),
         ({"layers": 4}, "found nothing to take out"),
         ({"parameters": 10}, "the smallest shape that is looked at has"),
     ],

@@ -125,12 +125,13 @@ def _state(work: Writing) -> None:
 def _print(done: Mapping[str, Any]) -> None:
     from tutelage.report.numbers import counted, size
 
-    pace = done["tokens_per_second"]
+    pace, varied = done["tokens_per_second"], done["distinct"]["4"]
     output.print_rich(
         f"{done['texts']:,} texts as {done['form']} in {done['out']}",
         "",
         f"Tokens  {done['tokens']:,}" + (f", {pace:,.1f} a second" if pace else ""),
         f"Ends    {done['finished']:,} texts were ended by the teacher, the others cut off",
+        *([f"Variety {varied:.1%} of the runs of four words are different ones"] if varied else []),
         f"Size    {size(done['bytes'])} in {counted(done['shards'], 'file')}",
         "",
     )

@@ -122,6 +122,10 @@ class Decoder:
         """One after the other."""
         return list(blocks_of(self.network, self.config.num_hidden_layers)[2])
 
+    def is_built(self, sizes: Sizes) -> bool:
+        """Whether Transformers builds such a network: of Llama the heads have to divide the channels."""
+        return self.kind != "llama" or sizes.hidden % sizes.heads == 0
+
     @property
     def norms(self) -> list[nn.Module]:
         """Those whose answers are the hidden channels."""

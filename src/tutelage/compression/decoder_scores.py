@@ -162,7 +162,8 @@ class _Seen:
     def _heads(self, rows: Float[Tensor, "tokens channels"]) -> Float[Tensor, "tokens groups"]:
         """The norm of each head's answer, the mean over a group."""
         heads = rows.view(len(rows), self.decoder.groups, -1, self.decoder.head_width)
-        return heads.norm(dim=-1).mean(-1)
+        found: Tensor = torch.linalg.vector_norm(heads, dim=-1).mean(-1)
+        return found
 
 
 def _sizes(rows: Tensor) -> Tensor:

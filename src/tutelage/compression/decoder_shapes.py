@@ -21,16 +21,17 @@ _ROUND = 8
 """Widths of 64 or more are looked at in multiples of this."""
 
 
-def check_sizes(decoder: Decoder, asked: Mapping[str, int]) -> None:
+def check_sizes(decoder: Decoder, asked: Mapping[str, int], *, searched: bool) -> None:
     """Refuse sizes that a network cannot be cut to.
 
     Args:
         decoder: as it is.
         asked: by the names of the sizes; what is not named stays.
+        searched: whether what is not named is searched instead.
 
     Raises:
-        ModelError: a size that is larger than the network's, heads that are no whole groups, or one that this
-            type of network cannot change.
+        ModelError: a size that is larger than the network's, heads that are no whole groups, one that this
+            type of network cannot change, or a width that its heads do not divide.
     """
     now = decoder.sizes.as_dict()
     for name, size in asked.items():
@@ -47,6 +48,14 @@ def check_sizes(decoder: Decoder, asked: Mapping[str, int]) -> None:
         raise ModelError(
             f"heads: {heads} came, and {per_group} heads each share their keys and values, so that whole "
             f"groups go; give a multiple of {per_group}, up to {now['heads']}"
+        )
+    hidden = asked.get("hidden", now["hidden"])
+    if not searched and not decoder.is_built(Sizes(**now | asked)):
+        below = hidden // heads * heads
+        raise ModelError(
+            f"hidden: {hidden} and heads: {heads} came, and Transformers builds a network of the type "
+            f"{decoder.kind!r} only where the heads divide the hidden width; give hidden: "
+            f"{below or heads}, or other heads"
         )
 
 
@@ -97,6 +106,8 @@ def shapes_within(
     least = counted(now)
     for sizes in _shapes(choices):
         count = counted(sizes)
+        if not decoder.is_built(sizes):
+            continue
         least = min(least, count)
         if count > budget:
             continue

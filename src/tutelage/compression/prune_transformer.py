@@ -95,7 +95,7 @@ class PruneTransformer(Changer):
     def change(self, network: nn.Module, calibration: Calibration | None = None) -> Changed:
         """Prune in place; what was kept, the sizes, and what of the search was tried."""
         decoder = Decoder(settle(network))
-        check_sizes(decoder, self.asked)
+        check_sizes(decoder, self.asked, searched=self.parameters is not None)
         examples = shown(calibration, name="prune_transformer")
         parts = parts_of(examples, count=self.examples)
         scores = scores_of(decoder, examples, parts, blocks=self.blocks)
