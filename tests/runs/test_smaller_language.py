@@ -1,4 +1,4 @@
-"""Runs whose students are cut out of a language model, or learn by an adapter; they train, so they are slow."""
+"""Runs whose students are cut out of a language model, or learn by an adapter."""
 
 from __future__ import annotations
 
