@@ -82,6 +82,9 @@ def test_another_share_takes_the_scores_that_are_there(cli, words):
     best = max(first, key=lambda row: row["score"])
     assert rows() == [best]
     assert Path("chosen/shards/000000.jsonl").stat().st_mtime_ns == scores
+    other = cli(*words, "--quiet", "--set", "stages.0.train.steps=2")
+    assert other.code == 1
+    assert "holds a small network that was trained by another recipe or text" in other.stderr
 
 
 def test_a_killed_selection_goes_on_and_is_not_read_before(cli, words):

@@ -61,8 +61,8 @@ def chosen(scores: Sequence[Score], *, keep: float) -> list[int]:
     Raises:
         DataError: nothing is predicted in any.
 
-    Source: Gu et al. 2025, "MiniPLM: Knowledge Distillation for Pre-Training Language Models", section 2.2,
-    difference sampling: the documents with the largest log p(x) of the teacher less that of the reference.
+    Source: Gu et al. 2025, "MiniPLM: Knowledge Distillation for Pre-Training Language Models", difference
+    sampling: the documents with the largest log p(x) of the teacher less that of the reference.
     Differences: the difference is that of a token, so that long documents are not favoured; the share is one
     of tokens.
 

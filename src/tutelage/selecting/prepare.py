@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,11 @@ def _reference(
     if settings.reference is not None:
         return Frozen(corpus.network(settings.reference)).to(runtime.device)
     arm = _alone(study)
+    if runtime.is_main:
+        told = {name: study.resolved.get(name) for name in ("student", "stages", "control", "task")}
+        said = json.loads(json.dumps(told, default=str))
+        _same(folder / "reference.json", said, "a small network that was trained by another recipe or text")
+    runtime.wait()
     seed = study.seeds[0]
     trained = train_arm(
         arm, study.problem, runtime, folder / "reference", seed=seed, teacher=None, label="reference"
@@ -91,16 +98,18 @@ def _alone(study: Study) -> Arm:
 def _promise(work: Scoring, file: Path) -> None:
     """Say whose scores of what these are; refuse to mix them with others."""
     nothing = torch.empty(0)
-    ours: dict[str, Any] = {
+    ours = {
         "teacher": fingerprint(work.teacher, nothing),
         "reference": fingerprint(work.reference, nothing),
         "documents": work.corpus.fingerprint(),
         "shard_documents": work.settings.shard_documents,
     }
+    _same(file, ours, "scores of other networks, other documents or shards of another size")
+
+
+def _same(file: Path, ours: Mapping[str, Any], other: str) -> None:
+    """Note what lies in a folder, or refuse to go on with something else there."""
     if not file.exists():
         write_json(file, ours)
-    elif read_json(file) != ours:
-        raise OutputError(
-            f"{file.parent} holds scores of other networks, other documents or shards of another size; "
-            "choose another folder (--out), or delete that one"
-        )
+    elif read_json(file) != json.loads(json.dumps(dict(ours), default=str)):
+        raise OutputError(f"{file.parent} holds {other}; choose another folder (--out), or delete that one")

@@ -49,8 +49,7 @@ class Scoring(ShardedWork):
     Args:
         study: whose documents.
         corpus: these.
-        teacher: the large network.
-        reference: the small one.
+        both: the large network and the small one.
         place: where the scores go.
         runtime: where to ask; several processes share the shards.
         settings: how the work is cut.
