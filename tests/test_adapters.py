@@ -154,7 +154,7 @@ def test_without_peft_the_error_names_the_extra(monkeypatch):
 
 def test_a_network_without_an_adapter_is_no_student_of_it():
     with pytest.raises(ModelError, match="the student without its adapter, and Linear has none"):
-        WithoutAdapter().beside(nn.Linear(2, 2))
+        WithoutAdapter().beside(nn.Linear(2, 2))(Batch(torch.zeros(1, 2), torch.arange(1)))
     with pytest.raises(ModelError, match="stands beside none yet"):
         WithoutAdapter()(Batch(torch.zeros(1, 2), torch.arange(1)))
     with pytest.raises(ModelError, match="Linear has no adapter"):

@@ -48,16 +48,7 @@ class WithoutAdapter(Teacher):
         self._student: tuple[nn.Module, ...] = ()  # a tuple keeps it out of the state dict
 
     def beside(self, student: nn.Module) -> Self:
-        """A fresh one, that asks this student.
-
-        Raises:
-            ModelError: it has no adapter.
-        """
-        if not adapter_layers(student):
-            raise ModelError(
-                f"the teacher is the student without its adapter, and {type(student).__name__} has none; "
-                "give the student's transformers_causal lora: {r: 16}, or take a teacher frozen"
-            )
+        """A fresh one, that asks this student."""
         fresh = copy.copy(self)
         fresh._student = (student,)
         return fresh
@@ -75,6 +66,11 @@ class WithoutAdapter(Teacher):
     def forward(self, batch: Batch) -> Outputs:
         """Answer a batch."""
         student = self._held()
+        if not adapter_layers(student):
+            raise ModelError(
+                f"the teacher is the student without its adapter, and {type(student).__name__} has none; "
+                "give the student's transformers_causal lora: {r: 16}, or take a teacher frozen"
+            )
         with torch.no_grad(), evaluating(student), without_adapter(student):
             return capture(student, reading(batch, self.reads).inputs, self.layers)
 
