@@ -50,7 +50,7 @@ def check_sizes(decoder: Decoder, asked: Mapping[str, int], *, searched: bool) -
             f"groups go; give a multiple of {per_group}, up to {now['heads']}"
         )
     hidden = asked.get("hidden", now["hidden"])
-    if not searched and not decoder.is_built(Sizes(**now | asked)):
+    if not searched and not decoder.is_built(Sizes(**{**now, **asked})):
         below = hidden // heads * heads
         raise ModelError(
             f"hidden: {hidden} and heads: {heads} came, and Transformers builds a network of the type "
