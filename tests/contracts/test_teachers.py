@@ -31,6 +31,7 @@ from tutelage.teachers import (
     Teacher,
     Union,
     Virtual,
+    WithoutAdapter,
 )
 from tutelage.types import Batch, Outputs
 
@@ -72,6 +73,14 @@ def stored() -> Stored:
     return Stored("memory://answers-of-contracts")
 
 
+def with_adapter() -> WithoutAdapter:
+    peft = pytest.importorskip("peft", reason="PEFT is not installed: pip install 'tutelage[peft]'")
+    config = peft.LoraConfig(r=2, target_modules=["layer"], init_lora_weights=False)
+    teacher = WithoutAdapter().beside(peft.inject_adapter_in_model(config, Net()))
+    teacher.watch(["head"])
+    return teacher
+
+
 FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
     Ahead: lambda: Ahead(Frozen(Net(), layers=["layer"])),
     Cautious: lambda: Cautious(Frozen(Net(), layers=["layer"]), least=0.4),
@@ -89,8 +98,9 @@ FACTORIES: dict[type[Teacher], Callable[[], Teacher]] = {
     Stored: stored,
     Union: lambda: Union([Frozen(Net(2)), Frozen(Net(2))], [[0, 1], [1, 2]]),
     Virtual: lambda: Virtual(num_classes=3),
+    WithoutAdapter: with_adapter,
 }
-WITH_LAYERS = (Ahead, Cautious, Frozen, MovingAverage, PastSelf, SomeClasses)
+WITH_LAYERS = (Ahead, Cautious, Frozen, MovingAverage, PastSelf, SomeClasses, WithoutAdapter)
 
 EXPORTED = [
     item

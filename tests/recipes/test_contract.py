@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
-from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertForMaskedLM
 
 import tutelage.losses
 from tutelage.data import Source, Subset
 from tutelage.engine import Runtime
-from tutelage.recipes import build, load, names
+from tutelage.recipes import Recipe, build, load, names
 from tutelage.recipes.names import public_names
+from tutelage.recipes.stage_spec import ChangeSpec
 from tutelage.shelf import recipe_text
 from tutelage.studies import Arm, Change, Stage, Study
 from tutelage.tasks.language.vocabulary import Vocabulary
@@ -36,22 +38,46 @@ def tiny_copy(folder: Path, to: Path) -> Path:
 ANIMALS = ("cat", "dog", "owl", "fox", "bee")
 
 
-def tiny_language(task: dict[str, Any], to: Path) -> list[str]:
-    """A text of a few words; and a network of 30 small layers, in place of one that comes with weights."""
+def tiny_language(recipe: Recipe, to: Path) -> list[str]:
+    """A text of a few words; and small networks, in place of those that come with weights."""
+    task = recipe.task.settings
     lines = [f"the {a} saw a {b} and the {c} ran" for a in ANIMALS for b in ANIMALS for c in ANIMALS]
     (to / "train.txt").write_text("\n\n".join(f"= {n} =\n\n{line}" for n, line in enumerate(lines)))
-    changes = [f"task.data={to}", "task.length=16"]
+    changes = [f"task.data={to / 'train.txt'}", "task.length=16", "task.validation=0.1", "task.test=0.1"]
     if isinstance(task["tokenizer"], dict):
-        return [*changes, "task.tokenizer={bpe: 300}"]
+        size = min(300, task["tokenizer"]["bpe"])
+        changes += ["task.documents=headings", f"task.tokenizer={{bpe: {size}}}"]
+    else:
+        changes += ["task.documents=headings", f"task.tokenizer={to}"]
     Vocabulary.learnt(lines, size=300).tokenizer.save_pretrained(to)
-    config = LlamaConfig(
-        vocab_size=300, hidden_size=8, intermediate_size=8, num_attention_heads=1, num_hidden_layers=30
-    )
-    LlamaForCausalLM(config).save_pretrained(to)
-    return [
-        *changes,
-        *(f"{who}={to}" for who in ("task.tokenizer", "teacher.model.path", "student.model.path")),
-    ]
+    kind = "gpt2" if "gpt2" in str(task["tokenizer"]) else "llama"
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL[kind])).save_pretrained(to)
+    teacher, student = recipe.teacher, recipe.student.model
+    assert teacher is not None
+    changes += [f"student.model.path={to}"] if "path" in student.settings else []
+    changes += ["teacher.path=" + str(to)] if teacher.name == "across" else []
+    held = teacher.settings.get("model", {}).get("transformers_causal", {})
+    changes += [f"teacher.model.path={to}"] if "path" in held else []
+    sizes = {"layers": 12, "hidden": 4, "heads": 1, "mlp": 4}
+    cut = recipe.stages[0].change.settings if isinstance(recipe.stages[0], ChangeSpec) else {}
+    changes += [f"stages.0.prune_transformer.{key}={sizes[key]}" for key in cut]
+    config = {"model_type": "llama", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1}
+    others = [name for name, arm in recipe.also.items() if arm.student is not None]
+    return [*changes, *(f"also.{name}.student.model.config={json.dumps(config)}" for name in others)]
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "llama": {
+        "vocab_size": 300,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "num_hidden_layers": 30,
+    },
+    "gpt2": {"vocab_size": 300, "n_embd": 8, "n_head": 1, "n_layer": 12},
+}
+"""Networks of as many layers as those that recipes name, and far narrower."""
 
 
 def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
@@ -98,7 +124,7 @@ def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> li
     )
     fewer = ["teacher.model.n_estimators=5"] if trees else []
     if recipe.task.name.startswith("language."):
-        return tiny_language(task, tmp_path)
+        return tiny_language(recipe, tmp_path)
     if recipe.task.name.startswith("text."):
         return tiny_text(task, recipe, tmp_path)
     if task["data"].startswith("sklearn."):

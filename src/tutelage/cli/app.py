@@ -21,6 +21,7 @@ from tutelage.cli.label import label
 from tutelage.cli.list import list_names
 from tutelage.cli.report import report
 from tutelage.cli.run import run
+from tutelage.cli.select import select
 from tutelage.cli.show import show
 from tutelage.cli.tune import tune
 from tutelage.cli.write import write
@@ -109,6 +110,7 @@ app.command(
 app.command(
     epilog="Example: tutelage write language/smollm2_depth --tokens 64 --temperature 0.8 --out written"
 )(write)
+app.command(epilog="Example: tutelage select language/miniplm --keep 0.5 --out selected")(select)
 app.command(epilog="Example: tutelage evaluate runs/vision-digits --split validation")(evaluate)
 app.command(epilog="Example: tutelage export runs/vision-digits --format onnx")(export)
 app.command(epilog="Example: tutelage report runs/vision-digits")(report)

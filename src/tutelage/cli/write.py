@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tutelage.cli import output
+from tutelage.cli.next_run import next_run
 from tutelage.cli.options import Allow, AsJson, Asked, Cpu, Quiet, RecipeName, Set
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _write(asked: Asked, out: str, settings: WriteSettings, *, repair: bool) -> 
             runtime.wait()
         if not runtime.is_main:
             return None
-        return texts.finish(work) | {"run": shlex.join(_run_words(asked, out, work))}
+        return texts.finish(work) | {"run": next_run(asked, work.study, out)}
 
 
 def _state(work: Writing) -> None:
@@ -123,34 +122,16 @@ def _state(work: Writing) -> None:
     )
 
 
-def _run_words(asked: Asked, out: str, work: Writing) -> list[str]:
-    """The command that trains on the text; where a test set is not known, its place is left open."""
-    from tutelage.recipes import load
-
-    task = load(asked.recipe, changes=asked.changes).task.settings
-    held, words = task.get("data"), task.get("tokenizer")
-    others = {**held} if isinstance(held, Mapping) else {}
-    data = {"train": out, "test": "TEST.txt"} | {key: others[key] for key in others if key != "train"}
-    said = ", ".join(f"{name}: {json.dumps(place, ensure_ascii=False)}" for name, place in data.items())
-    changes = [change for change in asked.changes if not change.startswith("task.data")]
-    changes.append(f"task.data={{{said}}}")
-    if isinstance(words, Mapping):  # learnt from text; the new text would give other tokens
-        changes.append(f"task.tokenizer={json.dumps(str(Path(out) / 'tokenizer'))}")
-    if work.study.plan.arms:  # trained on text; the new text would give another teacher
-        weights = json.dumps(str(Path(out) / "teacher" / "student.safetensors"))
-        changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
-    return ["tutelage", "run", *Asked(asked.recipe, tuple(changes), cpu=asked.cpu, allow=asked.allow).words()]
-
-
 def _print(done: Mapping[str, Any]) -> None:
     from tutelage.report.numbers import counted, size
 
-    pace = done["tokens_per_second"]
+    pace, varied = done["tokens_per_second"], done["distinct"]["4"]
     output.print_rich(
         f"{done['texts']:,} texts as {done['form']} in {done['out']}",
         "",
         f"Tokens  {done['tokens']:,}" + (f", {pace:,.1f} a second" if pace else ""),
         f"Ends    {done['finished']:,} texts were ended by the teacher, the others cut off",
+        *([f"Variety {varied:.1%} of the runs of four words are different ones"] if varied else []),
         f"Size    {size(done['bytes'])} in {counted(done['shards'], 'file')}",
         "",
     )

@@ -6,7 +6,9 @@ Each is deterministic, gives what it did as plain JSON, and can do the same to a
 from tutelage.compression.changer import Calibration, Changed, Changer
 from tutelage.compression.export import Export
 from tutelage.compression.factorise import Factorise
+from tutelage.compression.merge_adapter import MergeAdapter
 from tutelage.compression.prune import Prune
+from tutelage.compression.prune_transformer import PruneTransformer
 from tutelage.compression.quantise import Quantise
 from tutelage.compression.settle import is_settled, settle, settled_records
 from tutelage.compression.share import Share
@@ -14,7 +16,9 @@ from tutelage.compression.share import Share
 changes = {
     "export": Export,
     "factorise": Factorise,
+    "merge_adapter": MergeAdapter,
     "prune": Prune,
+    "prune_transformer": PruneTransformer,
     "quantise": Quantise,
     "share": Share,
 }
@@ -26,7 +30,9 @@ __all__ = [
     "Changer",
     "Export",
     "Factorise",
+    "MergeAdapter",
     "Prune",
+    "PruneTransformer",
     "Quantise",
     "Share",
     "changes",

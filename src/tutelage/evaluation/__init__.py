@@ -10,6 +10,7 @@ from tutelage.evaluation.caveats import (
     warnings_about,
 )
 from tutelage.evaluation.cost import cost, cost_of_callable, latencies
+from tutelage.evaluation.distinct import distinct_ngrams
 from tutelage.evaluation.fidelity import confusion, fidelity
 from tutelage.evaluation.forgetting import (
     average_accuracy,
@@ -42,6 +43,7 @@ __all__ = [
     "cost",
     "cost_of_callable",
     "credited",
+    "distinct_ngrams",
     "fidelity",
     "forgetting",
     "forward_transfer",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from tutelage.answers import Prompt, Sampling, Text
 from tutelage.data import Source
@@ -15,7 +15,7 @@ from tutelage.data.frames import RawRows
 from tutelage.tasks.exam import ClassExam, Exam
 from tutelage.types import Batch
 
-__all__ = ["Problem", "Writer"]
+__all__ = ["Corpus", "Problem", "Writer"]
 
 
 class Writer(Protocol):
@@ -31,6 +31,25 @@ class Writer(Protocol):
         self, network: nn.Module, asked: Sequence[tuple[Prompt, int]], sampling: Sampling
     ) -> list[Text]:
         """Go on from some prompts at once, each with the number of its sample."""
+
+
+class Corpus(Protocol):
+    """The training documents of a field one by one, for choosing among them."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def row(self, number: int) -> dict[str, Any]:
+        """A document as a row of a data set."""
+
+    def fingerprint(self) -> str:
+        """A hash of all documents, and of how they are shown."""
+
+    def network(self, path: str) -> nn.Module:
+        """A trained network that reads them, from a folder or the hub."""
+
+    def batches(self, numbers: Sequence[int], *, rows: int) -> Iterator[tuple[Batch, Tensor]]:
+        """What to ask about some of them, with the place in `numbers` of each position's; -1 for nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,7 @@ class Problem:
             is missing. It holds for training, measuring, costs and export.
         files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
         writer: how networks write; None where the field has no text.
+        corpus: the training documents one by one; None where the field has none.
         parts: problems within this one, by name, such as one of several tasks: what a teacher that knows no
             more is trained and validated by.
         preparation: what is done to an example before a network reads it, as data, for those who use the
@@ -72,6 +92,7 @@ class Problem:
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     writer: Writer | None = None
+    corpus: Corpus | None = None
     parts: Mapping[str, Problem] = field(default_factory=dict)
     preparation: Mapping[str, Any] = field(default_factory=dict)
     raw: RawRows | None = None

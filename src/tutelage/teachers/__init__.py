@@ -24,6 +24,7 @@ from tutelage.teachers.stored import Stored
 from tutelage.teachers.teacher import Teacher
 from tutelage.teachers.union import Union
 from tutelage.teachers.virtual import Virtual
+from tutelage.teachers.without_adapter import WithoutAdapter
 
 __all__ = [
     "Ahead",
@@ -45,6 +46,7 @@ __all__ = [
     "Teacher",
     "Union",
     "Virtual",
+    "WithoutAdapter",
     "combine",
     "conflict",
     "confusable_classes",

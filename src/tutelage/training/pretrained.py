@@ -15,11 +15,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from tutelage.adapters import has_adapter
 from tutelage.errors import OutputError
 
 __all__ = ["hand_over", "write_pretrained"]
 
 _WEIGHTS = "model.safetensors"
+_ADAPTER = "adapter_model.safetensors"
 _OURS = "student.safetensors"
 _WORDS = "tokenizer"
 
@@ -29,7 +31,8 @@ def write_pretrained(network: nn.Module, folder: Path) -> list[str]:
 
     Weights that are tied are written once. Where the file is the same as `student.safetensors`, it is
     another name of it and takes no room. A network that its configuration alone does not build, such as a
-    factorised one, gets its configuration and no weights; a network of anybody else's, nothing.
+    factorised one, gets its configuration and no weights; a network of anybody else's, nothing. Of one with
+    an adapter the adapter alone is written, as PEFT's files.
 
     Args:
         network: whose weights lie in the folder as `student.safetensors`.
@@ -47,10 +50,13 @@ def write_pretrained(network: nn.Module, folder: Path) -> list[str]:
     plain: Any = network
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".part.") as beside, _as(plain, kind):
-            if _is_built_by_config(plain, kind):
+            adapted = has_adapter(plain)
+            if adapted or _is_built_by_config(plain, kind):
                 _save(plain, Path(beside))
-            plain.config.architectures = [kind.__name__]
-            Path(beside, "config.json").write_text(plain.config.to_json_string(use_diff=False), "utf-8")
+            if not adapted:  # beside a configuration its own weights would be looked for
+                plain.config.architectures = [kind.__name__]
+                said = plain.config.to_json_string(use_diff=False)
+                Path(beside, "config.json").write_text(said, "utf-8")
             names = sorted(file.name for file in Path(beside).iterdir())
             for name in names:
                 os.replace(Path(beside, name), folder / name)
@@ -70,7 +76,7 @@ def hand_over(folder: Path, names: list[str]) -> None:
         folder: of the run.
         names: what `write_pretrained` wrote there.
     """
-    if _WEIGHTS in names or any(name.endswith(".index.json") for name in names):
+    if {_WEIGHTS, _ADAPTER} & {*names} or any(name.endswith(".index.json") for name in names):
         (folder / "student").mkdir(exist_ok=True)
         for name in names:
             _link(folder / name, folder / "student" / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tutelage.answers import Texts, damage, write_about
+from tutelage.evaluation import distinct_ngrams
 from tutelage.runs.environment import versions
 from tutelage.writing.writing import Writing
 
@@ -19,7 +20,8 @@ def finish(writing: Writing) -> dict[str, Any]:
 
     Returns:
         form, texts, prompts, doubled (prompts that came twice), tokens, finished (texts that the teacher
-        ended), bytes, shards, write_seconds (of all processes together), tokens_per_second, out.
+        ended), distinct (the share of n-grams of words that are different ones, by n), bytes, shards,
+        write_seconds (of all processes together), tokens_per_second, out.
 
     Raises:
         AnswersError: a shard is missing.
@@ -32,13 +34,16 @@ def finish(writing: Writing) -> dict[str, Any]:
         "write_seconds": seconds,
     }
     write_about(writing.place, about)
+    written = list(Texts(writing.place.url))
+    variety = distinct_ngrams(one.continuation for one in written)
     return {
         "form": manifest.form,
         "texts": manifest.examples,
         "prompts": len(writing.prompts),
         "doubled": writing.doubled,
         "tokens": manifest.rows,
-        "finished": sum(one.finished for one in Texts(writing.place.url)),
+        "finished": sum(one.finished for one in written),
+        "distinct": {str(size): share for size, share in variety.items()},
         "bytes": manifest.nbytes,
         "shards": len(manifest.shards),
         "tokens_per_second": manifest.rows / seconds if seconds else None,

@@ -3,7 +3,7 @@
 `frozen` has the network that is trained here or read from a file, `across` one that reads texts by tokens of
 its own, `predictor` what has `fit` and `predict_proba`, `members` the teachers that ask others (ensemble,
 panel, committee, cautious), `joined` those that each know a part (heads, union), `ready` those that nobody
-trains here (stored, virtual, moving average, past self). `kinds` is the table of all.
+trains here (stored, virtual, moving average, past self, without adapter). `kinds` is the table of all.
 """
 
 from tutelage.recipes.teachers.across import AcrossSpec
@@ -18,7 +18,13 @@ from tutelage.recipes.teachers.members import (
     PanelSpec,
 )
 from tutelage.recipes.teachers.predictor import PredictorSpec
-from tutelage.recipes.teachers.ready import MovingAverageSpec, PastSelfSpec, StoredSpec, VirtualSpec
+from tutelage.recipes.teachers.ready import (
+    MovingAverageSpec,
+    PastSelfSpec,
+    StoredSpec,
+    VirtualSpec,
+    WithoutAdapterSpec,
+)
 
 __all__ = [
     "SPECS",
@@ -36,5 +42,6 @@ __all__ = [
     "StoredSpec",
     "UnionSpec",
     "VirtualSpec",
+    "WithoutAdapterSpec",
     "make_teacher",
 ]

@@ -28,10 +28,12 @@ from tutelage.recipes.teachers.ready import (
     PastSelfSpec,
     StoredSpec,
     VirtualSpec,
+    WithoutAdapterSpec,
     plan_moving_average,
     plan_past_self,
     plan_stored,
     plan_virtual,
+    plan_without_adapter,
 )
 from tutelage.studies import TeacherPlan
 
@@ -69,6 +71,7 @@ _KINDS: dict[str, tuple[type[Spec], Callable[[Any, Field], TeacherPlan]]] = {
     "stored": (StoredSpec, plan_stored),
     "union": (UnionSpec, partial(plan_union, make_teacher)),
     "virtual": (VirtualSpec, plan_virtual),
+    "without_adapter": (WithoutAdapterSpec, plan_without_adapter),
 }
 
 SPECS: dict[str, type[Spec]] = {name: kind for name, (kind, _) in _KINDS.items()}

@@ -1,4 +1,4 @@
-"""Teachers that nobody trains here: stored answers, a rule about labels, and the student's own past."""
+"""Teachers that nobody trains here: stored answers, a rule about labels, and the student itself."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from tutelage.recipes.form import Spec
 from tutelage.recipes.parts import Field
 from tutelage.recipes.teachers.built import built
 from tutelage.studies import TeacherPlan
-from tutelage.teachers import MovingAverage, PastSelf, Stored, Virtual
+from tutelage.teachers import MovingAverage, PastSelf, Stored, Virtual, WithoutAdapter
 
 __all__ = [
     "MovingAverageSpec",
     "PastSelfSpec",
     "StoredSpec",
     "VirtualSpec",
+    "WithoutAdapterSpec",
     "plan_moving_average",
     "plan_past_self",
     "plan_stored",
     "plan_virtual",
+    "plan_without_adapter",
 ]
 
 
@@ -81,4 +83,14 @@ class PastSelfSpec(Spec):
 def plan_past_self(spec: PastSelfSpec, held: Field) -> TeacherPlan:  # noqa: ARG001
     """It finds the student when it is put beside it."""
     made = built(PastSelf, every=spec.every)
+    return TeacherPlan(lambda _: made)
+
+
+class WithoutAdapterSpec(Spec):
+    """The student with its adapter switched off; see `tutelage.teachers.WithoutAdapter`."""
+
+
+def plan_without_adapter(spec: WithoutAdapterSpec, held: Field) -> TeacherPlan:  # noqa: ARG001
+    """It finds the student when it is put beside it."""
+    made = built(WithoutAdapter)
     return TeacherPlan(lambda _: made)

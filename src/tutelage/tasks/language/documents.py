@@ -12,6 +12,8 @@ from tutelage.data import load_tables, split
 from tutelage.errors import DataError, UnknownName
 from tutelage.tasks.classification import choose_column
 from tutelage.tasks.language.chat import read_talks
+from tutelage.tasks.language.selected import holds_selected, read_selected
+from tutelage.tasks.language.unfinished import Unfinished
 
 __all__ = ["Cut", "Unfinished", "check_test", "cut", "read_documents", "three_parts"]
 
@@ -29,12 +31,6 @@ _HEADING = re.compile(r"\s*(?:= [^=]+ =|# .+)\s*")
 _EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
-class Unfinished(str):
-    """A document that was cut off where it would have gone on."""
-
-    __slots__ = ()
-
-
 def read_documents(
     data: str | Mapping[str, str], *, config: str | None = None, text: str | None = None, documents: Cut
 ) -> dict[str, list[str]]:
@@ -44,11 +40,12 @@ def read_documents(
         data: a text file; a folder of them, whose splits are said by the words train, valid, validation, val,
             dev or test in their names (all others are trained on); a Parquet, CSV or JSON file, or a folder
             of them, or a name on the hub, with a column of text, or of conversations (`messages`, or `prompt`
-            and `completion`), which are not cut; what a teacher wrote; or such a place for each split.
+            and `completion`), which are not cut; what a teacher wrote, or was chosen by; or such a place for
+            each split.
         config: the configuration of a hub set.
         text: the column of text; found by its usual names.
         documents: what one is, see `cut`. Without headings, each file or row is cut by itself. What a
-            teacher wrote is not cut: each of its texts is one.
+            teacher wrote, and what was chosen, is not cut: each of its texts is one.
 
     Raises:
         DataError: nothing is there, or it cannot be read as text, or nothing is left to train on.
@@ -76,12 +73,17 @@ def read_documents(
 
 
 def check_test(data: str | Mapping[str, str], found: Mapping[str, object]) -> None:
-    """Refuse to draw a test from what a teacher wrote: it would say how alike student and teacher are."""
+    """Refuse to draw a test from what a teacher wrote, or from what was chosen: it is like no other text."""
     train = data.get("train", "") if isinstance(data, Mapping) else data
     if "test" not in found and holds_text(train):
         raise DataError(
             f"a teacher wrote {train}, and a test drawn from it would not say how good a student is; name "
             f"real text: task.data={{train: {train}, test: test.txt}}"
+        )
+    if "test" not in found and holds_selected(train):
+        raise DataError(
+            f"{train} holds documents that were chosen, and a test drawn from them would be of easier text "
+            f"than others; name one: task.data={{train: {train}, test: test.txt}}"
         )
 
 
@@ -146,6 +148,8 @@ def _under_headings(lines: Iterable[str]) -> Iterable[list[str]]:
 def _splits(data: str, config: str | None, text: str | None, documents: Cut) -> dict[str, list[str]]:
     if holds_text(data):
         return {"train": _written(data)}
+    if holds_selected(data):
+        return {"train": read_selected(data)}
     files = _text_files(data)
     if not files:
         tables = load_tables(data, config=config)
@@ -161,6 +165,8 @@ def _splits(data: str, config: str | None, text: str | None, documents: Cut) -> 
 def _one_place(place: str, name: str, config: str | None, text: str | None, documents: Cut) -> list[str]:
     if holds_text(place):
         return _written(place)
+    if holds_selected(place):
+        return read_selected(place)
     files = _text_files(place)
     if files:
         return [one for file in files.values() for one in cut(_content(file), documents)]

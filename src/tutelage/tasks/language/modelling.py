@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tutelage.tasks.exam import TokenExam
+from tutelage.tasks.language.corpus import Corpus
 from tutelage.tasks.language.documents import Cut, check_test, read_documents, three_parts
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.rollout import Rollout
@@ -74,6 +75,7 @@ def modelling(
         offers={"rollout": Rollout(words.end)},
         files={"tokenizer": words.tokenizer.save_pretrained},
         writer=Author(words, train),
+        corpus=Corpus(texts[0], words, length),
     )
 
 

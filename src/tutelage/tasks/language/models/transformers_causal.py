@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from tutelage.adapters import Lora, adapter_layers, add_adapter
+from tutelage.compression.blocks import keep_blocks
 from tutelage.errors import ModelError, UnknownName
-from tutelage.tasks.kept_blocks import keep_blocks
 from tutelage.tasks.language.models.packed import pack
 from tutelage.tasks.language.vocabulary import Vocabulary
 from tutelage.tasks.tokenizers import check_words
@@ -35,6 +36,7 @@ def transformers_causal(
     gguf_file: str | None = None,
     config: Mapping[str, Any] | None = None,
     layers: Sequence[int] | None = None,
+    lora: Mapping[str, Any] | None = None,
     dtype: str = "float32",
     attention: str | None = None,
     head: bool = False,
@@ -53,6 +55,8 @@ def transformers_causal(
         gguf_file: the name of a GGUF file at `path`; its weights are unpacked.
         config: `model_type` ("llama", "qwen2" …) and that type's own settings; instead of `path`.
         layers: the numbers of the blocks to keep, from 0; None keeps all.
+        lora: train an adapter alone, `{r: 16, alpha: 32, targets: [q_proj, v_proj], dropout: 0}`; see
+            `tutelage.adapters.Lora`.
         dtype: of the weights: "float32", "bfloat16" or "float16".
         attention: how attention is computed: "sdpa", or "eager", which alone gives attention matrices; None
             takes the first where the network can.
@@ -73,7 +77,7 @@ def transformers_causal(
             that were made for another tokenizer, or for fewer tokens; documents that cannot be kept apart.
         CheckpointError: weights that are missing, truncated, incomplete or pickled.
         UnknownName: a model type, a setting, a dtype or an attention that there is not.
-        MissingExtra: Transformers is not installed.
+        MissingExtra: Transformers is not installed; or PEFT, for an adapter.
 
     Source:
         The networks as the installed Transformers builds them.
@@ -101,6 +105,10 @@ def transformers_causal(
     check_length(network, length)
     if layers is not None:
         keep_blocks(network, layers)
+    if lora is not None:
+        whole = config is None and layers is None and gguf_file is None
+        add_adapter(network, Lora.read(lora), base=path if whole else None)
+        _check_adapter(network, head=head)
     if checkpointing:
         _checkpoint(network)
     return pack(network, head=head, fresh=config is not None)
@@ -124,3 +132,13 @@ def _checkpoint(network: Any) -> None:
     if not network.supports_gradient_checkpointing:
         raise ModelError(f"{type(network).__name__} has no blocks to compute anew; leave checkpointing out")
     network.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def _check_adapter(network: Any, *, head: bool) -> None:
+    """Refuse an adapter where losses read a layer's weight and do not call it."""
+    last = network.get_output_embeddings()
+    if head and any(layer is last for layer in adapter_layers(network).values()):
+        raise ModelError(
+            "lora.targets name the last layer, and with head: true losses read its weight without the "
+            "adapter; leave it out of the targets, or leave head out"
+        )

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from tutelage.compression.blocks import keep_blocks
 from tutelage.errors import ModelError, UnknownName
-from tutelage.tasks.kept_blocks import keep_blocks
 from tutelage.tasks.text.models.attention import SCORES, register_scores
 from tutelage.tasks.text.words import WordList
 from tutelage.tasks.tokenizers import check_words

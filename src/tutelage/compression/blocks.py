@@ -9,7 +9,7 @@ from torch import nn
 
 from tutelage.errors import ModelError
 
-__all__ = ["keep_blocks"]
+__all__ = ["blocks_of", "keep_blocks"]
 
 
 def keep_blocks(network: Any, layers: Sequence[int]) -> None:
@@ -31,7 +31,7 @@ def keep_blocks(network: Any, layers: Sequence[int]) -> None:
         raise ModelError(
             f"layers: {kept}; expected rising numbers of blocks from 0 to {count - 1}, each at most once"
         )
-    parent, name, blocks = _blocks(network, count)
+    parent, name, blocks = blocks_of(network, count)
     for number, block in enumerate(blocks[old] for old in kept):
         for module in block.modules():
             if hasattr(module, "layer_idx"):
@@ -43,8 +43,12 @@ def keep_blocks(network: Any, layers: Sequence[int]) -> None:
     config.num_hidden_layers = len(kept)
 
 
-def _blocks(network: nn.Module, count: int) -> tuple[nn.Module, str, nn.ModuleList]:
-    """The list of all blocks, and where it hangs."""
+def blocks_of(network: nn.Module, count: int) -> tuple[nn.Module, str, nn.ModuleList]:
+    """The list of all blocks: the module that it hangs at, by which name, and itself.
+
+    Raises:
+        ModelError: there is none of that length.
+    """
     for parent in network.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.ModuleList) and len(child) == count:

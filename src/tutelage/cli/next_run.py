@@ -1,0 +1,42 @@
+"""The command that trains on what a verb has made of a recipe's text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage.cli.options import Asked
+
+if TYPE_CHECKING:
+    from tutelage.studies import Study
+
+__all__ = ["next_run"]
+
+
+def next_run(asked: Asked, study: Study, out: str) -> str:
+    """The command; where a test set is not known, its place is left open.
+
+    Args:
+        asked: what the verb was asked.
+        study: its study.
+        out: the folder that it made, with the tokenizer and perhaps the teacher beside the text.
+    """
+    from tutelage.recipes import load
+
+    task = load(asked.recipe, changes=asked.changes).task.settings
+    held, words = task.get("data"), task.get("tokenizer")
+    others = {**held} if isinstance(held, Mapping) else {}
+    data = {"train": out, "test": "TEST.txt"} | {key: others[key] for key in others if key != "train"}
+    said = ", ".join(f"{name}: {json.dumps(place, ensure_ascii=False)}" for name, place in data.items())
+    changes = [change for change in asked.changes if not change.startswith("task.data")]
+    changes.append(f"task.data={{{said}}}")
+    if isinstance(words, Mapping):  # learnt from text; the new text would give other tokens
+        changes.append(f"task.tokenizer={json.dumps(str(Path(out) / 'tokenizer'))}")
+    if study.plan.arms:  # trained on text; the new text would give another teacher
+        weights = json.dumps(str(Path(out) / "teacher" / "student.safetensors"))
+        changes += ["teacher.frozen.train=null", f"teacher.frozen.weights={weights}"]
+    again = Asked(asked.recipe, tuple(changes), cpu=asked.cpu, allow=asked.allow)
+    return shlex.join(["tutelage", "run", *again.words()])
