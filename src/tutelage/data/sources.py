@@ -191,7 +191,7 @@ class Items(Source):
             other = next((n for n, shape in enumerate(shapes) if shape != shapes[0]), None)
             said = first_line(error)
             alike = "Make them alike (images of one size and number of channels)"
-            if "equal size" in said:
+            if "each element in list" in said:
                 alike = (
                     "Give labels, and other lists, as one tensor of a length that is the same for each item"
                 )

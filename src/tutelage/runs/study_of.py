@@ -346,7 +346,8 @@ def _answers(
     """What both say about a few examples; of the teacher None where nobody looks at its logits."""
     spread = sorted({number * (len(source) - 1) // 7 for number in range(8)})
     batch, network = source.batch(spread), student().eval()
-    if not any(held.requires_grad for held in network.parameters()):
+    stands_in = getattr(network, "of_any_width", False)  # for somebody who is not known yet
+    if not stands_in and not any(held.requires_grad for held in network.parameters()):
         raise ModelError(
             f"{_called('student', network)} has no weight that requires a gradient, so there is nothing to "
             "train; give one that is not frozen (requires_grad_(True))"
@@ -361,7 +362,7 @@ def _answers(
             raise _without_logits("the teacher")
         taught, teacher_width = said.logits, int(held.shape[-1])
     own = None
-    if not getattr(network, "of_any_width", False):  # somebody who is not known yet
+    if not stands_in:
         ask = lambda held: capture(network, reading(held, reads).inputs)  # noqa: E731
         own = asked(ask, batch, who=names[1], where="train").logits
     if own is None and teacher_width is None:
