@@ -115,6 +115,7 @@ def from_path(
     how: dict[str, Any] = {**packed} if packed else {"use_safetensors": True}
     if not packed:
         _refuse_pickle(Path(where))
+        _refuse_adapter(Path(where))
     load = getattr(library, f"AutoModelFor{kind}").from_pretrained
     with _quiet(library):
         network, info = read(
@@ -165,19 +166,32 @@ def check_length(network: Any, length: int | None) -> None:
 
 @contextlib.contextmanager
 def _quiet(library: Any) -> Iterator[None]:
-    """No list of what is missing: a head that may start at random is no news, and all else is an error."""
+    """No bars, and no list of what is missing: a head that may start at random is no news, and all else is an error."""
     said = library.utils.logging
-    before = said.get_verbosity()
+    before, bars = said.get_verbosity(), said.is_progress_bar_enabled()
     said.set_verbosity_error()
+    said.disable_progress_bar()
     try:
         yield
     finally:
         said.set_verbosity(before)
+        if bars:
+            said.enable_progress_bar()
 
 
 def _refused(model_type: str, error: Exception) -> ModelError:
     said = str(error).strip().splitlines() or [type(error).__name__]
     return ModelError(f"Transformers refuses the config of {model_type}: {said[-1].strip()}")
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """An adapter's file names the network that it belongs to, which would be fetched from there."""
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{str(folder)!r} holds an adapter and no network of its own; merge it where you trust it "
+            "(PEFT's merge_and_unload, or the stage merge_adapter), and use the folder that save_pretrained "
+            "writes"
+        )
 
 
 def _refuse_pickle(folder: Path) -> None:
