@@ -166,7 +166,7 @@ def check_length(network: Any, length: int | None) -> None:
 
 @contextlib.contextmanager
 def _quiet(library: Any) -> Iterator[None]:
-    """No bars, and no list of what is missing: a head that may start at random is no news, and all else is an error."""
+    """No bars and no list of what is missing: a head may start at random, and all else is an error."""
     said = library.utils.logging
     before, bars = said.get_verbosity(), said.is_progress_bar_enabled()
     said.set_verbosity_error()
