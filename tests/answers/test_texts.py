@@ -65,3 +65,11 @@ def test_text_that_is_lost_is_said(tmp_path):
     (tmp_path / "shards" / "000000.parquet").unlink()
     with pytest.raises(AnswersError, match=r"000000\.parquet is missing, or another one than was written"):
         list(Texts(tmp_path))
+
+
+def test_a_damaged_manifest_of_ours_is_named_and_that_of_others_is_theirs(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"format": "another"}')
+    assert not holds_text(tmp_path)
+    (tmp_path / "about.json").write_text("{}")
+    with pytest.raises(AnswersError, match=r"manifest\.json"):
+        holds_text(tmp_path)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.answers.manifest import Manifest
+from tutelage.answers.manifest import ABOUT, Manifest
 from tutelage.answers.places import Place
 from tutelage.answers.shards import ShardRecord, put_shard
 from tutelage.errors import AnswersError
@@ -97,15 +97,17 @@ def holds_text(url: str | Path) -> bool:
     """Whether a folder holds answers of ours that are text, complete or not.
 
     Raises:
-        AnswersError: it holds answers that are no text.
+        AnswersError: it holds answers that are no text, or answers whose manifest is damaged.
     """
     place = Place(url)
     if not place.exists("manifest.json"):
         return False
     try:
         manifest = Manifest.read(place)
-    except (AnswersError, TypeError, KeyError, AttributeError):  # somebody else's
-        return False
+    except (AnswersError, TypeError, KeyError, AttributeError):
+        if place.exists(ABOUT):
+            raise
+        return False  # somebody else's
     if not manifest.is_text:
         raise AnswersError(
             f"{place.url} holds answers in the form {manifest.form}, and no text; a run takes them with "
