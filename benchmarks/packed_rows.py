@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from tutelage.errors import TutelageError
-from tutelage.tasks.language.library import optional
 from tutelage.tasks.language.models.transformers_causal import transformers_causal
+from tutelage.tasks.transformers_library import optional
 
 _SMALL: Mapping[str, Any] = {
     "vocab_size": 64,
