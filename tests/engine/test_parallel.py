@@ -102,8 +102,8 @@ def test_weights_that_are_spread_move_by_sgd(training, start, tmp_path):
         torch.testing.assert_close(held[name], value, rtol=1e-9, atol=1e-9)
 
 
-SPREAD = [(2, 1, 5), (3, 6, 8)]
-MORE = [pytest.param(*case, marks=pytest.mark.slow) for case in ((2, 4, 9), (3, 1, 3), (3, 2, 5))]
+SPREAD = [(3, 6, 8)]
+MORE = [pytest.param(*case, marks=pytest.mark.slow) for case in ((2, 1, 5), (2, 4, 9), (3, 1, 3), (3, 2, 5))]
 
 
 @pytest.mark.parametrize(("world", "size", "count"), [*SPREAD, *MORE])

@@ -103,6 +103,20 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
     ]
 
 
+ALIKE = (
+    "language/chat",
+    "language/distilgpt2",
+    "language/miniplm",
+    "language/smollm2_width",
+    "language/wikitext_divergences",
+    "text/minilm",
+    "text/sst2_bilstm",
+    "vision/mnist_few_labels",
+    "vision/mnist_lwf_all_classes",
+)
+"""Recipes that differ from others of their field in numbers and in losses, which have tests of their own."""
+
+
 def each_name() -> list[Any]:
     """All recipes; those of CIFAR-10 train a dozen convolutional networks each, INT8 writes files.
 
@@ -110,6 +124,7 @@ def each_name() -> list[Any]:
     """
     files = ("int8", "to_device", "tinybert")
     slow = [name for name in names() if name.startswith("vision/cifar10") or name.endswith(files)]
+    slow += ALIKE
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names()]
 
 

@@ -41,6 +41,12 @@ NEEDS: dict[str, dict[str, Any]] = {
 OTHERS = ("image_generator", "learnt_images", "mlp_with_heads", "with_exits")
 CLASSIFIERS = [name for name in models.__all__ if name not in OTHERS]
 STAGED = [name for name in CLASSIFIERS if name not in NEEDS]
+LARGER = ("resnet32", "resnet32x4", "resnet44", "resnet56", "resnet110", "vgg13", "wrn_40_1", "wrn_40_2")
+
+
+def quickly(names: list[str]) -> list[Any]:
+    """Builders by name; larger ones of a family are slow tests."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in LARGER else []) for name in names]
 
 
 def build(name: str, **keywords: Any) -> nn.Module:
@@ -61,7 +67,7 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     return answer if isinstance(answer, Tensor) else answer.logits
 
 
-@pytest.fixture(params=CLASSIFIERS)
+@pytest.fixture(params=quickly(CLASSIFIERS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -106,7 +112,7 @@ def test_no_activation_works_in_place(name: str) -> None:
     assert not [module for module in ready(name).modules() if getattr(module, "inplace", False)]
 
 
-@pytest.mark.parametrize("name", STAGED)
+@pytest.mark.parametrize("name", quickly(STAGED))
 @pytest.mark.parametrize("size", [28, 16])
 def test_reads_small_grey_pictures(name: str, size: int) -> None:
     network = ready(name).train()
@@ -114,7 +120,7 @@ def test_reads_small_grey_pictures(name: str, size: int) -> None:
         assert network(torch.randn(2, 1, size, size)).shape == (2, CLASSES)
 
 
-@pytest.mark.parametrize("name", STAGED)
+@pytest.mark.parametrize("name", quickly(STAGED))
 def test_parts_have_the_uniform_names(name: str) -> None:
     children = [child for child, _ in ready(name).named_children()]
     assert children == ["stem", "stages", "neck", "pool", "head"]
