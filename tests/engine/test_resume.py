@@ -126,3 +126,15 @@ def test_the_first_signal_asks_and_the_second_stops(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("stop_at", [2, None])
+def test_what_got_no_gradient_is_known_after_a_resume(training, tmp_path, stop_at):
+    """Also where nothing was left to do but to say so."""
+    expected = training.train()[1].untouched
+    if stop_at is None:
+        training.train(tmp_path, settings={"checkpoint_every": 0})
+    else:
+        with pytest.raises(Interrupted):
+            training.train(tmp_path, stop_at=stop_at)
+    assert training.train(tmp_path)[1].untouched == expected == []

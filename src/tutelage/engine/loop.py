@@ -166,6 +166,7 @@ class _Loop:
             history=self.history,
             runtime=runtime,
             division=self.division,
+            untouched=self.untouched,
         )
         self.saves = Saves(parts, folder, every=self.settings.checkpoint_every)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Parts:
     history: History
     runtime: Runtime
     division: Division
+    untouched: dict[int, str] = field(default_factory=dict)
+    """Parameters that got no gradient yet: identity -> name."""
 
     def state(self, step: int, seconds: float) -> dict[str, Any]:
         """What a resumed run needs, alike for any number of processes; every process must call it.
@@ -58,6 +60,7 @@ class Parts:
             "pending": pending,
             "records": len(self.history.records),
             "history": history_digest(self.history.records),
+            "untouched": self.division.everywhere(list(self.untouched.values())),
             "modules": whole({name: module.state_dict() for name, module in self.modules.items()}),
             **{
                 kind: self.division.collect(held)
@@ -78,6 +81,9 @@ class Parts:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
         self.selections.restore(state["best"])
+        left = {*state.get("untouched", self.untouched.values())}
+        for key in [key for key, name in self.untouched.items() if name not in left]:
+            del self.untouched[key]
         self.values.restore(state["pending"])
         for name, module in self.modules.items():
             module.load_state_dict(spread(state["modules"][name], module))
