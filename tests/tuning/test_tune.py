@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
@@ -8,7 +7,9 @@ import yaml
 
 import tutelage as tl
 from tutelage.errors import MissingExtra, OutputError, RecipeError, UnknownName
+from tutelage.files import read_json
 from tutelage.recipes import build, load
+from tutelage.tuning import worker
 
 SEARCH = {"temperature": (1, 8), "lr": (1e-3, 1e-1)}
 SHORT = {"trials": 4, "finalists": 2, "seeds": 2, "device": "cpu", "quiet": True}
@@ -41,7 +42,7 @@ def test_student_and_control_have_as_many_trials(tuned):
     assert found.results["tuning"]["student"]["seconds"] > 0
     assert [len(one["scores"]) for one in sides["student"]["finalists"]] == [2, 2]
     assert found.value == max(one["mean"] for one in sides["student"]["finalists"])
-    assert json.loads((found.out / "trials.json").read_text()) == found.results
+    assert read_json(found.out / "trials.json") == found.results
 
 
 @pytest.mark.slow
@@ -167,3 +168,26 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"tutelage\[tune\]"):
         tl.tune("vision/digits")
+
+
+@pytest.mark.slow
+def test_weights_that_a_kill_left_are_taken_away(arguments, tmp_path, monkeypatch):
+    how = {"search": SEARCH, "out": tmp_path / "t"} | SHORT | {"trials": 2, "finalists": 1, "seeds": 1}
+    own = worker.drop_weights
+
+    class Killed(BaseException):
+        """In place of a kill."""
+
+    def killed(folder):
+        if folder.name == "trial0001":
+            raise Killed
+        own(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "drop_weights", killed)
+        with pytest.raises(Killed):
+            tl.tune(**arguments, **how)
+    left = tmp_path / "t" / "student" / "trial0001"
+    assert [*left.rglob("*.safetensors")]
+    tl.tune(**arguments, **how, resume=True)
+    assert not [*left.rglob("*.safetensors")]

@@ -191,6 +191,8 @@ class Worker:
         Trials(place, side.name, study, side.knobs, settings.trials, settings.seed, first, self.stop).work(
             train, tell
         )
+        for trial in study.get_trials(deepcopy=False):  # a kill may have come between a note and this
+            drop_weights(place.folder(side.name, f"trial{trial.number:04d}"))
         finals = Finals(
             place, side.name, side.network(bench.base), settings.further, settings.finalists, self.maximize
         )
