@@ -21,6 +21,9 @@ PY := $(BIN)/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -q -c constraints.txt $(PIP_FLAGS)
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
+# The tests start hundreds of Pythons; what one has compiled is kept for the next.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo check test test-all fault-tests bench docs lint format types clean
 

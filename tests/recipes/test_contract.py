@@ -104,9 +104,11 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
 
 
 ALIKE = (
+    "language/bytes_from_pairs",
     "language/chat",
     "language/distilgpt2",
     "language/miniplm",
+    "language/minitron",
     "language/smollm2_width",
     "language/wikitext_divergences",
     "text/minilm",

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from tutelage.engine.optimizers import build_optimizer, build_schedule
 from tutelage.engine.settings import OptimizerSettings
 from tutelage.engine.sharding import spread_moments_, whole
+from tutelage.engine.spread_tensors import is_spread
 from tutelage.errors import ModelError, RecipeError, UnknownName
 from tutelage.types import Turn
 
@@ -103,7 +103,7 @@ class OptimizerSteps:
 def _clip_(parameters: Sequence[nn.Parameter], limit: float) -> None:
     """Shorten the gradient to a norm, that of whole parameters and of spread ones together."""
     moved = [parameter for parameter in parameters if parameter.grad is not None]
-    kinds = [[p for p in moved if isinstance(p.grad, DTensor) is spread] for spread in (False, True)]
+    kinds = [[p for p in moved if is_spread(p.grad) is spread] for spread in (False, True)]
     norms = [nn.utils.get_total_norm([p.grad for p in kind]) for kind in kinds if kind]  # type: ignore[misc]
     if norms:
         each = [whole(norm) for norm in norms]

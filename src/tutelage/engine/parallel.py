@@ -20,9 +20,9 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.spread_tensors import is_spread
 from tutelage.errors import MissingExtra, UnknownName
 
 __all__ = ["Runtime"]
@@ -154,12 +154,12 @@ class Runtime:
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        whole = [p.grad for p in parameters if p.grad is not None and not isinstance(p.grad, DTensor)]
+        whole = [p.grad for p in parameters if p.grad is not None and not is_spread(p.grad)]
         self.sum_([used, *whole])
         for parameter, count in zip(parameters, used.tolist(), strict=True):
             if not count:
                 parameter.grad = None
-            elif isinstance(parameter.grad, DTensor):  # averaged over processes in the backward pass
+            elif is_spread(parameter.grad):  # averaged over processes in the backward pass
                 parameter.grad.mul_(self.world)
 
     def same_everywhere_(self, modules: Iterable[nn.Module], *, source: int = 0) -> None:
@@ -172,7 +172,7 @@ class Runtime:
         if self.world == 1:
             return
         for tensor in tensors:
-            if not isinstance(tensor, DTensor):
+            if not is_spread(tensor):
                 dist.broadcast(tensor.detach(), src=source)
 
     def share(self, value: Any) -> Any:

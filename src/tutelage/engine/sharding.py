@@ -7,17 +7,16 @@ processes.
 from __future__ import annotations
 
 import copy
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tutelage.engine.parallel import Runtime
+from tutelage.engine.spread_tensors import is_spread
 
 __all__ = ["is_sharded", "like", "own", "rest", "sharded", "spread", "spread_moments_", "whole"]
 
@@ -34,6 +33,10 @@ def sharded(network: nn.Module, runtime: Runtime) -> nn.Module:
     """
     if runtime.world == 1:
         return network
+    # Imported where weights are spread, because it takes more than a second.
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     runtime.same_everywhere_([network])
     mesh = init_device_mesh(runtime.device.type, (runtime.world,))
     copied = copy.deepcopy(network)
@@ -48,6 +51,10 @@ def rest(network: nn.Module) -> None:
 
     What such a pass gathered is still there, and stands where a network's parameters are looked for.
     """
+    if "torch.distributed.fsdp" not in sys.modules:
+        return
+    from torch.distributed.fsdp import FSDPModule
+
     for module in network.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
@@ -55,17 +62,17 @@ def rest(network: nn.Module) -> None:
 
 def is_sharded(tensors: Iterable[Tensor | None]) -> bool:
     """Whether any of these is spread over processes."""
-    return any(isinstance(tensor, DTensor) for tensor in tensors)
+    return any(is_spread(tensor) for tensor in tensors)
 
 
 def own(tensor: Tensor) -> Tensor:
     """The part that this process holds; all of a tensor that is not spread."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_spread(tensor) else tensor
 
 
 def whole(state: Any) -> Any:
     """A nested state in which no tensor is spread; every process must call it."""
-    if isinstance(state, DTensor):
+    if is_spread(state):
         return state.full_tensor()
     if isinstance(state, dict) and type(state) in (dict, OrderedDict):
         return {key: whole(value) for key, value in state.items()}
@@ -76,8 +83,10 @@ def whole(state: Any) -> Any:
 
 def like(value: Tensor, held: Tensor) -> Tensor:
     """A whole tensor, spread as another one is, if it is."""
-    if not isinstance(held, DTensor) or isinstance(value, DTensor):
+    if not is_spread(held) or is_spread(value):
         return value
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(value.to(held.device), held.device_mesh, held.placements)
 
 

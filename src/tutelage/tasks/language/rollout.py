@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from tutelage.data import uniform
+from tutelage.engine.spread_tensors import is_spread
 from tutelage.errors import ModelError
 from tutelage.modes import evaluating
 from tutelage.tasks.language.models.packed import unpacked
@@ -167,7 +167,7 @@ def _check(network: nn.Module, prompt: int, length: int) -> None:
             f"{kind} has no `generate` of Transformers, and so writes no text; take a causal language model "
             "of theirs (transformers_causal)"
         )
-    if any(isinstance(parameter, DTensor) for parameter in network.parameters()):
+    if any(is_spread(parameter) for parameter in network.parameters()):
         raise ModelError(
             f"the weights of {kind} are spread over processes, and none of them can write by itself; leave "
             "sharded out"
