@@ -24,7 +24,7 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
-# Without a GPU, each seed waits for one together with the whole call stack in words: up to 2 ms, in thousands of tests.
+# Without a GPU, each seed is kept for one together with the whole call stack in words: up to 2 ms a seed.
 if not torch.cuda.is_available():
     torch.manual_seed = torch.default_generator.manual_seed
 
