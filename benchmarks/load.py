@@ -4,8 +4,8 @@
 
 A linear teacher's answers are labelled into a store; readers, a process each, then open it at once and ask
 for random batches until the time is up. A table of numbers is written as Parquet and read as a task. Nothing
-is trained. Memory is what the kernel calls resident; of a mapped file that includes what readers share, so
-what each has alone is listed beside it.
+is trained. Memory is what the kernel calls resident. Of a mapped file that includes pages which the kernel may
+drop at any time, so what a reader has for itself, which it may not (anonymous memory), is listed beside it.
 """
 
 from __future__ import annotations
@@ -151,11 +151,9 @@ def peak() -> int:
 
 
 def alone() -> int:
-    """What this process has for itself, in bytes."""
+    """The memory of this process that lies in no file, in bytes."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(
-        int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Dirty", "Private_Clean"))
-    )
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
 if __name__ == "__main__":
