@@ -58,15 +58,18 @@ class Case:
     num_examples: int
     batch_size: int
     temperature: float
-    labels_and_hint: bool
     steps_in_block: int
     blocks: int
+    labels: bool = False
+    hint: bool = False
 
     def matches(self) -> list[Match]:
-        soft = Match(response.SoftTarget(temperature=self.temperature))
-        if not self.labels_and_hint:
-            return [soft]
-        return [soft, Match(response.HardLabel()), Match(feature.Hint(), guided=LAYER)]
+        matches = [Match(response.SoftTarget(temperature=self.temperature))]
+        if self.labels:
+            matches.append(Match(response.HardLabel()))
+        if self.hint:
+            matches.append(Match(feature.Hint(), guided=LAYER))
+        return matches
 
 
 CASES = {
@@ -79,7 +82,6 @@ CASES = {
         num_examples=60_000,
         batch_size=128,
         temperature=8.0,
-        labels_and_hint=False,
         steps_in_block=5,
         blocks=120,
     ),
@@ -92,11 +94,27 @@ CASES = {
         num_examples=5_000,
         batch_size=64,
         temperature=4.0,
-        labels_and_hint=True,
         steps_in_block=1,
         blocks=24,
+        labels=True,
+        hint=True,
     ),
 }
+
+for terms, labels in (("one term", False), ("two terms", True)):
+    CASES[f"tiny, {terms}"] = Case(
+        title=f"64 → 64 → 10 teaches 64 → 16 → 10, batch 64, {terms}",
+        bar=1.25,
+        teacher=lambda: mlp(num_classes=10, in_features=64, widths=[64]),
+        student=lambda: mlp(num_classes=10, in_features=64, widths=[16]),
+        shape=(1, 8, 8),
+        num_examples=1_500,
+        batch_size=64,
+        temperature=4.0,
+        steps_in_block=23,
+        blocks=120,
+        labels=labels,
+    )
 
 
 class ByHand:
@@ -109,7 +127,7 @@ class ByHand:
         self.images, self.labels = data
         self.optimizer = torch.optim.SGD(student.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
         self.features: dict[str, Tensor] = {}
-        if case.labels_and_hint:
+        if case.hint:
             teacher.get_submodule(LAYER).register_forward_hook(self._keep("teacher"))
             student.get_submodule(LAYER).register_forward_hook(self._keep("student"))
         self.mean, self.std, self.count = 0.5, 0.5, 0
@@ -140,8 +158,9 @@ class ByHand:
             reduction="batchmean",
             log_target=True,
         )
-        if self.case.labels_and_hint:
+        if self.case.labels:
             loss = loss + F.cross_entropy(student, labels)
+        if self.case.hint:
             loss = loss + F.mse_loss(self.features["student"], self.features["teacher"])
         self.optimizer.zero_grad()
         loss.backward()
@@ -225,7 +244,7 @@ def make(case: Case) -> tuple[Offline, ByHand, Examples]:
     """Both sides, from the same weights, on the same made-up pictures."""
     torch.manual_seed(0)
     images = torch.randint(0, 256, (case.num_examples, *case.shape), dtype=torch.uint8)
-    num_classes = 100 if case.labels_and_hint else 10
+    num_classes = 100 if case.hint else 10
     labels = torch.randint(0, num_classes, (case.num_examples,))
     teacher, student = case.teacher().eval().requires_grad_(False), case.student()
     by_hand = ByHand(case, copy.deepcopy(teacher), copy.deepcopy(student), (images, labels))

@@ -40,6 +40,10 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
+def _lies_on(part: Any, device: torch.device | str) -> bool:
+    return part is None or (isinstance(part, Tensor) and part.device == device)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some examples, as a network reads them.
@@ -73,6 +77,10 @@ class Batch:
 
     def to(self, device: torch.device | str, *, memory_format: torch.memory_format | None = None) -> Batch:
         """The same batch on another device; maps [N, C, H, W] among its inputs in another layout."""
+
+        parts = (self.inputs, self.ids, self.labels, self.mask, self.shown)
+        if memory_format is None and all(_lies_on(part, device) for part in parts):
+            return self
 
         def move(tensor: Tensor) -> Tensor:
             tensor = tensor.to(device, non_blocking=True)

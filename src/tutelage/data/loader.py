@@ -67,7 +67,9 @@ class Loader:
         self.keyed, self.pinned = keyed, pinned
 
     def __len__(self) -> int:
-        return len(self._starts())
+        steps = -(-len(self.source) // self.batch_size)
+        left = len(self.source) - (steps - 1) * self.batch_size
+        return steps - 1 if left == 1 < min(self.batch_size, steps) else steps
 
     def __iter__(self) -> Iterator[Batch]:
         """Each batch of one pass in the source's order: for measuring."""
@@ -101,14 +103,11 @@ class Loader:
             order = _order(self.source, np.random.default_rng([self.seed, epoch]))
         else:
             order = np.arange(count)
-        return np.split(order, self._starts()[1:])
-
-    def _starts(self) -> list[int]:
-        starts = list(range(0, len(self.source), self.batch_size))
-        left = len(self.source) - starts[-1]
-        return starts[:-1] if left == 1 < min(self.batch_size, len(starts)) else starts
+        return np.split(order, range(self.batch_size, len(self) * self.batch_size, self.batch_size))
 
     def _parts(self, step: np.ndarray[Any, Any]) -> list[list[int]]:
+        if self.world == self.accumulate == 1:
+            return [step.tolist()]
         share = -(-self.batch_size // self.world)
         size = -(-share // self.accumulate)
         shares = np.array_split(step, max(1, min(self.world, len(step) if share == 1 else len(step) // 2)))

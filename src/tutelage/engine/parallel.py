@@ -11,7 +11,7 @@ import copy
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -124,6 +124,8 @@ class Runtime:
 
     def autocast(self, precision: str) -> AbstractContextManager[Any]:
         """The context of a forward pass: `bfloat16` computes in it where that is safe."""
+        if precision != "bfloat16" and not torch.is_autocast_enabled(self.device.type):
+            return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
     def total(self, count: int) -> int:

@@ -6,6 +6,8 @@ has a backward of its own, and the gradients are added.
 
 from __future__ import annotations
 
+import functools
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -161,7 +163,8 @@ def backward(terms: Mapping[str, Tensor], share: float, apart: Apart | None) -> 
     if apart is not None and len(terms) > 1:
         apart.backward(terms, share)
     else:
-        torch.autograd.backward(sum(terms.values(), start=torch.zeros(())) * share)
+        whole = functools.reduce(operator.add, terms.values())
+        torch.autograd.backward(whole if share == 1 else whole * share)
 
 
 def _plus(one: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -110,6 +110,10 @@ class Loss(nn.Module):
 
 def _savable(value: Any) -> Any:
     """What autograd may keep for a backward pass: the very same, or copies where it may not keep a tensor."""
+    if isinstance(value, Tensor):
+        return value.clone() if value.is_inference() else value
+    if value is None:
+        return None
     if isinstance(value, HeadLogits | SparseLogits):
         held = {each.name: getattr(value, each.name) for each in fields(value)}
         copies = {name: _savable(part) for name, part in held.items()}

@@ -103,7 +103,7 @@ class Match(nn.Module):
     @property
     def loss(self) -> Loss:
         """What is compared, and how; that of the first pair of layers."""
-        return cast(Loss, self.losses[0])
+        return self._loss(0)
 
     @property
     def needs_teacher(self) -> bool:
@@ -157,15 +157,15 @@ class Match(nn.Module):
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> Tensor:
         """The weighted term, a mean over the batch's unmasked items."""
         batch = named_labels(batch, self.labels, self.name)
-        mask = self._mask(teacher, batch)
+        mask, needs = self._mask(teacher, batch), self.loss.needs
         ours = [self._transformed(value, mask) for value in self._projected(self._student(student))]
         theirs: list[Any] = [None] * len(ours)
-        if "teacher" in self.loss.needs:
+        if "teacher" in needs:
             theirs = [self._transformed(value, mask) for value in self._teacher(teacher)]
         given: dict[str, Any] = {
-            need: self._of(batch, need) for need in self.loss.needs if need not in ("teacher", "mask")
+            need: self._of(batch, need) for need in needs if need not in ("teacher", "mask")
         }
-        if "mask" in self.loss.needs:
+        if "mask" in needs:
             place = theirs[0] if self.guided or self.hints else None
             given["mask"] = without_padding(mask, batch, place, self.loss.layouts)
         try:
@@ -174,7 +174,7 @@ class Match(nn.Module):
             raise
         except ValueError as error:
             raise ModelError(f"{self.name}: {error}") from error
-        return term * self.weight.now * part_left(mask, batch)
+        return _times(_times(term, self.weight.now), part_left(mask, batch))
 
     def _sum(self, student: list[Value], teacher: list[Any], given: dict[str, Any]) -> Tensor:
         """The loss of all layers at once, or the sum over pairs of them."""
@@ -191,7 +191,8 @@ class Match(nn.Module):
         return loss(student, **given) if teacher is None else loss(student, teacher=teacher, **given)
 
     def _loss(self, number: int) -> Loss:
-        return cast(Loss, self.losses[number if number < len(self.losses) else 0])
+        held = self.losses._modules  # by name: an index of a ModuleList takes many times as long
+        return cast(Loss, held[str(number)] if number < len(held) else held["0"])
 
     def _mask(self, teacher: Outputs | None, batch: Batch) -> Tensor | None:
         """Items that count: in the batch, answered by the teacher, let through by the gate."""
@@ -276,6 +277,11 @@ class Match(nn.Module):
                 f"{type(loss).__name__} was given {ours} guided layers and {theirs} hints; give as many of "
                 "the one as of the other"
             )
+
+
+def _times(term: Tensor, factor: Tensor | float) -> Tensor:
+    """The product, without a step for the backward pass where the factor is 1."""
+    return term if isinstance(factor, float) and factor == 1 else term * factor
 
 
 def _paths(layers: Layers) -> tuple[str, ...]:

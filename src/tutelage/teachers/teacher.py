@@ -82,7 +82,7 @@ class Teacher(nn.Module, ABC):
 
     def before(self, moment: Moment) -> None:
         """Hear how far the training is, before a step; those whom it asks hear it too."""
-        for one in self.modules():
+        for one in _layers(self):
             if isinstance(one, Teacher):
                 one.moment = moment
 
