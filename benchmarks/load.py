@@ -4,8 +4,8 @@
 
 A linear teacher's answers are labelled into a store; readers, a process each, then open it at once and ask
 for random batches until the time is up. A table of numbers is written as Parquet and read as a task. Nothing
-is trained. Memory is what the kernel calls resident. Of a mapped file that includes pages which the kernel may
-drop at any time, so what a reader has for itself, which it may not (anonymous memory), is listed beside it.
+is trained. Memory is what the kernel calls resident. Of a mapped file that includes pages which the kernel
+may drop at any time, so what a reader has for itself (anonymous memory) is listed beside it.
 """
 
 from __future__ import annotations
