@@ -31,6 +31,9 @@ _MORE_COSTS: tuple[tuple[str, str, str, Callable[[Any], str], tuple[str, str]], 
         lambda value: numbers.amount(value, "J"),
         ("less", "more"),
     ),
+    ("Writing", "first_token_ms", "First token", lambda value: _milliseconds(value), ("faster", "slower")),
+    ("Writing", "tokens_per_second", "Tokens a second", numbers.amount, ("fewer", "more")),
+    ("Writing", "cache_bytes_per_token", "Cache for a token", numbers.size, ("smaller", "larger")),
     ("Training", "train_seconds", "Training time", numbers.duration, ("shorter", "longer")),
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from tutelage.engine import read_history
 from tutelage.evaluation import Predictions, confusion, fidelity
@@ -33,7 +34,7 @@ from tutelage.runs.scores import ExampleScores, scores_of
 from tutelage.runs.way import way_of
 from tutelage.studies import Study
 from tutelage.studies.compared import differences
-from tutelage.teachers import Stored, Teacher
+from tutelage.teachers import Frozen, Stored, Teacher
 from tutelage.training import Trained
 
 __all__ = ["Collected", "collect"]
@@ -186,10 +187,26 @@ def _time(
         same[name] = known.setdefault(kind, name)
         networks[same[name]] = (examined[same[name]].network, one.outcome.network)
     timed = latencies_of(networks, teacher, study.problem, device)  # type: ignore[arg-type]
+    written = _pace(networks, teacher, study, device)  # type: ignore[arg-type]
     for name, like in same.items():
-        results["outcomes"][name]["cost"]["latency_ms"] = timed[like]
+        results["outcomes"][name]["cost"] |= {"latency_ms": timed[like], **written.get(like, {})}
     if "teacher" in timed:
-        results["teacher"]["cost"]["latency_ms"] = timed["teacher"]
+        results["teacher"]["cost"] |= {"latency_ms": timed["teacher"], **written.get("teacher", {})}
+
+
+def _pace(
+    networks: Mapping[str, tuple[nn.Module, str]],
+    teacher: Teacher | None,
+    study: Study,
+    device: torch.device,
+) -> Mapping[str, Mapping[str, float]]:
+    """How quickly those write who can."""
+    if study.problem.pace is None:
+        return {}
+    writers = {name: network for name, (network, _) in networks.items()}
+    if isinstance(teacher, Frozen):
+        writers["teacher"] = teacher.network
+    return study.problem.pace(writers, device)
 
 
 def _fidelity(primary: Examined, answers: Measured | None, study: Study) -> dict[str, Any]:

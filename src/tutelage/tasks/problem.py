@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from tutelage.answers import Prompt, Sampling, Text
@@ -71,6 +72,8 @@ class Problem:
             is missing. It holds for training, measuring, costs and export.
         files: what a student needs beside its weights, such as a tokenizer: name -> writes it to a path.
         writer: how networks write; None where the field has no text.
+        pace: (networks by name, device) -> how quickly each writes, by name, for its costs; None where the
+            field has no text, and no entry for a network that cannot.
         corpus: the training documents one by one; None where the field has none.
         parts: problems within this one, by name, such as one of several tasks: what a teacher that knows no
             more is trained and validated by.
@@ -92,6 +95,7 @@ class Problem:
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
     writer: Writer | None = None
+    pace: Callable[[Mapping[str, nn.Module], torch.device], Mapping[str, Mapping[str, float]]] | None = None
     corpus: Corpus | None = None
     parts: Mapping[str, Problem] = field(default_factory=dict)
     preparation: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from torch import Tensor
 from tutelage.tasks.exam import TokenExam
 from tutelage.tasks.language.corpus import Corpus
 from tutelage.tasks.language.documents import Cut, check_test, read_documents, three_parts
+from tutelage.tasks.language.pace import Pace
 from tutelage.tasks.language.packing import Rows
 from tutelage.tasks.language.rollout import Rollout
 from tutelage.tasks.language.vocabulary import Vocabulary
@@ -75,6 +76,7 @@ def modelling(
         offers={"rollout": Rollout(words.end)},
         files={"tokenizer": words.tokenizer.save_pretrained},
         writer=Author(words, train),
+        pace=Pace(length),
         corpus=Corpus(texts[0], words, length),
     )
 
