@@ -94,6 +94,8 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
     paths = {"task.tokenizer": to, "teacher.model.path": to}
     if "path" in recipe.student.model.settings:
         paths["student.model.path"] = to
+    if "embeddings_from" in recipe.student.model.settings:
+        paths["student.model.embeddings_from"] = to
     plain = ["task.config=null"] if "config" in task else []
     return [
         *plain,

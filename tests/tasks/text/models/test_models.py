@@ -147,6 +147,21 @@ def test_an_encoder_without_a_head_gets_one_where_that_is_asked(tmp_path):
     assert logits_of(made.eval(), inputs()).shape == (2, 3)
 
 
+def test_embeddings_may_begin_as_those_of_an_encoder_in_fewer_numbers(tmp_path):
+    BertModel(BertConfig(vocab_size=50, num_hidden_layers=1, **SIZES)).save_pretrained(tmp_path)
+    theirs = BertModel.from_pretrained(tmp_path).embeddings.word_embeddings.weight.detach()
+    told = {"num_classes": 3, "length": 8, "hidden": 12, "embeddings_from": str(tmp_path)}
+    whole, half = (
+        bert(vocabulary=50, embedding=width, **told).embeddings.words.weight.detach()
+        for width in (theirs.shape[1], theirs.shape[1] // 2)
+    )
+    torch.testing.assert_close(half, whole[:, : half.shape[1]] * (0.02 / whole[:, : half.shape[1]].std()))
+    ours, true = torch.cdist(whole, whole), torch.cdist(theirs, theirs)
+    torch.testing.assert_close(ours / ours.mean(), true / true.mean(), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ModelError, match=r"50 tokens of .* and 51 of 8 are wanted"):
+        bert(vocabulary=51, embedding=8, **told)
+
+
 def test_what_is_refused(tmp_path):
     with pytest.raises(ModelError, match="either path"):
         transformers_encoder()

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from tutelage.errors import ModelError
 from tutelage.tasks.networks.checks import require_positive
 from tutelage.tasks.text.models.heads import head_of
+from tutelage.tasks.text.models.word_vectors import word_vectors
+from tutelage.tasks.text.words import WordList
 
 __all__ = ["Bert", "bert"]
 
@@ -176,10 +178,18 @@ def bert(
     intermediate: int | None = None,
     embedding: int | None = None,
     dropout: float = 0.1,
+    embeddings_from: str | None = None,
+    words: WordList | None = None,
     answers: str = "class",
 ) -> Bert:
-    """A small encoder of the shape of BERT; arguments, shapes, layers and source are those of `Bert`."""
-    return Bert(
+    """A small encoder of the shape of BERT; arguments, shapes, layers and source are those of `Bert`.
+
+    Args:
+        embeddings_from: an encoder of Transformers, a folder or a name on the hub: word embeddings begin as
+            its own, reduced to `embedding` numbers; see `word_vectors`. None for random ones.
+        words: the tokenizer that texts are read with; the task says it.
+    """
+    network = Bert(
         num_classes=num_classes,
         vocabulary=vocabulary,
         length=length,
@@ -191,3 +201,8 @@ def bert(
         dropout=dropout,
         answers=answers,
     )
+    if embeddings_from is not None:
+        held = network.embeddings.words.weight
+        found = word_vectors(embeddings_from, vocabulary=vocabulary, width=held.shape[1], words=words)
+        held.data.copy_(found)
+    return network
