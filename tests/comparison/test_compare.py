@@ -99,6 +99,7 @@ def test_runs_without_scores_are_compared_over_seeds_alone(a_run, tmp_path, two)
     assert verdict["seeds"] == 3
     assert pair(found, "old", "t2")["flips"] is None
     assert any("old: the run kept no scores" in said for said in found.results["warnings"])
+    assert "\n  Warning: old: the run kept no scores" in repr(found)
     assert pair(found, "t8", "t2")["verdict"]["examples"] == 200
 
 

@@ -113,6 +113,14 @@ def test_noise_is_no_gain():
     assert about(histories=[noisy(1), noisy(-1)], values=[0.5, 0.5], chance=None) == []
 
 
+def test_where_an_epoch_is_a_step_a_smaller_batch_makes_more_of_them():
+    looks = [(step, 0.1 + 0.01 * step) for step in range(1, 13)]
+    (said,) = about(values=[0.22], histories=[looks])
+    assert said.endswith(
+        "train longer (it took 12 steps in all; a smaller batch_size makes more of an epoch)."
+    )
+
+
 def test_too_few_looks_say_nothing():
     assert about(histories=[[(1, 0.3), (2, 0.6), (3, 0.9)]]) == []
     assert about(histories=[[]]) == []

@@ -22,6 +22,7 @@ from tutelage.errors import OutputError, RecipeError, UnknownName
 from tutelage.evaluation.two_way import check_level
 from tutelage.files import write_atomically
 from tutelage.report.numbers import mapping
+from tutelage.report.table import plain
 
 __all__ = ["Compared", "compare"]
 
@@ -40,8 +41,9 @@ class Compared:
     results: dict[str, Any]
 
     def __repr__(self) -> str:
-        """What came of it in a line."""
-        return f"Compared({headline(self.results)})"
+        """What came of it in a line, and a line for each thing that makes it doubtful."""
+        doubts = "".join(f"\n  Warning: {plain(said)}" for said in self.results["warnings"])
+        return f"Compared({headline(self.results)}){doubts}"
 
     def table(self) -> Any:
         """What the terminal shows, for `rich.print`."""

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _ROUNDING = 1e-6
+_FEW_STEPS = 30  # fewer than any network learns in
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ def _about_arm(name: str, arm: ArmRecord, scale: Scale) -> Iterator[str]:
     diverged = [has_diverged(value, *held, scale) for value, held in records]
     if any(diverged):
         yield f"{name}: {_of(diverged)}diverged{_course(arm.losses, diverged)}: {calm}"
+    longer = _longer(arm)
     near = [scale.is_near_chance(value) and not bad for value, bad in zip(arm.values, diverged, strict=True)]
     share, what = _late_share(arm, diverged, scale)
     if any(near):
@@ -223,18 +225,26 @@ def _about_arm(name: str, arm: ArmRecord, scale: Scale) -> Iterator[str]:
         advice = "raise the learning rate, or take a larger student"
         yield (
             f"{name}: {_of(near)}at or near chance ({scale.metric} {values}, chance {scale.chance:.4g}): "
-            + (f"still improving, so train longer, or {advice}." if share else f"train longer, {advice}.")
+            + (f"still improving, so {longer}, or {advice}." if share else f"{longer}, {advice}.")
         )
     elif share:
         yield (
             f"{name}: still improving at the end (the last quarter of training brought {100 * share:.0f} % "
-            f"of the whole gain in {what}): train longer."
+            f"of the whole gain in {what}): {longer}."
         )
     elif not any(diverged) and best_last(arm.histories, scale):
         yield (
             f"{name}: on validation its {scale.metric} was best at the very end of training"
-            f"{' in each seed' if len(arm.histories) > 1 else ''}, and still improving: train longer."
+            f"{' in each seed' if len(arm.histories) > 1 else ''}, and still improving: {longer}."
         )
+
+
+def _longer(arm: ArmRecord) -> str:
+    """Train longer; where the steps were few, how an epoch gets more of them."""
+    steps = max((curve[-1][0] for curve in chain(arm.histories, arm.losses) if curve), default=_FEW_STEPS)
+    if steps >= _FEW_STEPS:
+        return "train longer"
+    return f"train longer (it took {steps:g} steps in all; a smaller batch_size makes more of an epoch)"
 
 
 def _late_share(arm: ArmRecord, diverged: Sequence[bool], scale: Scale) -> tuple[float | None, str]:
