@@ -1,4 +1,4 @@
-"""Contrast within the batch, between views of one example: what a student learns without teacher and labels."""
+"""Contrast within the batch between views of an example: what can be learnt without teacher and labels."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.data import Over, Source
+from tutelage.data import Over
 from tutelage.data.sources import bytes_of
 from tutelage.errors import DataError
 from tutelage.modes import evaluating

@@ -97,7 +97,7 @@ class SimilarityExam(Exam):
         return Embedded(own, others, ids, *draw_pairs(others, ids, seed=self.seed))
 
     def measure(self, answers: Embedded) -> dict[str, float]:
-        """Spearman's and Pearson's correlation; by kind of pair; the mean cosine of each text's embeddings."""
+        """Spearman's and Pearson's correlation; by kind of pair; the mean cosine of both embeddings."""
         if len(answers.pairs) < 2:
             raise DataError(f"{len(answers.pairs)} pairs of texts came; a correlation needs at least two")
         ours, theirs = answers.similarities()
@@ -120,8 +120,9 @@ class SimilarityExam(Exam):
             RecipeError: always.
         """
         raise RecipeError(
-            "texts have no labels that embeddings could be learnt from without a teacher; say what the control "
-            "learns by (control.matches, such as contrastive.ViewContrast), or leave it out: control: false"
+            "texts have no labels that embeddings could be learnt from without a teacher; say what the "
+            "control learns by (control.matches, such as contrastive.ViewContrast), or leave it out: "
+            "control: false"
         )
 
 

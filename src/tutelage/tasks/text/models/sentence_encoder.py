@@ -124,7 +124,9 @@ def sentence_encoder(
     if layers is not None:
         keep_blocks(network, layers)
     mode, unit = said or ("mean", False)
-    return _pooled(network, Pooling(pooling or mode, normalise=unit if normalise is None else normalise), length)
+    return _pooled(
+        network, Pooling(pooling or mode, normalise=unit if normalise is None else normalise), length
+    )
 
 
 def _pooled(network: Any, pooling: Pooling, length: int | None) -> nn.Module:
