@@ -96,6 +96,7 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
     if "path" in recipe.student.model.settings:
         paths["student.model.path"] = to
     plain = ["task.config=null"] if "config" in task else []
+    plain += ["task.text=text"] if "text" in task else []
     return [
         *plain,
         f"task.data={to}",
