@@ -15,7 +15,7 @@ from tutelage.runs.checks import check_study
 from tutelage.runs.run import run
 from tutelage.tasks.text.words import WordList
 
-OF = "cat dog owl fox bee cow hen ant".split()
+OF = ["cat", "dog", "owl", "fox", "bee", "cow", "hen", "ant"]
 ROWS = [f"the {one} saw a {other}" for one in OF for other in OF]
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 3}
 ADAM = {"student": {"adamw": {"lr": 0.003}}}

@@ -155,7 +155,7 @@ def draw_pairs(
     order = ids.argsort()
     ids, units = ids[order], F.normalize(embeddings[order].float(), dim=-1)
     rows, count = torch.arange(len(ids)), min(_NEAREST, len(ids) - 1)
-    neighbours = torch.cat([_nearest(units, block, count) for block in rows.split(_ROWS)])
+    neighbours = torch.cat([_nearest(units, block, count) for block in torch.split(rows, _ROWS)])
     found: dict[tuple[int, int], bool] = {}
     for number in range(_PARTNERS):
         drawn = (uniform(ids, seed=seed, draw=f"near {number}") * count).long()
