@@ -632,7 +632,7 @@ def test_the_annotated_shapes_are_the_shapes(kind, layout):
     loss = made(kind, inputs)
     assert checked(loss, **inputs).shape == ()
     assert checked(loss, **{**inputs, "mask": None}).shape == ()
-    partner = "teacher" if "teacher" in inputs else "labels"
+    partner = next(name for name in ("teacher", "labels", "ids") if name in inputs)
     for name, value in {"mask": inputs["mask"].long(), partner: inputs[partner][:-1]}.items():
         if name == "mask" or kind.same_shape or kind.place == "logits":
             with pytest.raises(jaxtyping.TypeCheckError):

@@ -86,17 +86,19 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
     columns = {"text": rows, "label": [row.endswith("sad") * 1 for row in rows]}
     datasets.Dataset.from_dict(columns).to_parquet(to / "train.parquet")
     WordList.learnt(rows, kind="wordpiece", size=300).tokenizer.save_pretrained(to)
-    depth = 6 if "MiniLM" in str(task["tokenizer"]) else 12
+    embeds = "encoder" in task
+    depth = 6 if "MiniLM" in str(task["encoder" if embeds else "tokenizer"]) else 12
     config = BertConfig(
         vocab_size=300, hidden_size=48, intermediate_size=8, num_attention_heads=12, num_hidden_layers=depth
     )
     BertForMaskedLM(config).save_pretrained(to)
-    paths = {"task.tokenizer": to, "teacher.model.path": to}
+    paths = {"task.encoder": to} if embeds else {"task.tokenizer": to, "teacher.model.path": to}
     if "path" in recipe.student.model.settings:
         paths["student.model.path"] = to
     if "embeddings_from" in recipe.student.model.settings:
         paths["student.model.embeddings_from"] = to
     plain = ["task.config=null"] if "config" in task else []
+    plain += ["task.text=text"] if "text" in task else []
     return [
         *plain,
         f"task.data={to}",

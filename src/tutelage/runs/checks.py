@@ -103,7 +103,8 @@ def asked(answer: Callable[[Batch], Outputs], batch: Batch, *, who: str, where: 
 def _check_labelled(arm: Arm) -> None:
     """Refuse a control without labels, where its terms need them."""
     source = arm.source
-    needs = any(not term.needs_teacher for _, stage in arm.trainings for term in stage.declared.terms)
+    terms = [term for _, stage in arm.trainings for term in stage.declared.terms]
+    needs = any(term.labels and not term.needs_teacher for term in terms)
     labels = source.batch([0]).labels if source.labels is None else source.labels
     unlabelled = isinstance(source.labels, Tensor) and bool((source.labels == UNLABELLED).all())
     if needs and (labels is None or unlabelled):

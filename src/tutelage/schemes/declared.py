@@ -43,6 +43,7 @@ class Term:
         needs_teacher: whether it looks at a teacher.
         compares_items: whether items of a batch are compared with one another.
         layers: whether it looks at layers of the teacher, and not at its logits.
+        labels: whether it may need labels; a term that only compares views or features does not.
     """
 
     text: str
@@ -50,6 +51,7 @@ class Term:
     needs_teacher: bool
     compares_items: bool = False
     layers: bool = False
+    labels: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def terms_of(matches: Sequence[Match]) -> tuple[Term, ...]:
 def _term(match: Match) -> Term:
     weight = match.weight.now if isinstance(match.weight, Fixed) else repr(match.weight)
     inside = match.needs_teacher and bool(match.hints or match.stages)
-    return Term(_said(match), weight, match.needs_teacher, match.loss.compares_items, inside)
+    labels = "labels" in match.loss.needs
+    return Term(_said(match), weight, match.needs_teacher, match.loss.compares_items, inside, labels)
 
 
 def _said(match: Match) -> str:

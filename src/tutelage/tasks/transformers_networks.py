@@ -17,14 +17,16 @@ __all__ = ["check_length", "check_size", "from_config", "from_path", "read_confi
 _KINDS = {
     "CausalLM": "a causal language model",
     "MaskedLM": "a masked language model",
+    "Model": "an encoder",
     "SequenceClassification": "a classifier of texts",
     "TokenClassification": "a classifier of words",
 }
-"""What the library makes of a configuration, by the ends of its classes' names."""
+"""What the library makes of a configuration, by the ends of its classes' names; a model has no head."""
 
 _MAPPINGS = {
     "CausalLM": "MODEL_FOR_CAUSAL_LM_MAPPING",
     "MaskedLM": "MODEL_FOR_MASKED_LM_MAPPING",
+    "Model": "MODEL_MAPPING",
     "SequenceClassification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
     "TokenClassification": "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING",
 }
@@ -73,7 +75,7 @@ def from_config(library: Any, config: Any, kind: str, *, advice: str) -> Any:
     Args:
         library: Transformers.
         config: of `read_config`.
-        kind: the end of the class's name: `CausalLM`, `SequenceClassification` …
+        kind: the end of the class's name: `CausalLM`, `SequenceClassification` …, or `Model` without a head.
         advice: what to do where the library has no such network, for the message.
 
     Raises:
@@ -83,7 +85,7 @@ def from_config(library: Any, config: Any, kind: str, *, advice: str) -> Any:
         wanted = _KINDS[kind].partition(" ")[2]
         raise ModelError(f"Transformers has no {wanted} of the type {config.model_type!r}; {advice}")
     try:
-        return getattr(library, f"AutoModelFor{kind}").from_config(config, trust_remote_code=False)
+        return _auto(library, kind).from_config(config, trust_remote_code=False)
     except Exception as error:
         raise _refused(config.model_type, error) from error
 
@@ -116,7 +118,7 @@ def from_path(
     if not packed:
         _refuse_pickle(Path(where))
         _refuse_adapter(Path(where))
-    load = getattr(library, f"AutoModelFor{kind}").from_pretrained
+    load = _auto(library, kind).from_pretrained
     with _quiet(library):
         network, info = read(
             _KINDS[kind], where, load, dtype=dtype, output_loading_info=True, **how, **keywords
@@ -125,11 +127,13 @@ def from_path(
     if new_head:
         missing = [key for key in missing if key.startswith(f"{network.base_model_prefix}.")]
         missing = [key for key in missing if ".pooler." not in key]
+    if kind == "Model":
+        missing = [key for key in missing if not key.startswith("pooler.")]
     if missing:
         raise CheckpointError(
             f"the weights of {path!r} lack {missing[0]!r} ({len(missing)} in all) or have it in another "
             f"shape; take a whole checkpoint of {_KINDS[kind]}"
-            + ("" if new_head or kind == "CausalLM" else ", or set new_head: true and train it")
+            + ("" if new_head or kind in ("CausalLM", "Model") else ", or set new_head: true and train it")
         )
     return network
 
@@ -162,6 +166,10 @@ def check_length(network: Any, length: int | None) -> None:
             f"rows of {length} tokens came, and {type(network).__name__} has max_position_embeddings {limit}"
             f"; set task.length to at most {limit}"
         )
+
+
+def _auto(library: Any, kind: str) -> Any:
+    return library.AutoModel if kind == "Model" else getattr(library, f"AutoModelFor{kind}")
 
 
 @contextlib.contextmanager

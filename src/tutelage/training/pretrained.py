@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import shutil
 import tempfile
@@ -32,7 +33,8 @@ def write_pretrained(network: nn.Module, folder: Path) -> list[str]:
     Weights that are tied are written once. Where the file is the same as `student.safetensors`, it is
     another name of it and takes no room. A network that its configuration alone does not build, such as a
     factorised one, gets its configuration and no weights; a network of anybody else's, nothing. Of one with
-    an adapter the adapter alone is written, as PEFT's files.
+    an adapter the adapter alone is written, as PEFT's files. A network's `files_beside`, name -> JSON, are
+    written too.
 
     Args:
         network: whose weights lie in the folder as `student.safetensors`.
@@ -48,6 +50,7 @@ def write_pretrained(network: nn.Module, folder: Path) -> list[str]:
     if kind is None:
         return []
     plain: Any = network
+    further = getattr(plain, "files_beside", {})
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".part.") as beside, _as(plain, kind):
             adapted = has_adapter(plain)
@@ -58,7 +61,11 @@ def write_pretrained(network: nn.Module, folder: Path) -> list[str]:
                 said = plain.config.to_json_string(use_diff=False)
                 Path(beside, "config.json").write_text(said, "utf-8")
             names = sorted(file.name for file in Path(beside).iterdir())
-            for name in names:
+            for name, held in further.items():
+                Path(beside, name).parent.mkdir(exist_ok=True)
+                Path(beside, name).write_text(json.dumps(held, indent=2), "utf-8")
+            for name in (names := sorted({*names, *further})):
+                (folder / name).parent.mkdir(exist_ok=True)
                 os.replace(Path(beside, name), folder / name)
     except OSError as error:
         raise OutputError(f"cannot write the network of Transformers into {folder}: {error}") from error
@@ -79,6 +86,7 @@ def hand_over(folder: Path, names: list[str]) -> None:
     if {_WEIGHTS, _ADAPTER} & {*names} or any(name.endswith(".index.json") for name in names):
         (folder / "student").mkdir(exist_ok=True)
         for name in names:
+            (folder / "student" / name).parent.mkdir(exist_ok=True)
             _link(folder / name, folder / "student" / name)
 
 
