@@ -86,13 +86,14 @@ def tiny_text(task: dict[str, Any], recipe: Any, to: Path) -> list[str]:
     columns = {"text": rows, "label": [row.endswith("sad") * 1 for row in rows]}
     datasets.Dataset.from_dict(columns).to_parquet(to / "train.parquet")
     WordList.learnt(rows, kind="wordpiece", size=300).tokenizer.save_pretrained(to)
-    embeds = "encoder" in task
+    embeds, learnt = "encoder" in task, isinstance(task.get("tokenizer"), dict)
     depth = 6 if "MiniLM" in str(task["encoder" if embeds else "tokenizer"]) else 12
     config = BertConfig(
         vocab_size=300, hidden_size=48, intermediate_size=8, num_attention_heads=12, num_hidden_layers=depth
     )
     BertForMaskedLM(config).save_pretrained(to)
     paths = {"task.encoder": to} if embeds else {"task.tokenizer": to, "teacher.model.path": to}
+    paths = {} if learnt else paths
     if "path" in recipe.student.model.settings:
         paths["student.model.path"] = to
     if "embeddings_from" in recipe.student.model.settings:
@@ -116,6 +117,7 @@ ALIKE = (
     "language/smollm2_width",
     "language/wikitext_divergences",
     "text/minilm",
+    "text/mobilebert",
     "text/sst2_bilstm",
     "vision/mnist_few_labels",
     "vision/mnist_lwf_all_classes",

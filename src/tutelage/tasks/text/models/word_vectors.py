@@ -34,7 +34,7 @@ def word_vectors(
     library = optional("transformers", "embeddings of an encoder", extra="text")
     if words is not None:
         check_words(words, path)
-    held = from_path(library, path, "MaskedLM", new_head=True).get_input_embeddings().weight.detach()
+    held = from_path(library, path, "Model").get_input_embeddings().weight.detach()
     if len(held) < vocabulary or held.shape[1] < width:
         raise ModelError(
             f"the embeddings of {path!r} are {len(held)} tokens of {held.shape[1]} numbers, and {vocabulary} "
