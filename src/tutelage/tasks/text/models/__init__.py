@@ -2,6 +2,7 @@
 
 from tutelage.tasks.text.models.bert import bert
 from tutelage.tasks.text.models.bilstm import bilstm
+from tutelage.tasks.text.models.transformer import transformer
 from tutelage.tasks.text.models.transformers_encoder import transformers_encoder
 
-__all__ = ["bert", "bilstm", "transformers_encoder"]
+__all__ = ["bert", "bilstm", "transformer", "transformers_encoder"]
