@@ -17,6 +17,7 @@ __all__ = ["check_length", "check_size", "from_config", "from_path", "read_confi
 _KINDS = {
     "CausalLM": "a causal language model",
     "MaskedLM": "a masked language model",
+    "Seq2SeqLM": "an encoder and decoder of texts",
     "SequenceClassification": "a classifier of texts",
     "TokenClassification": "a classifier of words",
 }
@@ -25,6 +26,7 @@ _KINDS = {
 _MAPPINGS = {
     "CausalLM": "MODEL_FOR_CAUSAL_LM_MAPPING",
     "MaskedLM": "MODEL_FOR_MASKED_LM_MAPPING",
+    "Seq2SeqLM": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
     "SequenceClassification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
     "TokenClassification": "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING",
 }

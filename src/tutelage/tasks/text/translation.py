@@ -83,7 +83,7 @@ def translation(
         part.read_with(words, length=length)
     return Problem(
         *parts,
-        exam=_exam(metric, words, held),
+        exam=_exam(metric, words, held, length),
         num_classes=len(words),
         chance=_chance(parts[0], parts[2], len(words)) if metric == "nll" else 0.0,
         augment=partial(Written.of, parts[0], words, length),
@@ -101,7 +101,7 @@ def translation(
     )
 
 
-def _exam(metric: str, words: WordList, held: list[Pairs]) -> Exam:
+def _exam(metric: str, words: WordList, held: list[Pairs], length: int) -> Exam:
     if metric == "nll":
         return TokenExam()
     references = {
@@ -109,7 +109,7 @@ def _exam(metric: str, words: WordList, held: list[Pairs]) -> Exam:
         for part in held
         for tokens, text in zip(part.written, part.targets, strict=True)
     }
-    return TranslationExam(words, references, metric=metric)
+    return TranslationExam(words, references, metric=metric, length=length)
 
 
 def _chance(train: Source, asked: Source, classes: int) -> float:

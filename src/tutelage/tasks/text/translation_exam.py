@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.data import Source
-from tutelage.errors import DataError, ModelError, UnknownName
+from tutelage.errors import AnswersError, DataError, ModelError, UnknownName
 from tutelage.evaluation import Predictions, predict, row_and_position
 from tutelage.tasks.exam import TokenExam
 from tutelage.tasks.text.words import WordList
 from tutelage.tasks.transformers_library import optional
 from tutelage.types import UNLABELLED, Batch, Outputs, map_tensors
 
-__all__ = ["TranslationExam", "Translations", "translated"]
+__all__ = ["METRICS", "TranslationExam", "Translations", "together", "translated"]
 
 METRICS = ("bleu", "chrf", "nll")
 """What a verdict on translations may be about."""
@@ -58,6 +59,7 @@ class TranslationExam(TokenExam):
         words: the tokenizer.
         references: by their tokens, from the first to the one that ends them, the texts as they were written.
         metric: `bleu` or `chrf`, what the verdict is about and weights are chosen by.
+        length: at which a translation is cut off where several networks write it together.
 
     Raises:
         UnknownName: another metric.
@@ -69,35 +71,43 @@ class TranslationExam(TokenExam):
     higher_is_better = True
 
     def __init__(
-        self, words: WordList, references: Mapping[tuple[int, ...], str], *, metric: str = "bleu"
+        self,
+        words: WordList,
+        references: Mapping[tuple[int, ...], str],
+        *,
+        metric: str = "bleu",
+        length: int = 64,
     ) -> None:
         super().__init__()
         if metric not in METRICS[:2]:
             raise UnknownName("metric of translations", metric, METRICS)
-        self.words, self.references, self.metric = words, references, metric
+        self.words, self.references, self.metric, self.length = words, references, metric, length
         kinds = optional("sacrebleu.metrics", "BLEU and chrF of translations", extra="text")
         self._kinds: Mapping[str, Any] = {"bleu": kinds.BLEU(), "chrf": kinds.CHRF()}
 
     def ask(
         self, answer: Callable[[Batch], Outputs], batches: Iterable[Batch], *, device: torch.device
     ) -> Translations:
-        """Answers about the references' tokens, and translations."""
+        """Answers about the references' tokens, and translations.
+
+        Answers that were stored are of given tokens alone, and nothing is translated by them.
+        """
         rows: list[Tensor] = []
         written: list[str] = []
         true: list[str] = []
 
         def noted() -> Iterator[Batch]:
             for batch in batches:
-                few = batch.to(device)
-                rows.append(batch.ids.long().cpu())
-                own = translated(answer, few, self.words.end)
-                written.extend(self.words.decode([tokens for tokens, _ in own]))
-                true.extend(map(self._reference, batch.labels))
+                with suppress(AnswersError):
+                    own = self._own(answer, batch.to(device))
+                    written.extend(self.words.decode([tokens for tokens, _ in own]))
+                    true.extend(map(self._reference, batch.labels))
+                    rows.append(batch.ids.long().cpu())
                 yield batch
 
         found = predict(answer, noted(), device=device)
         counts = {name: _counts(kind, written, true) for name, kind in self._kinds.items()}
-        return Translations(found, torch.cat(rows), counts)
+        return Translations(found, torch.cat(rows) if rows else found.ids[:0], counts)
 
     def measure(self, answers: Predictions) -> dict[str, float]:
         """BLEU and chrF, from 0 to 100; then NLL, perplexity and accuracy of the references' tokens."""
@@ -113,6 +123,14 @@ class TranslationExam(TokenExam):
     def clusters(self, answers: Predictions, source: Source) -> Tensor:
         """The text of each position."""
         return source.examples_of(answers.ids)
+
+    def _own(self, answer: Callable[[Batch], Outputs], batch: Batch) -> list[tuple[list[int], bool]]:
+        """What is written for a batch: by one network as it likes, by several of a teacher token by token."""
+        held = answer.modules() if isinstance(answer, nn.Module) else [answer]
+        single = sum(bool(getattr(one, "translates", False)) for one in held) == 1
+        if single or not isinstance(answer, nn.Module):
+            return translated(answer, batch, self.words.end)
+        return together(answer, batch, begin=self.words.begin, end=self.words.end, length=self.length)
 
     def _reference(self, labels: Tensor) -> str:
         tokens = labels[labels != UNLABELLED].tolist()
@@ -149,6 +167,26 @@ def translated(
             )
         found += [_cut_at(end, tokens[:limit]) for tokens in logits.argmax(-1).tolist()]
     return found
+
+
+def together(
+    answer: Callable[[Batch], Outputs], batch: Batch, *, begin: int, end: int, length: int
+) -> list[tuple[list[int], bool]]:
+    """The tokens that several networks write together: each time the likeliest by their common answer.
+
+    Args:
+        answer: who is asked about the tokens that are there so far.
+        batch: of texts.
+        begin, end: the tokens that a translation begins and ends with.
+        length: where it is cut off.
+    """
+    tokens = torch.full((len(batch), 1), begin, device=batch.ids.device)
+    while tokens.shape[1] <= length and not bool((tokens[:, 1:] == end).any(1).all()):
+        inputs = {**batch.inputs, "decoder_input_ids": tokens}
+        logits = answer(replace(batch, inputs=inputs, labels=None, mask=None, keys=None)).logits
+        assert logits is not None
+        tokens = torch.cat([tokens, logits[:, -1:].argmax(-1)], 1)
+    return [_cut_at(end, own) for own in tokens[:, 1:].tolist()]
 
 
 def _cut_at(end: int, tokens: Sequence[int]) -> tuple[list[int], bool]:

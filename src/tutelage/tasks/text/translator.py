@@ -33,6 +33,8 @@ class Translator:
         source: the column of texts at another place.
     """
 
+    answers = True
+
     def __init__(self, words: WordList, texts: Sequence[str], *, length: int, source: str) -> None:
         self.words, self.texts, self.length, self.source = words, texts, length, source
 

@@ -164,7 +164,7 @@ class WordList:
 
     @property
     def begin(self) -> int:
-        """The token that a text is begun with where it is written: BERT's `[CLS]`, `<s>`, or what fills up."""
+        """The token that begins a text where it is written: BERT's `[CLS]`, `<s>`, or what fills up."""
         held = [self.tokenizer.cls_token_id, self.tokenizer.bos_token_id]
         return int(next((number for number in held if number is not None), self.padding))
 

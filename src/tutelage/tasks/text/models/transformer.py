@@ -27,8 +27,8 @@ class Transformer(nn.Module):
         decoder_layers: blocks of the decoder; as many by default.
         heads: attention heads of a block; they divide `hidden`.
         feed_forward: units between the two layers of a block; 4 × hidden by default.
-        dropout: the probability that a number of an embedding, or of what a part of a block adds, is dropped in
-            training.
+        dropout: the probability that a number of an embedding, or of what a part of a block adds, is dropped
+            in training.
         tied: whether the logits are read off by the embeddings, or by a matrix of their own.
         begin, end: the tokens that a translation begins and ends with.
 
@@ -172,7 +172,8 @@ class _Attention(nn.Module):
         return joined
 
     def _cut(self, values: Tensor) -> Tensor:
-        return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        cut: Tensor = values.view(*values.shape[:2], self.heads, -1)
+        return cut.transpose(1, 2)
 
 
 class _Block(nn.Module):
