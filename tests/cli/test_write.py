@@ -146,6 +146,7 @@ def test_a_task_without_text_is_wrong_use(cli, tmp_path: Path, monkeypatch: pyte
     assert json.dumps(list(tmp_path.iterdir())) == "[]"
 
 
+@pytest.mark.slow
 def test_translations_are_trained_on_in_the_place_of_the_labels(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     animals = ("owl", "cat", "dog", "elk")

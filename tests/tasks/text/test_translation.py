@@ -220,6 +220,11 @@ def test_a_stage_trains_on_what_a_teacher_wrote(problem, tmp_path):
     assert torch.equal(few.labels[0][few.mask[0]], after.labels[2][after.mask[2]])
 
 
+def test_of_a_translation_without_words_the_end_is_left(problem, tmp_path):
+    change = problem.augment({"written": written_to(tmp_path, [(text, "", False) for text, _ in PAIRS])})
+    assert change(problem.train.batch([0]), 0).labels.tolist() == [[problem.network_options["end"]]]
+
+
 def test_a_text_that_nobody_translated_is_refused(problem, tmp_path):
     folder = written_to(tmp_path, [(text, other, True) for text, other in PAIRS[1:]])
     with pytest.raises(DataError, match="no translation of the training text"):

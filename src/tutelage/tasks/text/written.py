@@ -22,7 +22,8 @@ class Written:
     """Sequence-level distillation: train on what the teacher writes, not on the references.
 
     A teacher's translations are easier to learn than people's: they are more alike. It changes training
-    batches alone, so that validation and test are those of the references.
+    batches alone, so that validation and test are those of the references. One that was cut off has no end,
+    unless nothing is left of it.
 
     Args:
         source: the training texts.
@@ -53,10 +54,9 @@ class Written:
                 "task: tutelage write RECIPE"
             )
         found = words.encode_targets([held[text].continuation for text in asked], length=length - 1)
-        ends = [[words.end] if held[text].finished else [] for text in asked]
         self.tokens = {
-            number: torch.tensor([words.begin, *tokens, *end])
-            for number, tokens, end in zip(numbers, found, ends, strict=True)
+            number: torch.tensor([words.begin, *tokens, *_end(words, held[text].finished or not tokens)])
+            for number, tokens, text in zip(numbers, found, asked, strict=True)
         }
 
     def __repr__(self) -> str:
@@ -77,3 +77,7 @@ class Written:
         keys = None if batch.keys is None else batch.keys ^ keys_of_tokens(own)
         inputs = {**batch.inputs, "decoder_input_ids": asked}
         return replace(batch, inputs=inputs, labels=labels, mask=labels != UNLABELLED, keys=keys)
+
+
+def _end(words: WordList, ended: bool) -> list[int]:
+    return [words.end] if ended else []

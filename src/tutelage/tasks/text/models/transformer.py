@@ -172,7 +172,7 @@ class _Attention(nn.Module):
         return joined
 
     def _cut(self, values: Tensor) -> Tensor:
-        cut: Tensor = values.view(*values.shape[:2], self.heads, -1)
+        cut: Tensor = values.view(*values.shape[:2], self.heads, values.shape[2] // self.heads)
         return cut.transpose(1, 2)
 
 
