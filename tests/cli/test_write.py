@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def test_translations_are_trained_on_in_the_place_of_the_labels(cli, tmp_path, m
     found: Any = answer.json
     assert found["texts"] == 12
     run = shlex.split(found["run"])
-    held = load("tiny.yaml", changes=[word for flag, word in zip(run, run[1:], strict=False) if flag == "--set"])
+    held = load("tiny.yaml", changes=[word for flag, word in pairwise(run) if flag == "--set"])
     assert held.stages[0].train.augment == {"written": "written/tiny"}
     assert held.control.train == {"augment": {}}
     assert held.task.settings["data"] == "train.jsonl"

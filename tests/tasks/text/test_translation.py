@@ -67,7 +67,7 @@ class Copies(nn.Module):
     def key(tokens):
         return tuple(token for token in tokens.tolist() if token)
 
-    def forward(self, input_ids, attention_mask=None, decoder_input_ids=None):  # noqa: ARG002
+    def forward(self, input_ids, attention_mask=None, decoder_input_ids=None):
         length = 16 if decoder_input_ids is None else decoder_input_ids.shape[1]
         logits = torch.zeros(len(input_ids), length, self.num_classes)
         for row, key in enumerate(map(self.key, input_ids)):
@@ -110,7 +110,7 @@ def test_texts_are_the_items_and_a_guess_counts_tokens(problem, network):
 def test_what_cannot_be_read_is_refused(data, tmp_path):
     with pytest.raises(UnknownName, match="metric of translations"):
         read(data, metric="rouge")
-    with pytest.raises(DataError, match="task.target="):
+    with pytest.raises(DataError, match=r"task\.target="):
         translation(data=data, source="en")
     datasets.Dataset.from_dict({"source": ["a", "b"], "target": ["c", " "]}).to_parquet(
         tmp_path / "train.parquet"

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.text.learnt_words import LEARNT, SPECIAL
 from tutelage.tasks.transformers_library import optional, place_of, read
 
-__all__ = ["SPECIAL", "WordList"]
-
-SPECIAL = {
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
-"""The special tokens of what is learnt here, by Transformers' names; BERT's, numbered in this order."""
+__all__ = ["WordList"]
 
 _SHOWN = 60  # letters of a text, in messages
 _FEWEST = 300
@@ -66,8 +58,8 @@ class WordList:
             where, _ = place_of(came)
             library = optional("transformers", "a tokenizer", extra="text")
             return cls(read("a tokenizer", where, library.AutoTokenizer.from_pretrained), texts, came)
-        if len(came) != 1 or not came.keys() <= _LEARNT.keys():
-            raise UnknownName("tokenizer", ", ".join(came), _LEARNT, hint="Or give a folder or a hub name.")
+        if len(came) != 1 or not came.keys() <= LEARNT.keys():
+            raise UnknownName("tokenizer", ", ".join(came), LEARNT, hint="Or give a folder or a hub name.")
         ((kind, size),) = came.items()
         return cls.learnt(texts, kind=kind, size=size, cased=cased)
 
@@ -87,7 +79,7 @@ class WordList:
             raise RecipeError(f"tokenizer: {{{kind}: {size}}}; expected a whole number of at least {_FEWEST}")
         library = optional("transformers", "a tokenizer", extra="text")
         parts = optional("tokenizers", "a tokenizer", extra="text")
-        model = _LEARNT[kind](parts, _normalizer(parts, cased=cased), size, texts)
+        model = LEARNT[kind](parts, size, texts, cased=cased)
         numbers = [(SPECIAL[name], model.token_to_id(SPECIAL[name])) for name in ("cls_token", "sep_token")]
         model.post_processor = parts.processors.TemplateProcessing(
             single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=numbers
@@ -202,62 +194,3 @@ class WordList:
                 "masked language model, or have one learnt: task.tokenizer={wordpiece: 8000}"
             )
         return int(self.tokenizer.mask_token_id)
-
-
-def _normalizer(parts: Any, *, cased: bool) -> Any:
-    if cased:
-        return parts.normalizers.NFC()
-    return parts.normalizers.BertNormalizer(lowercase=True)
-
-
-def _wordpiece(parts: Any, normalizer: Any, size: int, texts: Sequence[str]) -> Any:
-    """Pieces of words. The trainer numbers letters within words as it meets them, in another order each time.
-
-    So they are named to it in theirs.
-    """
-    letters = {letter for text in texts for letter in normalizer.normalize_str(text) if not letter.isspace()}
-    named = [*SPECIAL.values(), *(f"##{letter}" for letter in sorted(letters))]
-    trainer = parts.trainers.WordPieceTrainer(vocab_size=size, special_tokens=named, show_progress=False)
-
-    def made(vocabulary: Mapping[str, int] | None = None) -> Any:
-        settings = {} if vocabulary is None else {"vocab": dict(vocabulary)}
-        model = parts.Tokenizer(parts.models.WordPiece(unk_token=SPECIAL["unk_token"], **settings))
-        model.normalizer, model.pre_tokenizer = normalizer, parts.pre_tokenizers.BertPreTokenizer()
-        model.decoder = parts.decoders.WordPiece()
-        return model
-
-    first = made()
-    first.train_from_iterator(texts, trainer)
-    return made(first.get_vocab())  # without what was named being special
-
-
-def _bpe(parts: Any, normalizer: Any, size: int, texts: Sequence[str]) -> Any:
-    """Byte pairs."""
-    model = parts.Tokenizer(parts.models.BPE(unk_token=SPECIAL["unk_token"]))
-    model.normalizer = normalizer
-    model.pre_tokenizer = parts.pre_tokenizers.ByteLevel(add_prefix_space=True)
-    model.decoder = parts.decoders.ByteLevel()
-    alphabet = sorted(parts.pre_tokenizers.ByteLevel.alphabet())
-    trainer = parts.trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, **_plain())
-    model.train_from_iterator(texts, trainer)
-    return model
-
-
-def _words(parts: Any, normalizer: Any, size: int, texts: Sequence[str]) -> Any:
-    """Whole words, the commonest first."""
-    model = parts.Tokenizer(parts.models.WordLevel(unk_token=SPECIAL["unk_token"]))
-    model.normalizer = normalizer
-    model.pre_tokenizer = parts.pre_tokenizers.BertPreTokenizer()
-    model.train_from_iterator(texts, parts.trainers.WordLevelTrainer(vocab_size=size, **_plain()))
-    return model
-
-
-def _plain() -> dict[str, Any]:
-    return {"special_tokens": list(SPECIAL.values()), "show_progress": False}
-
-
-_LEARNT: Mapping[str, Callable[[Any, Any, int, Sequence[str]], Any]] = {
-    "wordpiece": _wordpiece,
-    "bpe": _bpe,
-    "words": _words,
-}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tutelage.errors import ModelError
 from tutelage.tasks.networks.checks import require_positive
+from tutelage.tasks.text.models.transformer_blocks import Block, State, seen
 
 __all__ = ["Transformer", "transformer"]
 
@@ -75,9 +76,9 @@ class Transformer(nn.Module):
         self.words = nn.Embedding(vocabulary, hidden)
         self.positions = nn.Embedding(length, hidden)
         self.dropout = nn.Dropout(dropout)
-        self.encoder = nn.ModuleList(_Block(hidden, heads, middle, dropout) for _ in range(layers))
+        self.encoder = nn.ModuleList(Block(hidden, heads, middle, dropout) for _ in range(layers))
         self.decoder = nn.ModuleList(
-            _Block(hidden, heads, middle, dropout, looks_across=True) for _ in range(writing)
+            Block(hidden, heads, middle, dropout, looks_across=True) for _ in range(writing)
         )
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
         self.head = None if tied else nn.Linear(hidden, vocabulary, bias=False)
@@ -94,7 +95,7 @@ class Transformer(nn.Module):
         read = self._read(input_ids, there)
         if decoder_input_ids is None:
             return self._translate(read, there)
-        states: list[_State] = [{} for _ in self.decoder]
+        states: list[State] = [{} for _ in self.decoder]
         return self._write(decoder_input_ids, read, there, states)
 
     def _read(self, tokens: Tensor, there: Tensor) -> Tensor:
@@ -105,9 +106,9 @@ class Transformer(nn.Module):
         normed: Tensor = self.encoder_norm(values)
         return normed
 
-    def _write(self, tokens: Tensor, read: Tensor, there: Tensor, states: list[_State]) -> Tensor:
+    def _write(self, tokens: Tensor, read: Tensor, there: Tensor, states: list[State]) -> Tensor:
         """Logits after these tokens, which follow those that the states are of."""
-        values = self._embed(tokens, start=_seen(states[0]))
+        values = self._embed(tokens, start=seen(states[0]))
         for block, state in zip(self.decoder, states, strict=True):
             values = block(values, across=read, there=there, state=state)
         values = self.decoder_norm(values)
@@ -116,7 +117,7 @@ class Transformer(nn.Module):
 
     def _translate(self, read: Tensor, there: Tensor) -> Tensor:
         """The likeliest token each time, until every text is ended or as long as it may be."""
-        states: list[_State] = [{} for _ in self.decoder]
+        states: list[State] = [{} for _ in self.decoder]
         last = torch.full((len(read), 1), self.begin, device=read.device)
         ended = torch.zeros(len(read), dtype=torch.bool, device=read.device)
         found: list[Tensor] = []
@@ -138,85 +139,6 @@ class Transformer(nn.Module):
         scaled = self.words(tokens) * self.words.weight.shape[1] ** 0.5
         found: Tensor = self.dropout(scaled + self.positions(places))
         return found
-
-
-_State = dict[str, tuple[Tensor, Tensor]]
-"""Keys and values of what is written so far (`own`) and of what was read (`read`)."""
-
-
-def _seen(state: _State) -> int:
-    return state["own"][0].shape[2] if state else 0
-
-
-class _Attention(nn.Module):
-    """Attention with several heads."""
-
-    def __init__(self, hidden: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value = (nn.Linear(hidden, hidden) for _ in range(3))
-        self.out = nn.Linear(hidden, hidden)
-
-    def seen(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of some positions, [N, heads, length, width]."""
-        return self._cut(self.key(values)), self._cut(self.value(values))
-
-    def forward(
-        self, values: Tensor, seen: tuple[Tensor, Tensor], mask: Tensor | None, *, looks_back: bool = False
-    ) -> Tensor:
-        """What each position takes from those that are seen."""
-        taken = F.scaled_dot_product_attention(
-            self._cut(self.query(values)), *seen, attn_mask=mask, is_causal=looks_back
-        )
-        joined: Tensor = self.out(taken.transpose(1, 2).flatten(2))
-        return joined
-
-    def _cut(self, values: Tensor) -> Tensor:
-        cut: Tensor = values.view(*values.shape[:2], self.heads, values.shape[2] // self.heads)
-        return cut.transpose(1, 2)
-
-
-class _Block(nn.Module):
-    """Attention to its own text, to the other one if it is to look across, and two layers; norms before."""
-
-    def __init__(
-        self, hidden: int, heads: int, middle: int, dropout: float, *, looks_across: bool = False
-    ) -> None:
-        super().__init__()
-        self.norm, self.attention = nn.LayerNorm(hidden), _Attention(hidden, heads)
-        if looks_across:
-            self.across_norm, self.across = nn.LayerNorm(hidden), _Attention(hidden, heads)
-        self.last_norm = nn.LayerNorm(hidden)
-        self.widen, self.narrow = nn.Linear(hidden, middle), nn.Linear(middle, hidden)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(
-        self,
-        values: Tensor,
-        *,
-        there: Tensor,
-        across: Tensor | None = None,
-        state: _State | None = None,
-    ) -> Tensor:
-        """The hidden states after this block; a decoder's looks back alone, and keeps what it has seen."""
-        mask = there[:, None, None, :].bool()
-        normed = self.norm(values)
-        own = self.attention.seen(normed)
-        if across is None or state is None:
-            values = values + self.dropout(self.attention(normed, own, mask))
-        else:
-            begins = not state
-            if not begins:
-                own = tuple(torch.cat(both, 2) for both in zip(state["own"], own, strict=True))  # type: ignore[assignment]
-            state["own"] = own
-            values = values + self.dropout(self.attention(normed, own, None, looks_back=begins))
-            if begins:
-                state["read"] = self.across.seen(across)
-            taken = self.across(self.across_norm(values), state["read"], mask)
-            values = values + self.dropout(taken)
-        made = self.narrow(F.gelu(self.widen(self.last_norm(values))))
-        hidden: Tensor = values + self.dropout(made)
-        return hidden
 
 
 def _begin(module: nn.Module) -> None:
