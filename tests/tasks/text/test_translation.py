@@ -9,7 +9,7 @@ from torch import nn
 
 from tutelage.answers import Manifest, Place, Prompt, Sampling, Text, write_texts
 from tutelage.data import view_of
-from tutelage.errors import DataError, ModelError, RecipeError, UnknownName
+from tutelage.errors import AnswersError, DataError, ModelError, RecipeError, UnknownName
 from tutelage.evaluation import jackknife, predict
 from tutelage.tasks.text import translation
 from tutelage.tasks.text.models import transformer
@@ -153,6 +153,22 @@ def test_several_networks_write_together(data):
         Ensemble([Frozen(network), Frozen(network)]), batches, device=torch.device("cpu")
     )
     assert torch.equal(one.counts["chrf"], twice.counts["chrf"])
+
+
+def test_answers_that_were_stored_translate_nothing(data):
+    pytest.importorskip("sacrebleu")
+    problem = read(data, metric="bleu")
+
+    def stored(batch):
+        if "decoder_input_ids" not in batch.inputs:
+            raise AnswersError("no answer to this example")
+        return Outputs(torch.zeros(*batch.labels.shape, problem.num_classes))
+
+    found = problem.exam.ask(stored, [problem.test.batch(range(8))], device=torch.device("cpu"))
+    assert len(found.ids) > 8
+    assert len(found.rows) == 0
+    with pytest.raises(DataError, match="not one text was translated"):
+        problem.exam.measure(found)
 
 
 def asked(problem):
