@@ -85,7 +85,7 @@ $(VENV)/.package: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml constraints.txt
-	$(INSTALL) -e ".[transformers,onnx,tabular,trackers,tune,compress]" --group test
+	$(INSTALL) -e ".[text,onnx,tabular,trackers,tune,compress]" --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test

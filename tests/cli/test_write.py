@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,33 @@ def test_a_task_without_text_is_wrong_use(cli, tmp_path: Path, monkeypatch: pyte
     assert (answer.code, answer.stdout) == (2, "")
     assert "no text that a network could write" in answer.stderr
     assert json.dumps(list(tmp_path.iterdir())) == "[]"
+
+
+@pytest.mark.slow
+def test_translations_are_trained_on_in_the_place_of_the_labels(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    animals = ("owl", "cat", "dog", "elk")
+    rows = [{"source": f"the {a} saw a {b}", "target": f"{b} {a}"} for a in animals for b in animals]
+    Path("train.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    model = {"transformer": {"hidden": 8, "layers": 1, "heads": 1}}
+    task = {"data": "train.jsonl", "tokenizer": {"bpe": 300}, "length": 12, "metric": "nll"}
+    optimizers, train = {"student": {"adamw": {"lr": 0.01}}}, {"epochs": 1, "batch_size": 8}
+    recipe = {
+        "task": {"text.translation": task | {"validation": 2, "test": 2}},
+        "teacher": {"frozen": {"model": model, "train": train, "optimizers": optimizers}},
+        "student": {"model": model},
+        "stages": [{"scheme": "alone", "optimizers": optimizers, "train": train}],
+    }
+    Path("tiny.yaml").write_text(yaml.safe_dump(recipe))
+    answer = cli("write", "tiny.yaml", "--tokens", "4", "--cpu", "--quiet", "--json")
+    assert answer.code == 0, answer.stderr
+    found: Any = answer.json
+    assert found["texts"] == 12
+    run = shlex.split(found["run"])
+    held = load("tiny.yaml", changes=[word for flag, word in pairwise(run) if flag == "--set"])
+    assert held.stages[0].train.augment == {"written": "written/tiny"}
+    assert held.control.train == {"augment": {}}
+    assert held.task.settings["data"] == "train.jsonl"
+    answer = cli("run", *run[2:], "--set", "seeds=1", "--set", "placebo=false", "--quiet", "--json")
+    assert answer.code == 0, answer.stderr
+    assert answer.json["outcomes"].keys() == {"student", "control"}

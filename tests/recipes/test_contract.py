@@ -66,6 +66,15 @@ def tiny_language(recipe: Recipe, to: Path) -> list[str]:
     return [*changes, *(f"also.{name}.student.model.config={json.dumps(config)}" for name in others)]
 
 
+def tiny_translation(to: Path) -> list[str]:
+    """Sentences of a few words, and their words in capitals."""
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed: pip install 'tutelage[text]'")
+    rows = [f"the {a} saw a {b} and the {c} ran" for a in ANIMALS for b in ANIMALS for c in ANIMALS]
+    columns = {"en": rows, "de": [row.upper() for row in rows]}
+    datasets.Dataset.from_dict(columns).to_parquet(to / "train.parquet")
+    return [f"task.data={to}", "task.tokenizer={bpe: 400}", "task.length=16"]
+
+
 SMALL: dict[str, dict[str, Any]] = {
     "llama": {
         "vocab_size": 300,
@@ -148,6 +157,8 @@ def changes_for(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> li
     fewer = ["teacher.model.n_estimators=5"] if trees else []
     if recipe.task.name.startswith("language."):
         return tiny_language(recipe, tmp_path)
+    if recipe.task.name == "text.translation":
+        return tiny_translation(tmp_path)
     if recipe.task.name.startswith("text."):
         return tiny_text(task, recipe, tmp_path)
     if task["data"].startswith("sklearn."):

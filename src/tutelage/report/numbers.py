@@ -40,6 +40,8 @@ _LABELS = {
     "rmse": "Root of the mean squared error",
     "mae": "Mean absolute error",
     "r2": "Explained variance (R²)",
+    "bleu": "BLEU",
+    "chrf": "chrF",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _THOUSANDS = ("", "k", "M", "G", "T", "P")

@@ -22,6 +22,10 @@ __all__ = ["Corpus", "Problem", "Writer"]
 class Writer(Protocol):
     """How the networks of a field write text of their own."""
 
+    answers: bool
+    """Whether text answers the training examples, and a stage takes it by `augment: {written: FOLDER}`; else
+    it is data to train on."""
+
     def prompts(self, place: str | None, tokens: int) -> list[Prompt]:
         """The prompts at a place; without one, the first tokens of each training document."""
 

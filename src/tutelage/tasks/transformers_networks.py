@@ -18,6 +18,7 @@ _KINDS = {
     "CausalLM": "a causal language model",
     "MaskedLM": "a masked language model",
     "Model": "an encoder",
+    "Seq2SeqLM": "an encoder and decoder of texts",
     "SequenceClassification": "a classifier of texts",
     "TokenClassification": "a classifier of words",
 }
@@ -27,6 +28,7 @@ _MAPPINGS = {
     "CausalLM": "MODEL_FOR_CAUSAL_LM_MAPPING",
     "MaskedLM": "MODEL_FOR_MASKED_LM_MAPPING",
     "Model": "MODEL_MAPPING",
+    "Seq2SeqLM": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
     "SequenceClassification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
     "TokenClassification": "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING",
 }

@@ -34,8 +34,8 @@ def prepare(study: Study, out: str | Path, settings: WriteSettings, runtime: Run
     writer = study.problem.writer
     if writer is None:
         raise RecipeError(
-            "the recipe's task has no text that a network could write; take one of language.modelling, or "
-            "keep answers with `tutelage label`"
+            "the recipe's task has no text that a network could write; take language.modelling or "
+            "text.translation, or keep answers with `tutelage label`"
         )
     if study.teacher is None:
         raise RecipeError("the recipe has no teacher who could write; add `teacher: …`")

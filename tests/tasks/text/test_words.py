@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tutelage.errors import CheckpointError
-from tutelage.tasks.text.words import SPECIAL, WordList
+from tutelage.tasks.text.learnt_words import SPECIAL
+from tutelage.tasks.text.words import WordList
 
 pytest.importorskip("transformers")
 
@@ -33,3 +34,14 @@ def test_a_saved_tokenizer_is_read_as_it_was(tmp_path):
         assert one.encode(texts, pairs, length=8) == two.encode(texts, pairs, length=8)
     with pytest.raises(CheckpointError, match="nothing at"):
         WordList.of(str(tmp_path / "elsewhere"), TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "words"])
+def test_capitals_and_accents_are_told_apart_where_that_is_asked_for(kind):
+    texts = ["Über den Fluss", "über die Brücke"] * 3
+    for cased in (True, False):
+        words = WordList.learnt(texts, kind=kind, size=400, cased=cased)
+        upper, lower = words.encode_targets(["Über", "über"], length=8)
+        assert (upper != lower) is cased
+        assert words.decode([upper])[0] == ("Über" if cased else "uber")
+        assert words.begin != words.end

@@ -32,6 +32,8 @@ class Author:
         train: the documents whose openings are prompts where no others are given.
     """
 
+    answers = False
+
     def __init__(self, words: Vocabulary, train: Rows) -> None:
         self.words, self.train = words, train
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.errors import DataError, RecipeError, UnknownName
+from tutelage.tasks.text.learnt_words import LEARNT, SPECIAL
 from tutelage.tasks.transformers_library import optional, place_of, read
 
-__all__ = ["SPECIAL", "WordList"]
-
-SPECIAL = {
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
-"""The special tokens of what is learnt here, by Transformers' names; BERT's, numbered in this order."""
+__all__ = ["WordList"]
 
 _SHOWN = 60  # letters of a text, in messages
 _FEWEST = 300
@@ -49,13 +41,14 @@ class WordList:
         return 1 + max(int(number) for number in self.tokenizer.get_vocab().values())
 
     @classmethod
-    def of(cls, came: str | Mapping[str, Any], texts: Sequence[str]) -> WordList:
+    def of(cls, came: str | Mapping[str, Any], texts: Sequence[str], *, cased: bool = False) -> WordList:
         """The tokenizer that a recipe names.
 
         Args:
             came: a folder or a name on the hub; or what is learnt from the texts: `{wordpiece: size}`,
                 `{bpe: size}` or `{words: size}`.
             texts: those that are trained on.
+            cased: whether what is learnt tells capitals and accents apart.
 
         Raises:
             UnknownName, RecipeError, CheckpointError: it cannot be had.
@@ -65,19 +58,20 @@ class WordList:
             where, _ = place_of(came)
             library = optional("transformers", "a tokenizer", extra="text")
             return cls(read("a tokenizer", where, library.AutoTokenizer.from_pretrained), texts, came)
-        if len(came) != 1 or not came.keys() <= _LEARNT.keys():
-            raise UnknownName("tokenizer", ", ".join(came), _LEARNT, hint="Or give a folder or a hub name.")
+        if len(came) != 1 or not came.keys() <= LEARNT.keys():
+            raise UnknownName("tokenizer", ", ".join(came), LEARNT, hint="Or give a folder or a hub name.")
         ((kind, size),) = came.items()
-        return cls.learnt(texts, kind=kind, size=size)
+        return cls.learnt(texts, kind=kind, size=size, cased=cased)
 
     @classmethod
-    def learnt(cls, texts: Sequence[str], *, kind: str, size: int) -> WordList:
-        """Tokens learnt from texts, case ignored; the same texts give the same tokens.
+    def learnt(cls, texts: Sequence[str], *, kind: str, size: int, cased: bool = False) -> WordList:
+        """Tokens learnt from texts; the same texts give the same tokens.
 
         Args:
             texts: what to learn from.
             kind: `wordpiece`, pieces of words (##); `bpe`, byte pairs; `words`, the commonest words whole.
             size: how many tokens, the special ones and all letters included; fewer if the texts are short.
+            cased: whether capitals and accents are told apart; else they are read as small plain letters.
 
         Source: wordpiece, Devlin et al., BERT, 2019, section 3; bpe, Sennrich et al. 2016, section 3.2.
         """
@@ -85,7 +79,7 @@ class WordList:
             raise RecipeError(f"tokenizer: {{{kind}: {size}}}; expected a whole number of at least {_FEWEST}")
         library = optional("transformers", "a tokenizer", extra="text")
         parts = optional("tokenizers", "a tokenizer", extra="text")
-        model = _LEARNT[kind](parts, size, texts)
+        model = LEARNT[kind](parts, size, texts, cased=cased)
         numbers = [(SPECIAL[name], model.token_to_id(SPECIAL[name])) for name in ("cls_token", "sep_token")]
         model.post_processor = parts.processors.TemplateProcessing(
             single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=numbers
@@ -112,6 +106,25 @@ class WordList:
         tokens = [held or [self.padding] for held in found["input_ids"]]  # an empty text is one token
         kinds = None if pairs is None else found.get("token_type_ids")
         return tokens, kinds
+
+    def encode_targets(self, texts: Sequence[str], *, length: int) -> list[list[int]]:
+        """The tokens of texts that are to be written, cut to a length, without those that begin and end."""
+        found = self.tokenizer(
+            text_target=list(texts),
+            add_special_tokens=False,
+            truncation=True,
+            max_length=length,
+            return_attention_mask=False,
+        )
+        tokens: list[list[int]] = found["input_ids"]
+        return tokens
+
+    def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of tokens, the special ones left out."""
+        found = self.tokenizer.batch_decode(
+            [list(held) for held in tokens], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return [str(text).strip() for text in found]
 
     def encode_words(
         self, texts: Sequence[Sequence[str]], *, length: int
@@ -142,6 +155,28 @@ class WordList:
         return found["input_ids"], list(found["overflow_to_sample_mapping"])
 
     @property
+    def begin(self) -> int:
+        """The token that begins a text where it is written: BERT's `[CLS]`, `<s>`, or what fills up."""
+        held = [self.tokenizer.cls_token_id, self.tokenizer.bos_token_id]
+        return int(next((number for number in held if number is not None), self.padding))
+
+    @property
+    def end(self) -> int:
+        """The token that ends a text.
+
+        Raises:
+            DataError: the tokenizer has none.
+        """
+        held = [self.tokenizer.eos_token_id, self.tokenizer.sep_token_id]
+        found = next((number for number in held if number is not None), None)
+        if found is None:
+            raise DataError(
+                f"the tokenizer {self.place!r} has no token that ends a text (eos_token), and a translation "
+                "would never stop; save it with one, or have one learnt: task.tokenizer={bpe: 8000}"
+            )
+        return int(found)
+
+    @property
     def special(self) -> list[int]:
         """The numbers of tokens that are no text."""
         return sorted({int(number) for number in self.tokenizer.all_special_ids})
@@ -159,57 +194,3 @@ class WordList:
                 "masked language model, or have one learnt: task.tokenizer={wordpiece: 8000}"
             )
         return int(self.tokenizer.mask_token_id)
-
-
-def _wordpiece(parts: Any, size: int, texts: Sequence[str]) -> Any:
-    """Pieces of words. The trainer numbers letters within words as it meets them, in another order each time.
-
-    So they are named to it in theirs.
-    """
-    lower = parts.normalizers.BertNormalizer(lowercase=True)
-    letters = {letter for text in texts for letter in lower.normalize_str(text) if not letter.isspace()}
-    named = [*SPECIAL.values(), *(f"##{letter}" for letter in sorted(letters))]
-    trainer = parts.trainers.WordPieceTrainer(vocab_size=size, special_tokens=named, show_progress=False)
-
-    def made(vocabulary: Mapping[str, int] | None = None) -> Any:
-        settings = {} if vocabulary is None else {"vocab": dict(vocabulary)}
-        model = parts.Tokenizer(parts.models.WordPiece(unk_token=SPECIAL["unk_token"], **settings))
-        model.normalizer, model.pre_tokenizer = lower, parts.pre_tokenizers.BertPreTokenizer()
-        model.decoder = parts.decoders.WordPiece()
-        return model
-
-    first = made()
-    first.train_from_iterator(texts, trainer)
-    return made(first.get_vocab())  # without what was named being special
-
-
-def _bpe(parts: Any, size: int, texts: Sequence[str]) -> Any:
-    """Byte pairs."""
-    model = parts.Tokenizer(parts.models.BPE(unk_token=SPECIAL["unk_token"]))
-    model.normalizer = parts.normalizers.BertNormalizer(lowercase=True)
-    model.pre_tokenizer = parts.pre_tokenizers.ByteLevel(add_prefix_space=True)
-    model.decoder = parts.decoders.ByteLevel()
-    alphabet = sorted(parts.pre_tokenizers.ByteLevel.alphabet())
-    trainer = parts.trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, **_plain())
-    model.train_from_iterator(texts, trainer)
-    return model
-
-
-def _words(parts: Any, size: int, texts: Sequence[str]) -> Any:
-    """Whole words, the commonest first."""
-    model = parts.Tokenizer(parts.models.WordLevel(unk_token=SPECIAL["unk_token"]))
-    model.normalizer = parts.normalizers.BertNormalizer(lowercase=True)
-    model.pre_tokenizer = parts.pre_tokenizers.BertPreTokenizer()
-    model.train_from_iterator(texts, parts.trainers.WordLevelTrainer(vocab_size=size, **_plain()))
-    return model
-
-
-def _plain() -> dict[str, Any]:
-    return {"special_tokens": list(SPECIAL.values()), "show_progress": False}
-
-
-_LEARNT: Mapping[str, Callable[[Any, int, Sequence[str]], Any]] = {
-    "wordpiece": _wordpiece,
-    "bpe": _bpe,
-    "words": _words,
-}
