@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from pathlib import Path
 
 _CACHE = tempfile.TemporaryDirectory(prefix="tutelage-tests-")
+atexit.register(_CACHE.cleanup)
 os.environ |= {
     "HF_HOME": _CACHE.name,
     "HF_DATASETS_CACHE": f"{_CACHE.name}/datasets",
