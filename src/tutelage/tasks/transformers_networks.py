@@ -12,7 +12,15 @@ import torch
 from tutelage.errors import CheckpointError, ModelError, UnknownName
 from tutelage.tasks.transformers_library import place_of, read
 
-__all__ = ["check_length", "check_size", "from_config", "from_path", "read_config", "set_attention"]
+__all__ = [
+    "check_length",
+    "check_plain",
+    "check_size",
+    "from_config",
+    "from_path",
+    "read_config",
+    "set_attention",
+]
 
 _KINDS = {
     "CausalLM": "a causal language model",
@@ -118,8 +126,7 @@ def from_path(
     where, packed = place_of(path, gguf_file)
     how: dict[str, Any] = {**packed} if packed else {"use_safetensors": True}
     if not packed:
-        _refuse_pickle(Path(where))
-        _refuse_adapter(Path(where))
+        check_plain(Path(where))
     load = _auto(library, kind).from_pretrained
     with _quiet(library):
         network, info = read(
@@ -194,21 +201,24 @@ def _refused(model_type: str, error: Exception) -> ModelError:
     return ModelError(f"Transformers refuses the config of {model_type}: {said[-1].strip()}")
 
 
-def _refuse_adapter(folder: Path) -> None:
-    """An adapter's file names the network that it belongs to, which would be fetched from there."""
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{str(folder)!r} holds an adapter and no network of its own; merge it where you trust it "
-            "(PEFT's merge_and_unload, or the stage merge_adapter), and use the folder that save_pretrained "
-            "writes"
-        )
+def check_plain(folder: Path) -> None:
+    """Refuse a folder whose weights are a pickle, or those of an adapter alone.
 
+    An adapter's file names the network that it belongs to, which would be fetched from there.
 
-def _refuse_pickle(folder: Path) -> None:
+    Raises:
+        CheckpointError: it is one of these; what to do is said.
+    """
     pickles = sorted(folder.glob("pytorch_model*.bin"))
     if pickles and not any(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{str(folder)!r} holds only {pickles[0].name}, a pickle, which can run code when it is read. "
             "Load it once where you trust it, call save_pretrained(folder) on the network, which writes "
             "model.safetensors, and use that folder."
+        )
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{str(folder)!r} holds an adapter and no network of its own; merge it where you trust it "
+            "(PEFT's merge_and_unload, or the stage merge_adapter), and use the folder that save_pretrained "
+            "writes"
         )

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from tutelage.errors import CheckpointError, MissingExtra, ModelError, TutelageWarning, UnknownName
+from tutelage.tasks.transformers_networks import check_plain
 
 __all__ = ["transformers_classifier"]
 
@@ -105,7 +106,7 @@ def _random(library: Any, config: Mapping[str, Any], num_classes: int | None, di
 
 
 def _trained(library: Any, path: str, num_classes: int | None, new_head: bool, distilled: bool) -> nn.Module:
-    _refuse_pickle(Path(path))
+    check_plain(Path(path))
     config = _read(path, library.AutoConfig.from_pretrained, trust_remote_code=False)
     _require_image_classifier(library, config)
     differs = num_classes not in (None, config.num_labels)
@@ -165,16 +166,6 @@ def _read(path: str, load: Any, **keywords: Any) -> Any:
             f"cannot load an image classifier from {path!r}: {error}. Expected a folder, or a name on "
             "the hub, with config.json and model.safetensors."
         ) from error
-
-
-def _refuse_pickle(folder: Path) -> None:
-    pickles = sorted(folder.glob("pytorch_model*.bin"))
-    if pickles and not any(folder.glob("*.safetensors")):
-        raise CheckpointError(
-            f"{str(folder)!r} holds only {pickles[0].name}, a pickle, which can run code when it is read. "
-            "Load it once where you trust it, call save_pretrained(folder) on the network, which writes "
-            "model.safetensors, and use that folder."
-        )
 
 
 def _require_image_classifier(library: Any, config: Any) -> None:
