@@ -57,7 +57,7 @@ def principal(vectors: Float[Tensor, "n wide"], width: int) -> Float[Tensor, "n 
     Example:
         >>> line = torch.tensor([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]])
         >>> principal(line, 1).flatten().sign()
-        tensor([-1., 0., 1.])
+        tensor([-1.,  0.,  1.])
     """
     centred = vectors.double() - vectors.double().mean(0)
     _, directions = torch.linalg.eigh(centred.T @ centred)
