@@ -156,6 +156,7 @@ def test_embeddings_may_begin_as_those_of_an_encoder_in_fewer_numbers(tmp_path):
         for width in (theirs.shape[1], theirs.shape[1] // 2)
     )
     torch.testing.assert_close(half, whole[:, : half.shape[1]] * (0.02 / whole[:, : half.shape[1]].std()))
+    assert bool((whole.var(0).diff() < 0).all()), "those that hold most come first"
     ours, true = torch.cdist(whole, whole), torch.cdist(theirs, theirs)
     torch.testing.assert_close(ours / ours.mean(), true / true.mean(), rtol=1e-3, atol=1e-3)
     with pytest.raises(ModelError, match=r"50 tokens of .* and 51 of 8 are wanted"):
